@@ -1,0 +1,68 @@
+# Every command that a newcomer needs. Each target brings its own set-up; a set-up that is done already costs nothing.
+
+PYTHON ?= python3
+VENV ?= .venv
+PYTEST_ARGS ?=
+
+# One thread: on small and shared machines more threads make these small tensors slower, not faster.
+OMP_NUM_THREADS ?= 1
+export OMP_NUM_THREADS
+
+# `make test` installs the peers, so a missing peer is a broken set-up and no reason to skip.
+test wheel-check: export SDPO_REF_REQUIRE_PEERS = 1
+
+BIN := $(VENV)/bin
+RUN := $(VENV)/.installed
+DEV := $(VENV)/.installed-dev
+PIP_INSTALL := $(BIN)/python -m pip install --quiet --quiet --disable-pip-version-check --constraint constraints.txt
+
+.DEFAULT_GOAL := help
+.PHONY: help verify test lint format wheel-check constraints clean
+
+help: ## say what there is
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+
+verify: $(RUN) ## install, then check the bundled reference against the specification
+	$(BIN)/sdpo-ref verify
+
+test: $(DEV) ## install with all that development needs, then run every test
+	$(BIN)/python -m pytest $(PYTEST_ARGS)
+
+lint: $(DEV) ## format, style, types and layers; changes nothing
+	$(BIN)/ruff format --check .
+	$(BIN)/ruff check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+
+format: $(DEV) ## rewrite the code in the project's format
+	$(BIN)/ruff check --fix-only --quiet .
+	$(BIN)/ruff format .
+
+wheel-check: $(DEV) ## build the wheel, and run `sdpo-ref verify` from it in an empty folder
+	$(BIN)/python -m pytest tests/test_wheel.py $(PYTEST_ARGS)
+
+constraints: ## rewrite constraints.txt with the newest versions that pyproject.toml admits
+	rm -rf build/constraints && $(PYTHON) -m venv build/constraints
+	build/constraints/bin/python -m pip install --quiet --quiet --disable-pip-version-check '.[dev,peers]'
+	grep '^#' constraints.txt > build/constraints.txt
+	build/constraints/bin/python -m pip freeze --exclude sdpo-ref | sed 's/+[a-z0-9.]*$$//' >> build/constraints.txt
+	mv build/constraints.txt constraints.txt
+
+clean: ## remove the virtual environment, caches and build output
+	rm -rf $(VENV) build dist .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache .benchmarks
+	find . -name __pycache__ -type d -prune -exec rm -rf {} +
+
+$(BIN)/python:
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' \
+	  || { echo "$(PYTHON) is older than Python 3.11; name a newer one: make PYTHON=python3.12 $(MAKECMDGOALS)" >&2; exit 1; }
+	$(PYTHON) -m venv $(VENV) || { rm -rf $(VENV); exit 1; }
+
+$(RUN): pyproject.toml constraints.txt | $(BIN)/python
+	@echo "installing sdpo-ref into $(VENV); PyTorch is large, so the first time takes a minute or more"
+	@$(PIP_INSTALL) --editable .
+	@touch $@
+
+$(DEV): pyproject.toml constraints.txt | $(BIN)/python
+	@echo "installing sdpo-ref with its development tools and peers into $(VENV); a minute or more the first time"
+	@$(PIP_INSTALL) --editable '.[dev,peers]'
+	@touch $(RUN) $@

@@ -1,0 +1,44 @@
+"""What every check gets: the implementation behind a wall, and inputs that leave no defect a place to hide."""
+
+from collections.abc import Callable
+from typing import NoReturn
+
+import pytest
+import torch
+from hypothesis import HealthCheck, settings
+
+from sdpo_ref.verify.plugin import implementation_key, not_applicable_key
+from sdpo_ref.verify.subject import Subject
+
+settings.register_profile(
+    "conformance",
+    derandomize=True,
+    database=None,
+    deadline=None,
+    max_examples=60,
+    suppress_health_check=[HealthCheck.too_slow],
+)
+settings.load_profile("conformance")
+
+
+@pytest.fixture(scope="session")
+def subject(request: pytest.FixtureRequest) -> Subject:
+    """The implementation under test."""
+    return Subject(request.config.stash[implementation_key].implementation)
+
+
+@pytest.fixture(autouse=True)
+def one_thread() -> None:
+    """Two threads on contended cores are up to a hundred times slower than one."""
+    torch.set_num_threads(1)
+
+
+@pytest.fixture
+def not_applicable(request: pytest.FixtureRequest) -> Callable[[str], NoReturn]:
+    """Leave a check out because of what the profile declares, with the reason."""
+
+    def leave_out(reason: str) -> NoReturn:
+        request.node.stash[not_applicable_key] = reason
+        pytest.skip(reason)
+
+    return leave_out

@@ -1,0 +1,106 @@
+"""What is declared is there, and what is there is declared (spec/08-conformance)."""
+
+from collections.abc import Callable
+from dataclasses import replace
+from typing import NoReturn
+
+import pytest
+import torch
+
+from sdpo_ref.types import FULL, SAMPLED_TOKEN, Support
+from sdpo_ref.verify.attempts import group_of, note, prompt, rules_of
+from sdpo_ref.verify.capabilities import CAPABILITIES, part_of
+from sdpo_ref.verify.comparison import assert_that
+from sdpo_ref.verify.inputs import on_policy, random_batch
+from sdpo_ref.verify.mismatch import ImplementationRaisedError, NotOfferedError
+from sdpo_ref.verify.problems import step_problem
+from sdpo_ref.verify.subject import Subject
+
+TAIL, RENORMALIZED = Support("top_k_tail", 2), Support("top_k_renormalized", 2)
+
+
+def _divergence(subject: Subject, support: Support) -> object:
+    rows = torch.tensor([[0.5, 0.3, 0.2], [0.2, 0.6, 0.2]], dtype=torch.float64).log()
+    return subject.divergence(rows, rows.flip(0), alpha=1.0, support=support)
+
+
+def _loss(
+    subject: Subject, support: Support = FULL, temperature: float = 1.0, ratio_cap: float | None = None
+) -> object:
+    batch = random_batch(1)
+    batch = batch if ratio_cap else on_policy(batch)
+    return subject.loss(batch, alpha=1.0, support=support, temperature=temperature, ratio_cap=ratio_cap)
+
+
+def _context(subject: Subject, **rules: object) -> object:
+    return subject.context(group_of(0, [0.0, 1.0]), rules_of(subject.profile, **rules))
+
+
+PROBES: dict[str, Callable[[Subject], object]] = {
+    "divergence": lambda it: _divergence(it, FULL),
+    "divergence.top_k_tail": lambda it: _divergence(it, TAIL),
+    "divergence.top_k_renormalized": lambda it: _divergence(it, RENORMALIZED),
+    "loss": _loss,
+    "loss.top_k_tail": lambda it: _loss(it, TAIL),
+    "loss.top_k_renormalized": lambda it: _loss(it, RENORMALIZED),
+    "loss.sampled_token": lambda it: _loss(it, SAMPLED_TOKEN),
+    "loss.importance": lambda it: _loss(it, ratio_cap=2.0),
+    "loss.temperature": lambda it: _loss(it, temperature=0.5),
+    "hybrid_loss": lambda it: it.hybrid_loss(
+        on_policy(random_batch(1)), torch.rand(4), torch.zeros(4).long(), reward_weight=0.5, support=SAMPLED_TOKEN
+    ),
+    "implicit_reward": lambda it: it.implicit_reward(
+        random_batch(1).teacher_logits,
+        random_batch(1).student_logits,
+        random_batch(1).completions,
+        random_batch(1).completion_mask,
+    ),
+    "completion_mask": lambda it: it.completion_mask(torch.tensor([[3, 2]]), end_ids={2}),
+    "context": _context,
+    "context.feedback": lambda it: it.context(group_of(0, [0.0], [note(0, 0)]), rules_of(it.profile)),
+    "context.strip_thinking": lambda it: _context(it, strip_thinking=True),
+    "context.success_quantile": lambda it: _context(it, success_threshold=float("-inf"), success_quantile=0.5),
+    "context.max_length": lambda it: _context(it, max_length=10_000),
+    "demonstration_context": lambda it: it.demonstration_context(prompt(0), "shown"),
+    "step": lambda it: it.step(step_problem()),
+    "step.frozen": lambda it: it.step(replace(step_problem(), teacher="frozen")),
+    "step.live": lambda it: it.step(replace(step_problem(), teacher="live")),
+    "trust_region": lambda it: it.trust_region(torch.zeros(1, 3), torch.ones(1, 3), mix=0.5),
+    "low_rank_average": lambda it: it.low_rank_average(
+        [(torch.ones(2, 1), torch.ones(1, 2)), (torch.ones(2, 1), torch.ones(1, 2))], update_rate=0.5
+    ),
+    "defaults": lambda it: it.defaults(),
+}
+"""The simplest call for each capability."""
+
+
+@pytest.mark.requirement("CONF-001")
+@pytest.mark.parametrize("capability", [pytest.param(it, marks=pytest.mark.needs(it), id=it) for it in CAPABILITIES])
+def test_declared_is_offered(subject: Subject, capability: str) -> None:
+    """A declared capability answers the simplest call with something that can be compared."""
+    try:
+        PROBES[capability](subject)
+    except NotOfferedError as refusal:
+        assert_that(
+            condition=False,
+            expected=f"capability {capability!r} ({CAPABILITIES[capability]}), which is declared",
+            got=f"NotImplementedError: {refusal.summary}",
+            given={"remedy": "offer it, or take it out of `capabilities`"},
+        )
+
+
+@pytest.mark.requirement("CONF-002")
+@pytest.mark.parametrize("capability", CAPABILITIES)
+def test_offered_is_declared(subject: Subject, not_applicable: Callable[[str], NoReturn], capability: str) -> None:
+    """A capability that answers is declared."""
+    if subject.offers(capability) or not subject.has_part(part_of(capability)):
+        not_applicable("declared, or there is no such part")
+    try:
+        PROBES[capability](subject)
+    except (NotOfferedError, ImplementationRaisedError):
+        return
+    assert_that(
+        condition=False,
+        expected=f"capability {capability!r} declared, since it works",
+        got="it is not declared, so its requirements are not checked",
+    )

@@ -1,0 +1,141 @@
+"""Reward and self-distillation in one step (spec/04-loss, F). Only gradients mean something here."""
+
+from collections.abc import Callable
+from typing import NoReturn
+
+import pytest
+import torch
+from torch import Tensor
+
+from sdpo_ref.types import SAMPLED_TOKEN, DistillationBatch
+from sdpo_ref.vectors.store import Vector
+from sdpo_ref.verify.comparison import assert_close
+from sdpo_ref.verify.inputs import on_policy, random_batch, vector_parameters
+from sdpo_ref.verify.subject import Subject
+
+GROUPS = torch.tensor([0, 0, 0, 0])
+REWARDS = torch.tensor([1.0, 0.0, 0.0, 0.0])
+
+
+def _gradient(subject: Subject, batch: DistillationBatch, reward_weight: float, rewards: Tensor = REWARDS) -> Tensor:
+    return subject.hybrid_loss(
+        batch, rewards.to(batch.student_logits), GROUPS, reward_weight=reward_weight, support=SAMPLED_TOKEN
+    ).student
+
+
+def _score(batch: DistillationBatch) -> Tensor:
+    """Gradient of log p(y_t) with respect to the logits: one for the sampled token, minus the probabilities."""
+    sampled = torch.nn.functional.one_hot(batch.completions, batch.student_logits.shape[-1])
+    return sampled - batch.student_logits.softmax(-1)
+
+
+@pytest.mark.parametrize("vector", vector_parameters("hybrid", part="hybrid_loss"))
+def test_vectors(subject: Subject, not_applicable: Callable[[str], NoReturn], vector: Vector) -> None:
+    """Gradients equal the derived ones, for the declared way of mixing."""
+    if vector.options["hybrid"] != subject.profile.hybrid or subject.profile.group_advantage != "centered":
+        not_applicable(f"the profile mixes {subject.profile.hybrid}s of {subject.profile.group_advantage} rewards")
+    inputs, reward_weight = vector.inputs, vector.options["reward_weight"]
+    assert isinstance(reward_weight, float)
+    found = subject.hybrid_loss(
+        DistillationBatch(
+            inputs["student_logits"],
+            inputs["teacher_logits"],
+            inputs["completions"],
+            inputs["completion_mask"],
+            inputs["self_distillation_mask"],
+        ),
+        inputs["rewards"],
+        inputs["group_ids"],
+        reward_weight=reward_weight,
+        support=SAMPLED_TOKEN,
+    )
+    assert_close(
+        found.student,
+        vector.expected["gradient"],
+        what="gradient w.r.t. the student's logits",
+        relative=vector.tolerance.relative,
+        absolute=vector.tolerance.absolute,
+        given={"vector": vector.id, **vector.options, **vector.inputs},
+        known_wrong=[wrong for wrong in vector.known_wrong if wrong.expected == "gradient"],
+    )
+
+
+@pytest.mark.requirement("LOSS-070")
+@pytest.mark.parametrize("rewards", [[1.0, 0.0, 0.0, 0.0], [0.2, 0.9, 0.4, 0.3]])
+def test_pure_reward(subject: Subject, rewards: list[float]) -> None:
+    """At weight 1 every sampled token is pushed by its row's group advantage, over all sampled tokens."""
+    batch = on_policy(random_batch(31))
+    reward = torch.tensor(rewards, dtype=torch.float64)
+    advantages = reward - reward.mean()
+    wrong = advantages / (reward.std() + 1e-4)
+    if subject.profile.group_advantage == "standardized":
+        advantages, wrong = wrong, advantages
+    mask = batch.completion_mask.double()
+    unit = -_score(batch) * (mask / mask.sum())[..., None]
+    found = _gradient(subject, batch, 1.0, reward)
+    looks = torch.allclose(found, unit * wrong[:, None, None], rtol=1e-6)
+    assert_close(
+        found,
+        unit * advantages[:, None, None],
+        what=f"gradient of the {subject.profile.group_advantage} group advantage",
+        relative=1e-6,  # rewards may pass through float32
+        absolute=1e-9,
+        given={
+            "rewards": reward,
+            "advantages": advantages,
+            "matches the other kind of advantage": looks,
+        },
+    )
+
+
+@pytest.mark.requirement("LOSS-071")
+@pytest.mark.parametrize("reward_weight", [0.1, 0.5, 0.9])
+def test_convex_combination(subject: Subject, reward_weight: float) -> None:
+    """Between the ends the gradient is the weighted mean of the gradients at the ends."""
+    batch = on_policy(random_batch(32))
+    distillation, reward = (_gradient(subject, batch, end) for end in (0.0, 1.0))
+    assert_close(
+        _gradient(subject, batch, reward_weight),
+        reward_weight * reward + (1 - reward_weight) * distillation,
+        what="gradient of the mixture",
+        relative=1e-9,
+        given={"reward_weight": reward_weight},
+    )
+
+
+@pytest.mark.requirement("LOSS-072")
+def test_pure_self_distillation(subject: Subject) -> None:
+    """At weight 0 rewards are not felt, and the gradient is that of reverse KL on the sampled token."""
+    batch = on_policy(random_batch(33))
+    other_rewards = torch.tensor([5.0, -3.0, 0.5, 2.0])
+    found = _gradient(subject, batch, 0.0)
+    assert_close(
+        _gradient(subject, batch, 0.0, other_rewards),
+        found,
+        what="gradient at reward_weight 0 under other rewards",
+        given={"rewards": other_rewards, "instead of": REWARDS},
+    )
+    p, q = batch.student_logits.log_softmax(-1), batch.teacher_logits.log_softmax(-1)
+    chosen = batch.completions[..., None]
+    advantage = (q - p).gather(-1, chosen).squeeze(-1)
+    if subject.profile.hybrid == "advantage":
+        tokens = batch.completion_mask.double()
+        weights = batch.loss_mask / tokens.sum()
+    else:
+        counted = batch.loss_mask.double()
+        weights = counted / counted.sum(-1, keepdim=True).clamp(min=1)
+        weights = {
+            "token_mean": counted / counted.sum(),
+            "row_mean": weights / counted.any(-1).sum(),
+            "row_mean_all": weights / counted.shape[0],
+            "row_sum": counted / counted.any(-1).sum(),
+            "time_normalized_sum": counted / counted.shape[1],
+        }[subject.profile.aggregation]
+    assert_close(
+        found,
+        -(weights * advantage)[..., None] * _score(batch),
+        what="gradient of pure self-distillation",
+        relative=1e-9,
+        absolute=1e-12,
+        given={"reward_weight": 0.0, "support": "sampled_token", "mixing": subject.profile.hybrid},
+    )

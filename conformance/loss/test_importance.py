@@ -1,0 +1,104 @@
+"""Importance weights (spec/04-loss, D)."""
+
+from dataclasses import replace
+
+import pytest
+import torch
+
+from sdpo_ref.types import FULL, DistillationBatch
+from sdpo_ref.verify.comparison import assert_close, assert_finite, assert_that
+from sdpo_ref.verify.inputs import on_policy, random_batch
+from sdpo_ref.verify.subject import Subject
+
+
+def _one_token(log_ratio: float) -> DistillationBatch:
+    """A single token whose importance ratio is exp(log_ratio)."""
+    student = torch.tensor([[[0.3, -0.4, 0.9]]], dtype=torch.float64)
+    teacher = torch.tensor([[[1.0, 0.2, -0.5]]], dtype=torch.float64)
+    true = torch.tensor([[True]])
+    now = student.log_softmax(-1)[:, :, 0]
+    return DistillationBatch(student, teacher, torch.tensor([[0]]), true, true[0], now - log_ratio)
+
+
+@pytest.mark.requirement("LOSS-040")
+@pytest.mark.parametrize("alpha", [0.0, 0.25, 1.0])
+@pytest.mark.parametrize("ratio", [0.25, 1.0, 1.5, 4.0])
+def test_constant_factor(subject: Subject, alpha: float, ratio: float) -> None:
+    """Value and gradient of a token are those without weights times min(ratio, cap)."""
+    batch = _one_token(float(torch.tensor(ratio, dtype=torch.float64).log()))
+    plain = subject.loss(on_policy(batch), alpha=alpha, support=FULL)
+    weighted = subject.loss(batch, alpha=alpha, support=FULL, ratio_cap=2.0)
+    factor = min(ratio, 2.0)
+    inputs = {"ratio": ratio, "ratio_cap": 2.0, "alpha": alpha, "student_logits": batch.student_logits}
+    assert_close(weighted.value, factor * plain.value, what="loss in nats", relative=1e-10, given=inputs)
+    assert_close(
+        weighted.student,
+        factor * plain.student,
+        what=f"{factor} times the gradient without weights:",
+        relative=1e-10,
+        given=inputs,
+    )
+
+
+@pytest.mark.requirement("LOSS-041")
+@pytest.mark.parametrize("ratio", [0.5, 0.1, 1e-3])
+def test_small_ratios_stay(subject: Subject, ratio: float) -> None:
+    """There is no lower truncation."""
+    batch = _one_token(float(torch.tensor(ratio, dtype=torch.float64).log()))
+    plain = subject.loss(on_policy(batch), alpha=0.0, support=FULL).value
+    weighted = subject.loss(batch, alpha=0.0, support=FULL, ratio_cap=2.0).value
+    assert_close(
+        weighted,
+        ratio * plain,
+        what="loss in nats",
+        relative=1e-9,
+        given={"ratio": ratio, "ratio_cap": 2.0},
+    )
+
+
+@pytest.mark.requirement("LOSS-042")
+@pytest.mark.parametrize("log_ratio", [1e4, -1e4])
+def test_extreme_ratio_is_finite(subject: Subject, log_ratio: float) -> None:
+    """Neither overflow nor NaN."""
+    found = subject.loss(_one_token(log_ratio), alpha=0.25, support=FULL, ratio_cap=2.0)
+    assert_finite(found.value, what="loss in nats", given={"log_ratio": log_ratio})
+    assert_finite(found.student, what="gradient", given={"log_ratio": log_ratio})
+
+
+@pytest.mark.requirement("LOSS-043")
+def test_missing_behaviour(subject: Subject) -> None:
+    """A cap without behaviour log-probabilities raises, or is left out, as declared."""
+    batch = on_policy(random_batch(5))
+    refused = subject.raises("loss", lambda it: it.loss(batch, alpha=0.25, support=FULL, ratio_cap=2.0))
+    inputs = {"ratio_cap": 2.0, "behaviour_log_probs": None, "profile": subject.profile.missing_behaviour}
+    if subject.profile.missing_behaviour == "raise":
+        assert_that(refused is not None, "an error that asks for behaviour log-probabilities", "a result", inputs)
+        return
+    assert_that(refused is None, "the loss without importance weights", f"the error {refused}", inputs)
+    plain = subject.loss(batch, alpha=0.25, support=FULL).value
+    skipped = subject.loss(batch, alpha=0.25, support=FULL, ratio_cap=2.0).value
+    assert_close(skipped, plain, what="loss in nats", given=inputs)
+
+
+@pytest.mark.requirement("LOSS-044")
+@pytest.mark.parametrize("temperature", [0.5, 2.0])
+def test_both_log_probabilities_are_tempered(subject: Subject, temperature: float) -> None:
+    """On the first use of a batch every ratio is one, at any temperature."""
+    batch = random_batch(6)
+    recorded = (batch.student_logits / temperature).log_softmax(-1).gather(-1, batch.completions[..., None]).squeeze(-1)
+    fresh = replace(batch, behaviour_log_probs=recorded)
+    plain = subject.loss(on_policy(batch), alpha=0.25, support=FULL, temperature=temperature).value
+    weighted = subject.loss(fresh, alpha=0.25, support=FULL, temperature=temperature, ratio_cap=1e6).value
+    untempered = batch.student_logits.log_softmax(-1).gather(-1, batch.completions[..., None]).squeeze(-1)
+    assert_close(
+        weighted,
+        plain,
+        what="loss in nats, as without weights:",
+        relative=1e-9,
+        given={
+            "temperature": temperature,
+            "largest |log-ratio| if only one side is tempered": float(
+                (untempered - recorded)[batch.loss_mask].abs().max()
+            ),
+        },
+    )

@@ -1,0 +1,218 @@
+"""Masks and aggregation (spec/04-loss, E)."""
+
+from dataclasses import replace
+
+import pytest
+import torch
+from torch import Tensor
+
+from sdpo_ref.types import FULL, DistillationBatch
+from sdpo_ref.verify.comparison import assert_close, assert_finite, assert_that
+from sdpo_ref.verify.inputs import on_policy, random_batch
+from sdpo_ref.verify.subject import Subject
+
+ALPHAS = [0.0, 0.25, 1.0]
+
+
+def _rows(batch: DistillationBatch, rows: Tensor) -> DistillationBatch:
+    return DistillationBatch(
+        batch.student_logits[rows],
+        batch.teacher_logits[rows],
+        batch.completions[rows],
+        batch.completion_mask[rows],
+        batch.self_distillation_mask[rows],
+    )
+
+
+@pytest.mark.requirement("LOSS-050")
+@pytest.mark.parametrize("alpha", ALPHAS)
+def test_no_gradient_where_nothing_counts(subject: Subject, alpha: float) -> None:
+    """Exactly zero at padding and in rows without a teacher; not zero at tokens that count."""
+    batch = on_policy(random_batch(11))
+    gradient = subject.loss(batch, alpha=alpha, support=FULL).student
+    outside = gradient[~batch.loss_mask]
+    inputs = {"completion_mask": batch.completion_mask, "self_distillation_mask": batch.self_distillation_mask}
+    assert_that(
+        not outside.any(),
+        "a gradient of exactly 0 at positions that do not count",
+        f"up to {float(outside.abs().max()):.6g}",
+        inputs,
+        looks_like="M09 self-distillation mask ignored" if gradient[2].any() else "M08 padding or tool tokens trained",
+    )
+    silent = (gradient.abs().sum(-1) == 0) & batch.loss_mask
+    assert_that(
+        not silent.any(), "a gradient at every token that counts", f"none at {silent.nonzero().tolist()}", inputs
+    )
+
+
+POISONS = {
+    "NaN in the student": {"student_logits": torch.nan},
+    "NaN in the teacher": {"teacher_logits": torch.nan},
+    "infinity in the student": {"student_logits": torch.inf},
+    "minus infinity in both": {"student_logits": -torch.inf, "teacher_logits": -torch.inf},
+    "large numbers in the teacher": {"teacher_logits": 1e30},
+}
+
+
+@pytest.mark.requirement("LOSS-051")
+@pytest.mark.parametrize("poison", POISONS)
+@pytest.mark.parametrize("alpha", [0.0, 0.25, 1.0])
+def test_poison_where_nothing_counts(subject: Subject, poison: str, alpha: float) -> None:
+    """Garbage at positions that do not count changes neither value nor gradient, and the gradient stays finite."""
+    batch = on_policy(random_batch(12))
+    clean = subject.loss(batch, alpha=alpha, support=FULL)
+    dirty_logits = {
+        name: torch.where(batch.loss_mask[..., None], getattr(batch, name), value)
+        for name, value in POISONS[poison].items()
+    }
+    dirty = subject.loss(replace(batch, **dirty_logits), alpha=alpha, support=FULL)
+    inputs = {"at positions that do not count": poison, "alpha": alpha}
+    assert_close(dirty.value, clean.value, what="loss in nats", given=inputs)
+    assert_finite(dirty.student, what="gradient", given=inputs)
+    assert_close(dirty.student, clean.student, what="gradient", given=inputs)
+
+
+@pytest.mark.requirement("LOSS-051")
+@pytest.mark.needs("loss.importance")
+@pytest.mark.parametrize("value", [torch.nan, torch.inf, -torch.inf, 1e30])
+def test_poison_in_behaviour(subject: Subject, value: float) -> None:
+    """The behaviour log-probabilities of padding are nobody's business."""
+    batch = random_batch(13)
+    assert batch.behaviour_log_probs is not None
+    clean = subject.loss(batch, alpha=0.25, support=FULL, ratio_cap=2.0)
+    poisoned = replace(batch, behaviour_log_probs=torch.where(batch.loss_mask, batch.behaviour_log_probs, value))
+    dirty = subject.loss(poisoned, alpha=0.25, support=FULL, ratio_cap=2.0)
+    inputs = {"behaviour_log_probs where nothing counts": value}
+    assert_close(dirty.value, clean.value, what="loss in nats", given=inputs)
+    assert_close(dirty.student, clean.student, what="gradient", given=inputs)
+
+
+@pytest.mark.requirement("LOSS-051")
+@pytest.mark.parametrize("token", [-100, 10**6])
+def test_ids_of_padding(subject: Subject, token: int) -> None:
+    """Padding may hold the usual ignore index, or any other id."""
+    batch = on_policy(random_batch(14))
+    clean = subject.loss(batch, alpha=0.25, support=FULL)
+    padded = replace(batch, completions=torch.where(batch.completion_mask, batch.completions, token))
+    dirty = subject.loss(padded, alpha=0.25, support=FULL)
+    assert_close(dirty.value, clean.value, what="loss in nats", given={"id at padded positions": token})
+
+
+@pytest.mark.requirement("LOSS-052")
+@pytest.mark.parametrize("alpha", ALPHAS)
+def test_longer_padding(subject: Subject, alpha: float) -> None:
+    """Three more padded positions change nothing but the divisor of time_normalized_sum."""
+    batch = on_policy(random_batch(15))
+    before = subject.loss(batch, alpha=alpha, support=FULL)
+    time = batch.completions.shape[1]
+    longer = DistillationBatch(
+        torch.cat([batch.student_logits, batch.student_logits[:, :3]], dim=1),
+        torch.cat([batch.teacher_logits, batch.teacher_logits[:, 2:5]], dim=1),
+        torch.cat([batch.completions, batch.completions[:, :3]], dim=1),
+        torch.cat([batch.completion_mask, torch.zeros(4, 3, dtype=torch.bool)], dim=1),
+        batch.self_distillation_mask,
+    )
+    after = subject.loss(longer, alpha=alpha, support=FULL)
+    factor = time / (time + 3) if subject.profile.aggregation == "time_normalized_sum" else 1.0
+    inputs = {"alpha": alpha, "padded positions added": 3, "aggregation": subject.profile.aggregation}
+    assert_close(after.value, factor * before.value, what="loss in nats", given=inputs)
+    assert_close(after.student[:, :time], factor * before.student, what="gradient", given=inputs)
+
+
+@pytest.mark.requirement("LOSS-053")
+def test_worked_example(subject: Subject) -> None:
+    """Token losses of 1 to 5 in rows of 3, 2 and 4 tokens, the last row unusable: the means tell themselves apart."""
+    wanted = torch.tensor([[1.0, 2.0, 3.0, 9.0], [4.0, 8.0, 9.0, 9.0], [5.0, 5.0, 5.0, 5.0]], dtype=torch.float64)
+    # forward KL of a sure teacher is -log p(student): make every token's loss the wanted number
+    certain = torch.tensor([0.0, -torch.inf], dtype=torch.float64).clamp(min=-800.0)
+    student = torch.stack([-wanted, torch.log1p(-torch.exp(-wanted))], dim=-1)
+    mask = torch.tensor([[1, 1, 1, 0], [1, 1, 0, 0], [1, 1, 1, 1]]).bool()
+    batch = DistillationBatch(
+        student,
+        certain.expand(3, 4, 2).clone(),
+        torch.zeros(3, 4, dtype=torch.long),
+        mask,
+        torch.tensor([True, True, False]),
+    )
+    expected = {
+        "token_mean": 18 / 5,
+        "row_mean": (2 + 6) / 2,
+        "row_mean_all": (2 + 6) / 3,
+        "row_sum": (6 + 12) / 2,
+        "time_normalized_sum": 18 / 4,
+    }
+    value = float(subject.loss(batch, alpha=0.0, support=FULL).value)
+    declared = subject.profile.aggregation
+    others = [name for name, number in expected.items() if name != declared and abs(value - number) < 1e-9]
+    named_wrong = {42 / 9: "token mean over all rows, self-distillation mask ignored"} | {
+        38 / 9: "token mean over all rows, self-distillation mask ignored",
+        1.5: "sum divided by rows times padded length",
+        2.0: "sum of counted tokens divided by all sampled tokens",
+    }
+    signs = [text for number, text in named_wrong.items() if abs(value - number) < 1e-9]
+    assert_that(
+        abs(value - expected[declared]) <= 1e-9,
+        f"{expected[declared]:.10g} nats, the {declared} of {wanted.tolist()}",
+        f"{value:.10g} nats",
+        {"completion_mask": mask, "self_distillation_mask": [True, True, False]},
+        tolerance="1e-9 nats",
+        looks_like=(f"aggregation {others[0]}: declare it in the profile" if others else "".join(signs[:1])),
+    )
+
+
+@pytest.mark.requirement("LOSS-054")
+@pytest.mark.parametrize("alpha", ALPHAS)
+@pytest.mark.parametrize("empty", ["no usable row", "no counted token", "neither"])
+def test_nothing_counts(subject: Subject, alpha: float, empty: str) -> None:
+    """Zero, attached to the graph, with gradients that are all zero."""
+    batch = on_policy(random_batch(16))
+    if empty != "no counted token":
+        batch = replace(batch, self_distillation_mask=torch.zeros(4, dtype=torch.bool))
+    if empty != "no usable row":
+        batch = replace(batch, completion_mask=torch.zeros_like(batch.completion_mask))
+    found = subject.loss(batch, alpha=alpha, support=FULL)
+    inputs = {"batch": empty, "alpha": alpha}
+    assert_close(found.value, torch.tensor(0.0), what="loss in nats", given=inputs)
+    assert_close(found.student, torch.zeros_like(found.student), what="gradient", given=inputs)
+
+
+@pytest.mark.requirement("LOSS-055")
+@pytest.mark.parametrize("alpha", ALPHAS)
+def test_order_of_rows(subject: Subject, alpha: float) -> None:
+    """Rows may come in any order."""
+    batch, order = on_policy(random_batch(17)), torch.tensor([2, 0, 3, 1])
+    before = subject.loss(batch, alpha=alpha, support=FULL)
+    after = subject.loss(_rows(batch, order), alpha=alpha, support=FULL)
+    assert_close(after.value, before.value, what="loss in nats", given={"order of rows": order, "alpha": alpha})
+    assert_close(after.student, before.student[order], what="gradient", given={"order of rows": order})
+
+
+@pytest.mark.requirement("LOSS-056")
+@pytest.mark.parametrize("alpha", ALPHAS)
+def test_halves_add_up(subject: Subject, alpha: float) -> None:
+    """Two halves, weighted by their share of the denominator, give the whole."""
+    batch = on_policy(random_batch(18))
+    halves = [_rows(batch, torch.tensor(rows)) for rows in ([0, 1], [2, 3])]
+    denominators = [_denominator(half, subject.profile.aggregation) for half in halves]
+    parts = [float(subject.loss(half, alpha=alpha, support=FULL).value) for half in halves]
+    total = sum(denominators) if subject.profile.aggregation != "time_normalized_sum" else 1.0
+    expected = sum(share * part for share, part in zip(denominators, parts, strict=True)) / total
+    whole = subject.loss(batch, alpha=alpha, support=FULL).value
+    assert_close(
+        whole,
+        torch.tensor(expected, dtype=torch.float64),
+        what="loss in nats, from its halves,",
+        relative=1e-10,
+        given={"alpha": alpha, "losses of the halves": parts, "their denominators": denominators},
+    )
+
+
+def _denominator(batch: DistillationBatch, aggregation: str) -> float:
+    mask = batch.loss_mask
+    return {
+        "token_mean": float(mask.sum()),
+        "row_mean": float(mask.any(-1).sum()),
+        "row_mean_all": float(mask.shape[0]),
+        "row_sum": float(mask.any(-1).sum()),
+        "time_normalized_sum": 1.0,
+    }[aggregation]

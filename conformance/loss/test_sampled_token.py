@@ -1,0 +1,66 @@
+"""The sampled-token surrogate (spec/04-loss, C)."""
+
+import pytest
+import torch
+from torch import Tensor
+
+from sdpo_ref.types import FULL, SAMPLED_TOKEN, DistillationBatch
+from sdpo_ref.verify.comparison import assert_close, assert_that
+from sdpo_ref.verify.subject import Subject
+
+
+def _one_token(student: Tensor, teacher: Tensor, token: int) -> DistillationBatch:
+    true = torch.tensor([[True]])
+    return DistillationBatch(student[None, None], teacher[None, None], torch.tensor([[token]]), true, true[0])
+
+
+@pytest.mark.requirement("LOSS-031")
+@pytest.mark.parametrize("seed", range(4))
+def test_expected_gradient_is_that_of_reverse_kl(subject: Subject, seed: int) -> None:
+    """The average over every token, weighted by its probability under the student: exact, no sampling."""
+    student, teacher = 1.5 * torch.randn(2, 7, generator=torch.Generator().manual_seed(seed), dtype=torch.float64)
+    exact = subject.loss(_one_token(student, teacher, 0), alpha=1.0, support=FULL).student
+    chances = student.softmax(-1)
+    average = torch.zeros_like(exact)
+    for token, chance in enumerate(chances):
+        found = subject.loss(_one_token(student, teacher, token), alpha=1.0, support=SAMPLED_TOKEN)
+        average += chance * found.student
+    assert_close(
+        average,
+        exact,
+        what="mean gradient over all tokens, that of the reverse KL,",
+        relative=1e-10,
+        absolute=1e-12,
+        given={"student_logits": student, "teacher_logits": teacher},
+    )
+
+
+@pytest.mark.requirement("LOSS-030")
+def test_sign_of_the_update(subject: Subject) -> None:
+    """A sampled token that the teacher likes more is raised, one that it likes less is lowered."""
+    even = torch.zeros(2, dtype=torch.float64)
+    for liked, direction in ((0.9, -1.0), (0.1, 1.0)):
+        teacher = torch.tensor([liked, 1 - liked], dtype=torch.float64).log()
+        slope = float(subject.loss(_one_token(even, teacher, 0), alpha=1.0, support=SAMPLED_TOKEN).student[0, 0, 0])
+        assert_that(
+            slope * direction > 0,
+            f"{'negative' if direction < 0 else 'positive'} gradient on the logit of the sampled token",
+            f"{slope:.6g}",
+            {"student": "0.5", "teacher": str(liked)},
+            looks_like="D15 sign flipped",
+        )
+
+
+@pytest.mark.requirement("LOSS-032")
+@pytest.mark.parametrize("alpha", [0.0, 0.5, 0.99])
+def test_only_reverse_kl(subject: Subject, alpha: float) -> None:
+    """Another alpha is refused."""
+    batch = _one_token(torch.zeros(3).double(), torch.ones(3).double(), 1)
+    refused = subject.raises("loss", lambda it: it.loss(batch, alpha=alpha, support=SAMPLED_TOKEN))
+    assert_that(
+        refused is not None,
+        "an error: the surrogate estimates reverse KL only",
+        "a result",
+        {"alpha": alpha, "support": "sampled_token"},
+        looks_like="D12 sampled-token surrogate used with another alpha",
+    )

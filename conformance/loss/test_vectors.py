@@ -1,0 +1,89 @@
+"""Golden vectors of divergence and loss: value and gradient, from a derivation that shares no code with anybody."""
+
+from collections.abc import Callable
+from typing import NoReturn, get_args
+
+import pytest
+
+from sdpo_ref.types import DistillationBatch, Support, SupportKind
+from sdpo_ref.vectors.store import Vector
+from sdpo_ref.verify.comparison import assert_close
+from sdpo_ref.verify.inputs import vector_parameters
+from sdpo_ref.verify.subject import Subject
+
+
+def _support(vector: Vector) -> Support:
+    kind, k = vector.options.get("support", "full"), vector.options.get("k")
+    assert kind in get_args(SupportKind)
+    return Support(kind, k if isinstance(k, int) else None)  # type: ignore[arg-type]
+
+
+def _number(vector: Vector, name: str) -> float:
+    value = vector.options[name]
+    assert isinstance(value, float)
+    return value
+
+
+def _compare(vector: Vector, found: dict[str, object], names: dict[str, str]) -> None:
+    """Compare what was found with what the vector expects, under the vector's own names."""
+    for name, what in names.items():
+        if name in vector.expected:
+            assert_close(
+                found[name],  # type: ignore[arg-type]
+                vector.expected[name],
+                what=what,
+                relative=vector.tolerance.relative,
+                absolute=vector.tolerance.absolute,
+                given={"vector": vector.id, **vector.options, **vector.inputs},
+                known_wrong=[wrong for wrong in vector.known_wrong if wrong.expected == name],
+            )
+
+
+@pytest.mark.parametrize("vector", vector_parameters("divergence", part="divergence"))
+def test_divergence(subject: Subject, not_applicable: Callable[[str], NoReturn], vector: Vector) -> None:
+    """Value and gradient of each token's divergence equal the derived ones."""
+    if vector.options.get("top_k_from", "student") != subject.profile.top_k_from and _support(vector).k is not None:
+        not_applicable(f"the profile takes the top-k of the {subject.profile.top_k_from}")
+    found = subject.divergence_gradient(
+        vector.inputs["student_log_probs"],
+        vector.inputs["teacher_log_probs"],
+        alpha=_number(vector, "alpha"),
+        support=_support(vector),
+    )
+    _compare(
+        vector,
+        {"value": found.value, "gradient": found.student},
+        {"value": "divergence in nats", "gradient": "gradient w.r.t. the student's logits"},
+    )
+
+
+@pytest.mark.parametrize("vector", vector_parameters("loss", part="loss"))
+def test_loss(subject: Subject, not_applicable: Callable[[str], NoReturn], vector: Vector) -> None:
+    """Loss and gradient under the declared aggregation equal the derived ones."""
+    if vector.options.get("top_k_from", "student") != subject.profile.top_k_from and _support(vector).k is not None:
+        not_applicable(f"the profile takes the top-k of the {subject.profile.top_k_from}")
+    cap = vector.options.get("ratio_cap")
+    inputs = vector.inputs
+    found = subject.loss(
+        DistillationBatch(
+            inputs["student_logits"],
+            inputs["teacher_logits"],
+            inputs["completions"],
+            inputs["completion_mask"],
+            inputs["self_distillation_mask"],
+            inputs.get("behaviour_log_probs"),
+        ),
+        alpha=_number(vector, "alpha"),
+        support=_support(vector),
+        temperature=_number(vector, "temperature"),
+        ratio_cap=cap if isinstance(cap, float) else None,
+    )
+    aggregation = subject.profile.aggregation
+    _compare(
+        vector,
+        {f"value/{aggregation}": found.value, f"gradient/{aggregation}": found.student},
+        {
+            f"value/{aggregation}": f"loss in nats, aggregation {aggregation}",
+            f"gradient/{aggregation}": "gradient w.r.t. the student's logits",
+        },
+    )

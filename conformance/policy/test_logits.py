@@ -1,0 +1,64 @@
+"""What may be done to logits without changing the question (spec/01-policy)."""
+
+from dataclasses import replace
+
+import pytest
+import torch
+
+from sdpo_ref.types import FULL
+from sdpo_ref.verify.comparison import assert_close
+from sdpo_ref.verify.inputs import on_policy, random_batch
+from sdpo_ref.verify.subject import Subject
+
+
+@pytest.mark.requirement("POLICY-002")
+@pytest.mark.parametrize("alpha", [0.0, 0.25, 1.0])
+@pytest.mark.parametrize("shift", [100.0, -300.0])
+def test_shift(subject: Subject, alpha: float, shift: float) -> None:
+    """A constant added to each position's logits, another one on each side, changes nothing."""
+    batch = on_policy(random_batch(51))
+    before = subject.loss(batch, alpha=alpha, support=FULL)
+    shifted = replace(
+        batch, student_logits=batch.student_logits + shift, teacher_logits=batch.teacher_logits - 2 * shift
+    )
+    after = subject.loss(shifted, alpha=alpha, support=FULL)
+    inputs = {"added to the student": shift, "added to the teacher": -2 * shift, "alpha": alpha}
+    # adding 600 to a logit costs 600 times the rounding of 1: 1e-13 absolute
+    assert_close(after.value, before.value, what="loss in nats", relative=1e-10, absolute=1e-11, given=inputs)
+    assert_close(after.student, before.student, what="gradient", relative=1e-9, absolute=1e-11, given=inputs)
+
+
+@pytest.mark.requirement("POLICY-003")
+@pytest.mark.parametrize("temperature", [0.5, 2.0])
+@pytest.mark.parametrize("alpha", [0.0, 0.25, 1.0])
+def test_temperature_divides_both_sides(subject: Subject, temperature: float, alpha: float) -> None:
+    """The loss at temperature tau on z is the loss at temperature one on z / tau."""
+    batch = on_policy(random_batch(52))
+    divided = replace(
+        batch,
+        student_logits=batch.student_logits / temperature,
+        teacher_logits=batch.teacher_logits / temperature,
+    )
+    assert_close(
+        subject.loss(batch, alpha=alpha, support=FULL, temperature=temperature).value,
+        subject.loss(divided, alpha=alpha, support=FULL).value,
+        what="loss in nats",
+        relative=1e-10,
+        given={"temperature": temperature, "alpha": alpha},
+    )
+
+
+@pytest.mark.requirement("POLICY-003")
+@pytest.mark.parametrize("alpha", [0.0, 0.25, 1.0])
+def test_equal_logits_stay_equal(subject: Subject, alpha: float) -> None:
+    """A teacher that agrees with the student teaches nothing, at any temperature."""
+    batch = on_policy(random_batch(53))
+    agreeing = replace(batch, teacher_logits=batch.student_logits.clone())
+    found = subject.loss(agreeing, alpha=alpha, support=FULL, temperature=0.5)
+    assert_close(
+        found.value,
+        torch.tensor(0.0),
+        what="loss in nats",
+        absolute=1e-12,
+        given={"temperature": 0.5, "teacher_logits": "those of the student", "alpha": alpha},
+    )

@@ -1,0 +1,279 @@
+"""What the teacher reads (spec/03-teacher, A): truth tables over recognisable texts."""
+
+from dataclasses import replace
+from itertools import product
+
+import pytest
+
+from sdpo_ref.protocols.implementation import Attempt
+from sdpo_ref.verify.attempts import (
+    SYSTEM,
+    completion,
+    group_of,
+    note,
+    prompt,
+    question,
+    rules_of,
+    shown_completions,
+    text_of,
+)
+from sdpo_ref.verify.comparison import assert_that
+from sdpo_ref.verify.subject import Subject
+
+REWARDS = list(product([0.0, 1.0], repeat=3))
+"""Every way in which three attempts can fail or succeed."""
+
+
+def _demonstration(rewards: tuple[float, ...], index: int, own_success: str) -> int | None:
+    """The definition of candidates(i), written out."""
+    for other, reward in enumerate(rewards):
+        if reward >= 1.0 and not (own_success == "exclude" and other == index):
+            return other
+    return None
+
+
+@pytest.mark.requirement("TEACH-001")
+@pytest.mark.parametrize("rewards", [rewards for rewards in REWARDS if sum(rewards) != 1])
+def test_first_success_is_shown(subject: Subject, rewards: tuple[float, ...]) -> None:
+    """With two or more successes, or none, failed attempts are shown the first."""
+    attempts = group_of(0, rewards)
+    contexts = subject.context(attempts, rules_of(subject.profile))
+    for index, context in enumerate(contexts):
+        first = _demonstration(rewards, index, subject.profile.own_success)
+        found = shown_completions(context, attempts)
+        expected = [] if first is None else [completion(0, first)]
+        assert_that(
+            found == expected, f"attempt {index} is shown {expected}", f"it is shown {found}", {"rewards": rewards}
+        )
+
+
+@pytest.mark.requirement("TEACH-002")
+@pytest.mark.parametrize("alone", [0, 1, 2])
+def test_lone_success(subject: Subject, alone: int) -> None:
+    """A single success teaches its siblings, and itself exactly if own successes are included."""
+    rewards = [1.0 if index == alone else 0.0 for index in range(3)]
+    contexts = subject.context(group_of(0, rewards), rules_of(subject.profile))
+    included = subject.profile.own_success == "include"
+    usable = [context.usable for context in contexts]
+    expected = [included or index != alone for index in range(3)]
+    assert_that(
+        usable == expected,
+        f"usable rows {expected} (own success: {subject.profile.own_success})",
+        f"{usable}",
+        {"rewards": rewards},
+        looks_like="C01 own success leaks" if usable[alone] and not included else "",
+    )
+
+
+@pytest.mark.requirement("TEACH-003", "TEACH-012")
+def test_groups_are_separate(subject: Subject) -> None:
+    """Only one of three groups has a success; the others see nothing of it."""
+    attempts = [*group_of(7, [0.0, 0.0]), *group_of(3, [0.0, 1.0]), *group_of(5, [0.0, 0.0])]
+    contexts = subject.context(attempts, rules_of(subject.profile))
+    for attempt, context in zip(attempts, contexts, strict=True):
+        shown = shown_completions(context, attempts)
+        foreign = [text for text in shown if f"-{attempt.group}-" not in text]
+        assert_that(
+            not foreign,
+            f"an attempt of group {attempt.group} is shown completions of its own group only",
+            f"it is shown {foreign}",
+            looks_like="C03 group boundary wrong",
+        )
+        if attempt.group != 3:
+            assert_that(not context.usable, f"rows of group {attempt.group} are not usable", "one is")
+
+
+@pytest.mark.requirement("TEACH-012")
+def test_neighbours_change_nothing(subject: Subject) -> None:
+    """The same group alone, after another and before another."""
+    group, other = group_of(1, [0.0, 1.0]), group_of(2, [1.0, 1.0])
+    rules = rules_of(subject.profile)
+    alone = subject.context(group, rules)
+    after = subject.context([*other, *group], rules)[2:]
+    before = subject.context([*group, *other], rules)[:2]
+    for name, found in (("after", after), ("before", before)):
+        assert_that(
+            found == alone,
+            "what it reads alone",
+            f"something else when it stands {name} another group",
+            {"alone": alone},
+        )
+
+
+@pytest.mark.requirement("TEACH-004")
+@pytest.mark.parametrize("rewards", list(product([0.0, 1.0], repeat=2)))
+def test_feedback_gate(subject: Subject, rewards: tuple[float, ...]) -> None:
+    """Failure or success, with and without a demonstration: the note passes exactly where the rule says so."""
+    attempts = group_of(0, rewards, [note(0, 0)] * 2)
+    contexts = subject.context(attempts, rules_of(subject.profile))
+    for index, context in enumerate(contexts):
+        shown = _demonstration(rewards, index, subject.profile.own_success) is not None
+        expected = {
+            "always": True,
+            "without_demonstration": not shown,
+            "failed_without_demonstration": not shown and rewards[index] < 1.0,
+        }[subject.profile.feedback_when]
+        found = note(0, 0) in text_of(context)
+        assert_that(
+            found == expected,
+            f"feedback {'reaches' if expected else 'does not reach'} attempt {index} ({subject.profile.feedback_when})",
+            "it does" if found else "it does not",
+            {"rewards": rewards, "demonstration shown": shown},
+            looks_like="C06 feedback of a successful attempt used" if found and rewards[index] >= 1.0 else "",
+        )
+
+
+@pytest.mark.requirement("TEACH-005")
+@pytest.mark.parametrize("rewards", REWARDS)
+@pytest.mark.parametrize("with_feedback", [False, True])
+def test_usable_means_evidence(subject: Subject, rewards: tuple[float, ...], with_feedback: bool) -> None:  # noqa: FBT001
+    """A row is usable exactly if a demonstration or its note is in what its teacher reads."""
+    attempts = group_of(0, rewards, [note(0, 0)] * 3 if with_feedback and subject.offers("context.feedback") else None)
+    for index, context in enumerate(subject.context(attempts, rules_of(subject.profile))):
+        evidence = bool(shown_completions(context, attempts)) or note(0, 0) in text_of(context)
+        assert_that(
+            context.usable == evidence,
+            f"attempt {index} is {'usable, since evidence is shown' if evidence else 'not usable, without evidence'}",
+            f"usable = {context.usable}",
+            {"rewards": rewards, "feedback": attempts[0].feedback},
+            looks_like="C13 unusable rows get an empty context" if context.usable else "",
+        )
+
+
+@pytest.mark.requirement("TEACH-006")
+def test_unusable_row_reads_the_prompt(subject: Subject) -> None:
+    """No success and no feedback: the messages are those of the prompt."""
+    attempts = group_of(0, [0.0, 0.0])
+    for context in subject.context(attempts, rules_of(subject.profile)):
+        assert_that(context.messages == prompt(0), f"{prompt(0)}", f"{context.messages}")
+
+
+@pytest.mark.requirement("TEACH-007")
+@pytest.mark.parametrize("rewards", REWARDS)
+def test_own_attempt_is_not_shown(subject: Subject, rewards: tuple[float, ...]) -> None:
+    """The scored attempt is in the teacher's prompt only as its own, included, demonstration."""
+    attempts = group_of(0, rewards)
+    for index, context in enumerate(subject.context(attempts, rules_of(subject.profile))):
+        allowed = _demonstration(rewards, index, subject.profile.own_success) == index
+        found = completion(0, index) in text_of(context)
+        assert_that(
+            allowed or not found, f"attempt {index} is not shown to its own teacher", "it is", {"rewards": rewards}
+        )
+
+
+@pytest.mark.requirement("TEACH-008")
+def test_conversation_stays(subject: Subject) -> None:
+    """Earlier messages once and unchanged; the question once, at the start of the last message."""
+    earlier = (
+        {"role": "system", "content": SYSTEM},
+        {"role": "user", "content": "An EARLIER-MARK question."},
+        {"role": "assistant", "content": "A REPLY-MARK."},
+    )
+    asked = (*earlier, {"role": "user", "content": question(0)})
+    attempts = [replace(attempt, prompt=asked) for attempt in group_of(0, [0.0, 1.0])]
+    context = subject.context(attempts, rules_of(subject.profile))[0]
+    whole = text_of(context)
+    for mark in ("SYSTEM-MARK", "EARLIER-MARK", "REPLY-MARK", "QUESTION-0-MARK"):
+        assert_that(
+            whole.count(mark) == 1,
+            f"{mark} exactly once",
+            f"{whole.count(mark)} times, in {[message['role'] for message in context.messages]}",
+            {"messages": context.messages},
+            looks_like="C10 a rendered prompt is rendered again" if whole.count(mark) > 1 else "",
+        )
+    assert_that(context.messages[:-1] == earlier, f"in front: {earlier}", f"{context.messages[:-1]}")
+    last = context.messages[-1]
+    assert_that(
+        last["role"] == "user" and last["content"].startswith(question(0)),
+        f"a last message from the user that begins with {question(0)!r}",
+        f"{last}",
+    )
+
+
+@pytest.mark.requirement("TEACH-009")
+@pytest.mark.parametrize(
+    "where", ["prompt", "completion", pytest.param("feedback", marks=pytest.mark.needs("context.feedback"))]
+)
+def test_braces_are_text(subject: Subject, where: str) -> None:
+    """Format strings, template words and code survive."""
+    code = "BRACES {x} {{y}} {0} %s {prompt} {solution} {feedback} $z"
+    attempts = group_of(0, [0.0, 1.0] if where != "feedback" else [0.0, 0.0])
+    if where == "feedback":
+        attempts = [replace(attempt, feedback=code) for attempt in attempts]
+    elif where == "completion":
+        attempts = [replace(attempt, completion=f"{code} {index}") for index, attempt in enumerate(attempts)]
+    else:
+        asked = (prompt(0)[0], {"role": "user", "content": code})
+        attempts = [replace(attempt, prompt=asked) for attempt in attempts]
+    whole = text_of(subject.context(attempts, rules_of(subject.profile))[0])
+    assert_that(code in whole, f"the text {code!r}", repr(whole), {"where": where})
+
+
+def _thinking(text: str) -> list[Attempt]:
+    attempts = group_of(0, [0.0, 1.0])
+    return [attempts[0], replace(attempts[1], completion=text)]
+
+
+@pytest.mark.requirement("TEACH-010")
+@pytest.mark.parametrize(
+    "text",
+    ["<think>TRACE-MARK</think>FINAL-MARK", "<think>TRACE-MARK\n\nmore</think>\nFINAL-MARK", "FINAL-MARK"],
+)
+def test_trace_is_stripped(subject: Subject, text: str) -> None:
+    """Between the tags nothing remains, after them everything."""
+    whole = text_of(subject.context(_thinking(text), rules_of(subject.profile, strip_thinking=True))[0])
+    assert_that("TRACE-MARK" not in whole, "no reasoning trace", repr(whole), {"demonstration": text})
+    assert_that("FINAL-MARK" in whole, "the answer after the trace", repr(whole), {"demonstration": text})
+
+
+@pytest.mark.requirement("TEACH-013")
+def test_trace_opened_in_the_prompt(subject: Subject) -> None:
+    """A closing tag without an opening one ends a trace that began in the prompt."""
+    text = "TRACE-MARK</think>FINAL-MARK"
+    whole = text_of(subject.context(_thinking(text), rules_of(subject.profile, strip_thinking=True))[0])
+    assert_that(
+        "TRACE-MARK" not in whole and "FINAL-MARK" in whole,
+        "the answer without the trace",
+        repr(whole),
+        {"demonstration": text},
+        looks_like="C08 trace left where the opening tag is in the prompt",
+    )
+
+
+@pytest.mark.requirement("TEACH-011")
+def test_shortened_context_keeps_question_and_end(subject: Subject) -> None:
+    """Feedback three times longer than the limit: the question stays, and so does the end of the message."""
+    rules = rules_of(subject.profile)
+    short = subject.context(group_of(0, [0.0], ["x"]), rules)[0]
+    ending = short.messages[-1]["content"].rpartition("x")[2]
+    limit = len(text_of(short)) + 300
+    long = subject.context(group_of(0, [0.0], ["x" * 3 * limit]), rules_of(subject.profile, max_length=limit))[0]
+    roles = [message["role"] for message in long.messages]
+    inputs = {"max_length": limit, "length of the feedback": 3 * limit}
+    assert_that(
+        question(0) in text_of(long),
+        "the question, whole",
+        f"messages {roles} of {len(text_of(long))} characters without it",
+        inputs,
+        looks_like="C09 the front of a long reprompt is cut",
+    )
+    assert_that(
+        not long.usable or long.messages[-1]["content"].endswith(ending),
+        f"a last message that ends with {ending[-40:]!r}",
+        f"one that ends with {long.messages[-1]['content'][-40:]!r}",
+        inputs,
+        looks_like="C09 the end of a long reprompt is cut",
+    )
+
+
+@pytest.mark.requirement("TEACH-011")
+def test_no_room_for_evidence(subject: Subject) -> None:
+    """Where nothing of the evidence fits, the row is not usable."""
+    rules = rules_of(subject.profile, max_length=len(question(0)))
+    context = subject.context(group_of(0, [0.0], [note(0, 0)]), rules)[0]
+    assert_that(
+        not context.usable,
+        "a row that is not usable",
+        f"a usable row that reads {text_of(context)!r}",
+        {"max_length": len(question(0))},
+    )

@@ -1,0 +1,25 @@
+"""SDFT's context (spec/03-teacher, C)."""
+
+import pytest
+
+from sdpo_ref.verify.attempts import SYSTEM, prompt, question
+from sdpo_ref.verify.comparison import assert_that
+from sdpo_ref.verify.subject import Subject
+
+
+@pytest.mark.requirement("TEACH-040")
+@pytest.mark.parametrize("demonstration", ["SHOWN-MARK", "code {x} {{y}} %s SHOWN-MARK"])
+def test_prompt_and_demonstration(subject: Subject, demonstration: str) -> None:
+    """Both are there, the system message in front."""
+    messages = subject.demonstration_context(prompt(0), demonstration)
+    whole = "\n".join(message["content"] for message in messages)
+    for text in (SYSTEM, question(0), demonstration):
+        assert_that(whole.count(text) == 1, f"{text!r} exactly once", repr(whole))
+    assert_that(messages[0] == prompt(0)[0], f"first {prompt(0)[0]}", f"{messages[0]}")
+
+
+@pytest.mark.requirement("TEACH-041")
+def test_missing_demonstration(subject: Subject) -> None:
+    """Without one there is nothing to distil."""
+    refused = subject.raises("demonstration_context", lambda it: it.demonstration_context(prompt(0), None))
+    assert_that(refused is not None, "an error", "a context", {"demonstration": None})

@@ -1,0 +1,217 @@
+"""Whose weights the teacher reads with (spec/03-teacher, B)."""
+
+from collections.abc import Mapping
+from dataclasses import replace
+
+import pytest
+import torch
+from torch import Tensor
+
+from sdpo_ref.errors import IntegrityError
+from sdpo_ref.vectors.store import Vector
+from sdpo_ref.verify.closed_form import closed_form_trace
+from sdpo_ref.verify.comparison import assert_close, assert_that
+from sdpo_ref.verify.inputs import vector_parameters
+from sdpo_ref.verify.problems import step_problem
+from sdpo_ref.verify.subject import Subject
+
+TWO_ITERATIONS = (((3, 2), (1, 4)), ((2, 2), (3, 1)))
+"""Two iterations of two optimiser steps each: cadences that differ become visible."""
+ONE_EACH = (((3, 2),), ((1, 4),))
+"""Two iterations of one optimiser step each: every cadence is the same."""
+
+
+def _compare(found: Mapping[str, Tensor], expected: Mapping[str, Tensor], *, what: str, given: object) -> None:
+    for name, weight in expected.items():
+        assert_close(
+            found[name],
+            weight,
+            what=f"teacher weight {name!r} {what}",
+            relative=1e-9,
+            absolute=1e-11,
+            given={"problem": given},
+        )
+
+
+@pytest.mark.requirement("TEACH-022")
+@pytest.mark.parametrize("teacher", ["ema", pytest.param("frozen", marks=pytest.mark.needs("step.frozen"))])
+def test_starts_as_the_student(subject: Subject, teacher: str) -> None:
+    """Before the first update the teacher is the student that was given, as it is in memory."""
+    problem = replace(step_problem(), teacher=teacher)
+    student = dict(problem.make_model().named_parameters())
+    trace = subject.step(problem)
+    _compare(trace.student[0], student, what="at the start (the student's own)", given=teacher)
+    _compare(trace.teacher[0], student, what="at the start", given=f"{teacher} teacher of a student held in memory")
+
+
+@pytest.mark.requirement("TEACH-020")
+@pytest.mark.parametrize("update_rate", [0.05, 0.25, 0.9])
+def test_recursion(subject: Subject, update_rate: float) -> None:
+    """After each iteration of one step: (1 - rate) times its own weights plus rate times the student's."""
+    trace = subject.step(step_problem(steps_per_iteration=ONE_EACH, update_rate=update_rate))
+    for moment in (1, 2):
+        before, student = trace.teacher[moment - 1], trace.student[moment]
+        expected = {name: (1 - update_rate) * before[name] + update_rate * student[name] for name in student}
+        _compare(trace.teacher[moment], expected, what=f"after {moment} updates", given=f"update_rate {update_rate}")
+
+
+@pytest.mark.parametrize("vector", vector_parameters("average", part="step"))
+def test_recursion_vectors(subject: Subject, vector: Vector) -> None:
+    """The recursion above, over several updates, is the derived one; run on the vector's rate from its own weights."""
+    rate = vector.options["update_rate"]
+    assert isinstance(rate, float)
+    problem = step_problem(steps_per_iteration=ONE_EACH, update_rate=rate)
+    trace = subject.step(problem)
+    found, derived = vector.inputs["teacher"], []
+    for student in vector.inputs["students"]:
+        found = (1 - rate) * found + rate * student
+        derived.append(found)
+    if not torch.allclose(torch.stack(derived), vector.expected["teachers"], rtol=1e-12, atol=1e-14):
+        raise IntegrityError(f"the recursion of this file is not that of vector {vector.id}")
+    expected = trace.teacher[0]
+    for student in trace.student[1:]:
+        expected = {name: (1 - rate) * expected[name] + rate * student[name] for name in expected}
+    _compare(trace.teacher[-1], expected, what="after two updates", given=f"update_rate {rate} of {vector.id}")
+
+
+@pytest.mark.requirement("TEACH-021")
+def test_cadence(subject: Subject) -> None:
+    """With two optimiser steps per iteration the teacher moves when the profile says so, and only then."""
+    problem = step_problem(steps_per_iteration=TWO_ITERATIONS)
+    trace = subject.step(problem)
+    moved = [
+        any(not torch.equal(before[name], after[name]) for name in before)
+        for before, after in zip(trace.teacher, trace.teacher[1:], strict=False)
+    ]
+    every = subject.profile.ema_cadence == "optimizer_step"
+    expected = [every, True, every, True]
+    assert_that(
+        moved == expected,
+        f"the teacher moves after optimiser steps {expected} ({subject.profile.ema_cadence})",
+        f"{moved}",
+        {"optimiser steps per iteration": 2},
+        looks_like="T03 EMA at another cadence, or never",
+    )
+    _compare(
+        trace.teacher[-1],
+        closed_form_trace(problem, subject.profile).teacher[-1],
+        what="after two iterations of two optimiser steps",
+        given=f"ema_cadence {subject.profile.ema_cadence}",
+    )
+
+
+@pytest.mark.requirement("TEACH-023")
+@pytest.mark.parametrize("update_rate", [0.0, 1.0])
+def test_ends_of_the_rate(subject: Subject, update_rate: float) -> None:
+    """Rate 0 keeps the teacher, rate 1 copies the student."""
+    trace = subject.step(step_problem(steps_per_iteration=ONE_EACH, update_rate=update_rate))
+    expected = trace.teacher[0] if update_rate == 0.0 else trace.student[-1]
+    _compare(trace.teacher[-1], expected, what="after two updates", given=f"update_rate {update_rate}")
+
+
+@pytest.mark.requirement("TEACH-024")
+def test_frozen(subject: Subject) -> None:
+    """Never moves, while the student does."""
+    trace = subject.step(step_problem(steps_per_iteration=TWO_ITERATIONS, teacher="frozen"))
+    _compare(trace.teacher[-1], trace.teacher[0], what="of a frozen teacher", given="two iterations")
+    moved = any(not torch.equal(trace.student[-1][name], start) for name, start in trace.student[0].items())
+    assert_that(moved, "a student that moves", "a student that does not")
+
+
+@pytest.mark.requirement("TEACH-025")
+def test_live(subject: Subject) -> None:
+    """The teacher is the student, and its scores are constants of the step."""
+    problem = step_problem(steps_per_iteration=TWO_ITERATIONS, teacher="live")
+    trace, expected = subject.step(problem), closed_form_trace(problem, subject.profile)
+    for moment, student in enumerate(trace.student):
+        _compare(trace.teacher[moment], student, what=f"(live) after {moment} steps", given="live teacher")
+    for name, weight in expected.student[-1].items():
+        assert_close(
+            trace.student[-1][name],
+            weight,
+            what=f"student weight {name!r}",
+            relative=1e-9,
+            absolute=1e-10,
+            given={"teacher": "live, its scores constants"},
+        )
+
+
+@pytest.mark.requirement("TEACH-029")
+def test_optimiser_leaves_the_teacher_alone(subject: Subject) -> None:
+    """With rate 0 and large steps the teacher is bit for bit what it was."""
+    trace = subject.step(step_problem(steps_per_iteration=ONE_EACH, update_rate=0.0, learning_rate=10.0))
+    for name, start in trace.teacher[0].items():
+        assert_that(
+            bool(torch.equal(trace.teacher[-1][name], start)),
+            f"teacher weight {name!r} untouched at update_rate 0",
+            f"changed by {float((trace.teacher[-1][name] - start).abs().max()):.3g}",
+            looks_like="T07 teacher in the optimiser",
+        )
+
+
+@pytest.mark.parametrize("vector", vector_parameters("trust_region", part="trust_region"))
+def test_trust_region(subject: Subject, vector: Vector) -> None:
+    """The normalised geometric mixture."""
+    mix = vector.options["mix"]
+    assert isinstance(mix, float)
+    found = subject.trust_region(vector.inputs["reference_logits"], vector.inputs["student_logits"], mix=mix)
+    assert_close(
+        found,
+        vector.expected["log_probs"],
+        what="log-probabilities of the teacher",
+        relative=1e-10,
+        absolute=1e-12,
+        given={"vector": vector.id, "mix": mix, **vector.inputs},
+        known_wrong=vector.known_wrong,
+    )
+
+
+@pytest.mark.requirement("TEACH-026")
+@pytest.mark.parametrize("shift", [7.0, -50.0])
+def test_trust_region_ignores_constants(subject: Subject, shift: float) -> None:
+    """Adding a constant to either side's logits changes nothing."""
+    reference, student = torch.randn(2, 3, 5, generator=torch.Generator().manual_seed(3), dtype=torch.float64)
+    plain = subject.trust_region(reference, student, mix=0.25)
+    shifted = subject.trust_region(reference + shift, student - 2 * shift, mix=0.25)
+    assert_close(shifted, plain, what="log-probabilities", relative=1e-9, absolute=1e-10, given={"shift": shift})
+
+
+def _students() -> list[tuple[Tensor, Tensor]]:
+    generator = torch.Generator().manual_seed(4)
+    return [(torch.randn(3, 2, generator=generator), torch.randn(2, 3, generator=generator)) for _ in range(4)]
+
+
+@pytest.mark.requirement("TEACH-028")
+def test_low_rank_start(subject: Subject) -> None:
+    """The teacher's weight change at the start is the student's."""
+    students = _students()
+    found = subject.low_rank_average(students, update_rate=0.25)
+    assert_close(
+        found[0],
+        students[0][0] @ students[0][1],
+        what="weight change of the teacher at the start",
+        relative=1e-5,
+        absolute=1e-6,
+        given={"B": students[0][0], "A": students[0][1]},
+    )
+
+
+@pytest.mark.requirement("TEACH-027")
+def test_low_rank_average(subject: Subject) -> None:
+    """Averages of products, not products of averages."""
+    students, rate = _students(), 0.25
+    found = subject.low_rank_average(students, update_rate=rate)
+    expected = found[0]
+    for moment, (b, a) in enumerate(students[1:], start=1):
+        expected = (1 - rate) * expected + rate * (b @ a)
+        assert_close(
+            found[moment],
+            expected,
+            what=f"weight change of the teacher after {moment} updates",
+            relative=1e-5,
+            absolute=1e-6,
+            given={
+                "update_rate": rate,
+                "size": f"{float(found[moment].norm() / expected.norm()):.3f} of the average's",
+            },
+        )

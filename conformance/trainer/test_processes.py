@@ -1,0 +1,32 @@
+"""Several processes, one of them with nothing to learn from (spec/05-trainer, TRAIN-005)."""
+
+from collections.abc import Callable
+from typing import NoReturn
+
+import pytest
+import torch
+
+from sdpo_ref.errors import IntegrityError
+from sdpo_ref.verify.comparison import assert_that
+from sdpo_ref.verify.plugin import implementation_key
+from sdpo_ref.verify.processes import run_two_processes
+
+
+@pytest.mark.requirement("TRAIN-005")
+def test_one_empty_process(request: pytest.FixtureRequest, not_applicable: Callable[[str], NoReturn]) -> None:
+    """Rank 1 has no usable row; both ranks finish."""
+    if not (torch.distributed.is_available() and torch.distributed.is_gloo_available()):
+        not_applicable("this build of torch has no gloo")
+    found = run_two_processes(request.config.stash[implementation_key].spec)
+    if "loaded" in found.reached or "" in found.reached:
+        raise IntegrityError(
+            f"two processes could not take the control step, with usable rows on both: {found.messages}; "
+            "can processes on this machine talk to each other over the loopback interface?"
+        )
+    assert_that(
+        found.reached == ("one empty", "one empty"),
+        "both processes finish a step in which rank 1 has no usable row",
+        f"rank 0: {found.messages[0] or 'finished'}; rank 1: {found.messages[1] or 'finished'}",
+        {"control": "with usable rows on both, both finished"},
+        looks_like="M16 a rank returns early, before a collective that the other is waiting in",
+    )

@@ -1,0 +1,191 @@
+"""One training step, against weights written out by hand (spec/05-trainer; spec/01-policy)."""
+
+from dataclasses import replace
+
+import pytest
+import torch
+
+from sdpo_ref.protocols.implementation import MicroBatch, StepProblem
+from sdpo_ref.types import Prompts
+from sdpo_ref.verify.closed_form import closed_form_trace, divergence_of
+from sdpo_ref.verify.comparison import assert_close, assert_finite, assert_that
+from sdpo_ref.verify.problems import VOCAB, cut, select, step_problem
+from sdpo_ref.verify.subject import Subject
+
+EQUAL = (((3, 3, 3, 3),),)
+"""One step on four rows with three tokens each."""
+RAGGED = (((4, 1, 2, 3),),)
+"""One step on four rows of unequal length."""
+
+
+def _with_step(problem: StepProblem, *micro_batches: MicroBatch) -> StepProblem:
+    return replace(problem, iterations=((micro_batches,),))
+
+
+def _compare(subject: Subject, problem: StepProblem, *, given: dict[str, object], what: str = "") -> None:
+    """The student after every step equals the written-out one."""
+    found, expected = subject.step(problem), closed_form_trace(problem, subject.profile)
+    for moment, (at, wanted) in enumerate(zip(found.student, expected.student, strict=True)):
+        for name, weight in wanted.items():
+            assert_close(
+                at[name],
+                weight,
+                what=what or f"student weight {name!r} after {moment} steps",
+                relative=1e-9,
+                absolute=1e-10,
+                given={**given, "aggregation": subject.profile.aggregation},
+            )
+
+
+@pytest.mark.requirement("POLICY-001", "TRAIN-001")
+@pytest.mark.parametrize("alpha", [0.0, 1.0])
+def test_one_step(subject: Subject, alpha: float) -> None:
+    """Rows of equal length, one micro-batch, frozen at its start: only the position of logits and the loss matter."""
+    problem = step_problem(steps_per_iteration=EQUAL, alpha=alpha)
+    _compare(subject, problem, given={"alpha": alpha, "rows": "four completions of three tokens"})
+
+
+@pytest.mark.requirement("TRAIN-001")
+@pytest.mark.parametrize("alpha", [0.0, 1.0])
+@pytest.mark.parametrize("seed", [1, 2])
+def test_ragged_step(subject: Subject, alpha: float, seed: int) -> None:
+    """Rows of unequal length."""
+    problem = step_problem(steps_per_iteration=RAGGED, alpha=alpha, seed=seed)
+    _compare(subject, problem, given={"alpha": alpha, "completion lengths": RAGGED[0][0]})
+
+
+@pytest.mark.requirement("POLICY-004")
+def test_left_padding(subject: Subject) -> None:
+    """Two more padded positions in front of prompts and reprompts."""
+    problem = step_problem(steps_per_iteration=EQUAL)
+    batch = problem.iterations[0][0][0]
+
+    def wider(prompts: Prompts) -> Prompts:
+        rows = prompts.token_ids.shape[0]
+        return Prompts(
+            torch.cat([torch.full((rows, 2), VOCAB - 1), prompts.token_ids], -1),
+            torch.cat([torch.zeros(rows, 2, dtype=torch.bool), prompts.mask], -1),
+            prompts.group_ids,
+        )
+
+    padded = replace(batch, prompts=wider(batch.prompts), reprompts=wider(batch.reprompts))
+    before, after = subject.step(problem), subject.step(_with_step(problem, padded))
+    for name, weight in before.student[-1].items():
+        assert_close(
+            after.student[-1][name],
+            weight,
+            what=f"student weight {name!r}",
+            relative=1e-10,
+            given={"padding added on the left": 2},
+        )
+
+
+@pytest.mark.requirement("POLICY-005")
+def test_sampled_ids_are_scored(subject: Subject) -> None:
+    """Another sampled token gives another step; another id behind the mask gives the same."""
+    problem = step_problem(steps_per_iteration=RAGGED)
+    batch = problem.iterations[0][0][0]
+    plain = subject.step(problem).student[-1]
+    behind = torch.where(batch.completion_mask, batch.completions, (batch.completions + 1) % VOCAB)
+    same = subject.step(_with_step(problem, replace(batch, completions=behind))).student[-1]
+    ahead = batch.completions.clone()
+    ahead[0, 0] = (ahead[0, 0] + 1) % VOCAB
+    other = subject.step(_with_step(problem, replace(batch, completions=ahead))).student[-1]
+    for name, weight in plain.items():
+        assert_close(same[name], weight, what=f"student weight {name!r}", given={"changed": "padded ids"})
+    moved = any(not torch.allclose(other[name], weight, rtol=0, atol=1e-9) for name, weight in plain.items())
+    assert_that(moved, "another step for another sampled token", "the same step")
+
+
+@pytest.mark.requirement("TRAIN-002")
+@pytest.mark.parametrize("rows_each", [2, 1])
+@pytest.mark.parametrize("alpha", [0.0, 1.0])
+def test_equal_micro_batches(subject: Subject, rows_each: int, alpha: float) -> None:
+    """Two or four micro-batches with equal counts make the same update as one."""
+    problem = step_problem(steps_per_iteration=EQUAL, alpha=alpha)
+    parts = cut(problem.iterations[0][0][0], rows_each)
+    whole, pieces = subject.step(problem), subject.step(_with_step(problem, *parts))
+    for name, start in whole.student[0].items():
+        moved, expected = pieces.student[-1][name] - start, whole.student[-1][name] - start
+        ratio = float(moved.norm() / expected.norm())
+        assert_close(
+            moved,
+            expected,
+            what=f"update of {name!r}",
+            relative=1e-9,
+            absolute=1e-11,
+            given={"micro-batches": len(parts), "size of the update, relative to one micro-batch": f"{ratio:.6g}"},
+        )
+
+
+@pytest.mark.requirement("TRAIN-003")
+@pytest.mark.parametrize("rows_each", [2, 1])
+def test_unequal_micro_batches(subject: Subject, rows_each: int) -> None:
+    """With unequal counts the update is the declared one."""
+    problem = step_problem(steps_per_iteration=RAGGED)
+    parts = cut(problem.iterations[0][0][0], rows_each)
+    _compare(
+        subject,
+        _with_step(problem, *parts),
+        given={"micro-batches": len(parts), "accumulation": subject.profile.accumulation},
+    )
+
+
+@pytest.mark.requirement("TRAIN-004")
+def test_empty_micro_batch(subject: Subject) -> None:
+    """One of two micro-batches has no usable row."""
+    problem = step_problem(steps_per_iteration=EQUAL)
+    usable, unusable = cut(problem.iterations[0][0][0], 2)
+    unusable = replace(unusable, self_distillation_mask=torch.zeros(2, dtype=torch.bool))
+    with_empty = _with_step(problem, usable, unusable)
+    for weight in subject.step(with_empty).student[-1].values():
+        assert_finite(weight, what="student weight", given={"micro-batches": "one usable, one not"})
+    _compare(subject, with_empty, given={"micro-batches": "one usable, one not"})
+
+
+@pytest.mark.requirement("TRAIN-006")
+def test_context_matters(subject: Subject) -> None:
+    """Another reprompt gives another update."""
+    problem = step_problem(steps_per_iteration=EQUAL)
+    batch = problem.iterations[0][0][0]
+    told_otherwise = replace(
+        batch, reprompts=replace(batch.reprompts, token_ids=(batch.reprompts.token_ids + 1) % VOCAB)
+    )
+    one, other = (subject.step(it).student[-1] for it in (problem, _with_step(problem, told_otherwise)))
+    moved = any(not torch.allclose(other[name], weight, rtol=0, atol=1e-9) for name, weight in one.items())
+    assert_that(moved, "another update for another reprompt", "the same", looks_like="M03 teacher prompt ignored")
+
+
+@pytest.mark.requirement("TRAIN-007")
+def test_nothing_usable(subject: Subject) -> None:
+    """No usable row, no change."""
+    trace = subject.step(step_problem(steps_per_iteration=EQUAL, usable=False))
+    for name, start in trace.student[0].items():
+        assert_close(trace.student[-1][name], start, what=f"student weight {name!r}", given={"usable rows": 0})
+
+
+@pytest.mark.requirement("TRAIN-009")
+@pytest.mark.parametrize("alpha", [0.0, 1.0])
+def test_descends(subject: Subject, alpha: float) -> None:
+    """A small step lowers the divergence to the teacher of before."""
+    problem = step_problem(steps_per_iteration=RAGGED, alpha=alpha, learning_rate=0.01)
+    batch = problem.iterations[0][0][0]
+    trace = subject.step(problem)
+    before, after = (divergence_of(problem, batch, trace.student[at], trace.student[0]) for at in (0, -1))
+    assert_that(
+        after < before,
+        f"a divergence below {before:.8g} nats",
+        f"{after:.8g} nats",
+        {"alpha": alpha, "learning_rate": 0.01},
+        looks_like="D15 sign flipped: the divergence is maximised",
+    )
+
+
+@pytest.mark.requirement("TRAIN-001")
+def test_rows_in_any_order(subject: Subject) -> None:
+    """The rows of a step may be exchanged."""
+    problem = step_problem(steps_per_iteration=RAGGED)
+    exchanged = select(problem.iterations[0][0][0], [2, 0, 3, 1])
+    one, other = subject.step(problem).student[-1], subject.step(_with_step(problem, exchanged)).student[-1]
+    for name, weight in one.items():
+        assert_close(other[name], weight, what=f"student weight {name!r}", given={"order of rows": [2, 0, 3, 1]})

@@ -1,0 +1,13 @@
+"""Published implementations behind the doors of :mod:`sdpo_ref.protocols.implementation`.
+
+Each package runs its peer's own code and repairs nothing, so that ``sdpo-ref verify sdpo_ref.adapters.trl:sdpo``
+reports what a user of that peer gets. Peers are imported by the factories and not before: importing an adapter is
+light and works without the ``peers`` extra.
+
+``trl``
+    TRL 1.16's ``SDPOTrainer`` and ``SDFTTrainer``.
+``sdpo_rl``
+    sdpo-rl 0.0.3's ``SDPOTrainer``.
+``toys``
+    the small tokenizer, models and training loop that stand where a user's would.
+"""

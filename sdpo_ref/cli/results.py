@@ -1,0 +1,104 @@
+"""``sdpo-ref results``: record what ``verify`` says about published implementations, and render the table."""
+
+from importlib import metadata
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from sdpo_ref.errors import LoadError
+from sdpo_ref.verify.engine import Suite, verify
+from sdpo_ref.verify.matrix import Recorded, problems, read_recorded, updated, write_recorded
+from sdpo_ref.verify.matrix_table import FILE_NAME, render
+
+app = typer.Typer(
+    help="Results of third-party implementations: record, render, check.",
+    no_args_is_help=True,
+    pretty_exceptions_enable=False,
+    add_completion=False,
+)
+SuiteAt = Annotated[
+    Path | None, typer.Option("--suite", metavar="FOLDER", help="Another suite: holds spec/ and conformance/.")
+]
+
+
+@app.command()
+def update(
+    peers: Annotated[
+        list[str] | None, typer.Argument(metavar="[PEER]...", help="Names of files in conformance/results; or all.")
+    ] = None,
+    *,
+    suite_at: SuiteAt = None,
+) -> None:
+    """Verify implementations again and rewrite their files and the table; notes are kept.
+
+    Exit code 1 if a requirement that is now broken has no note.
+    """
+    suite = Suite.at(suite_at)
+    unexplained = False
+    for recorded in read_recorded(_folder(suite), peers or ()):
+        typer.echo(f"{recorded.stem}: verifying {recorded.implementation}")
+        report = verify(recorded.implementation, suite=suite)
+        new = updated(recorded, report, _version(recorded))
+        write_recorded(_folder(suite), new)
+        for line in _changes(recorded, new):
+            typer.echo(f"  {line}")
+        for name in new.without_note:
+            typer.echo(f'  {name} is {new.statuses[name]} and has no note; fill in {name} = "" in {new.stem}.toml')
+        unexplained = unexplained or bool(new.without_note)
+    _write_table(suite)
+    raise typer.Exit(int(unexplained))
+
+
+@app.command("render")
+def render_table(suite_at: SuiteAt = None) -> None:
+    """Rewrite the table from the files."""
+    suite = Suite.at(suite_at)
+    _write_table(suite)
+    typer.echo(f"wrote {FILE_NAME} for {len(read_recorded(_folder(suite)))} implementations")
+
+
+@app.command()
+def check(suite_at: SuiteAt = None) -> None:
+    """Say whether the table is current, every fault has a note, and every id exists; runs no implementation.
+
+    Exit code 1 if something is wrong.
+    """
+    suite = Suite.at(suite_at)
+    catalogue, peers = suite.catalogue(), read_recorded(_folder(suite))
+    wrong = [problem for peer in peers for problem in problems(peer, catalogue)]
+    table = _folder(suite) / FILE_NAME
+    if not table.is_file() or table.read_text(encoding="utf-8") != render(peers, catalogue):
+        wrong.append(f"{FILE_NAME} is not what the files say; run `sdpo-ref results render`")
+    for problem in wrong:
+        typer.echo(problem)
+    typer.echo(f"{len(peers)} implementations, {len(wrong)} problems")
+    raise typer.Exit(int(bool(wrong)))
+
+
+def _folder(suite: Suite) -> Path:
+    return suite.conformance / "results"
+
+
+def _write_table(suite: Suite) -> None:
+    page = render(read_recorded(_folder(suite)), suite.catalogue())
+    (_folder(suite) / FILE_NAME).write_text(page, encoding="utf-8")
+
+
+def _version(recorded: Recorded) -> str:
+    try:
+        return metadata.version(recorded.distribution)
+    except metadata.PackageNotFoundError as error:
+        raise LoadError(
+            f"{recorded.stem} is about {recorded.distribution}, which is not installed; "
+            "install it, for instance with `pip install 'sdpo-ref[peers]'`"
+        ) from error
+
+
+def _changes(before: Recorded, after: Recorded) -> list[str]:
+    names = dict.fromkeys([*before.statuses, *after.statuses])
+    return [
+        f"{name}: {before.statuses.get(name, 'new')} -> {after.statuses.get(name, 'gone')}"
+        for name in names
+        if before.statuses.get(name) != after.statuses.get(name)
+    ]

@@ -1,0 +1,101 @@
+"""``sdpo-ref verify``: check an implementation and print which sentence of the specification it breaks."""
+
+import json
+from pathlib import Path
+from typing import Annotated
+
+import typer
+from rich.console import Console
+from rich.table import Table
+
+from sdpo_ref.errors import UsageError
+from sdpo_ref.verify.engine import Suite, verify
+from sdpo_ref.verify.junit import report_as_junit
+from sdpo_ref.verify.progress import progress_line
+from sdpo_ref.verify.report import print_report
+from sdpo_ref.verify.report_json import report_as_json
+from sdpo_ref.verify.results import Report
+from sdpo_ref.verify.runner import Limits
+from sdpo_ref.verify.selection import Selection
+from sdpo_ref.verify.verdict import verdict
+
+app = typer.Typer(pretty_exceptions_enable=False, add_completion=False)
+
+
+@app.command()
+def run(
+    implementation: Annotated[
+        str, typer.Argument(metavar="IMPL", help="MODULE:FACTORY[,KEY=VALUE], such as my_sdpo:make, or: reference.")
+    ] = "reference",
+    *,
+    level: Annotated[int | None, typer.Option(min=0, help="Only requirements up to this level.")] = None,
+    only: Annotated[
+        list[str] | None, typer.Option(help="Only this requirement, or checks whose id contains this; repeatable.")
+    ] = None,
+    json_to: Annotated[str | None, typer.Option("--json", metavar="FILE", help="Write JSON; - for stdout.")] = None,
+    junit_to: Annotated[Path | None, typer.Option("--junit", metavar="FILE", help="Write JUnit XML.")] = None,
+    listing: Annotated[bool, typer.Option("--list", help="List the checks and run none.")] = False,
+    time_limit: Annotated[float, typer.Option(min=0.1, metavar="SECONDS", help="For each check.")] = Limits().check,
+    jobs: Annotated[int | None, typer.Option(min=1, help="Worker processes; by default up to 2.")] = None,
+    in_process: Annotated[
+        bool, typer.Option("--in-process", help="No isolation and no limits: for a debugger.")
+    ] = False,
+    suite_at: Annotated[
+        Path | None, typer.Option("--suite", metavar="FOLDER", help="Another suite: holds spec/ and conformance/.")
+    ] = None,
+) -> None:
+    """Check an implementation against the specification.
+
+    Exit code 0: every MUST that applies passes. 1: some MUST failed. 2: the command or IMPL is wrong.
+    3: inconclusive. 4: the suite itself is broken. 5: nothing ran, or not all that the locked manifest demands.
+    """
+    suite = Suite.at(suite_at)
+    selection = Selection(level, tuple(only or ()))
+    if listing:
+        _list(suite, selection)
+        return
+    for target in (junit_to, None if json_to in (None, "-") else Path(str(json_to))):
+        if target is not None and not target.resolve().parent.is_dir():
+            raise UsageError(f"cannot write {target}: there is no folder {target.resolve().parent}; create it first")
+    console = Console(stderr=json_to == "-", highlight=False)
+    with progress_line(console, implementation, enabled=not in_process) as observe:
+        report = verify(
+            implementation,
+            suite=suite,
+            selection=selection,
+            limits=Limits(check=time_limit),
+            jobs=jobs,
+            in_process=in_process,
+            observe=observe,
+        )
+    print_report(console, report, suite.catalogue())
+    _write(report, json_to, junit_to)
+    raise typer.Exit(int(verdict(report).exit_code))
+
+
+def _write(report: Report, json_to: str | None, junit_to: Path | None) -> None:
+    if json_to is not None:
+        text = json.dumps(report_as_json(report), indent=2, ensure_ascii=False)
+        if json_to == "-":
+            typer.echo(text)
+        else:
+            Path(json_to).write_text(f"{text}\n", encoding="utf-8")
+    if junit_to is not None:
+        junit_to.write_text(report_as_junit(report), encoding="utf-8")
+
+
+def _list(suite: Suite, selection: Selection) -> None:
+    """Every selected requirement with its checks, as the manifest locks them."""
+    catalogue, manifest = suite.catalogue(), suite.manifest()
+    selection.refuse_unmatched(catalogue, manifest)
+    table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0), header_style="bold")
+    table.add_column("requirement", no_wrap=True)
+    table.add_column("strength", no_wrap=True)
+    table.add_column("level", justify="right")
+    table.add_column("check", overflow="fold")
+    for requirement in catalogue:
+        locked = manifest.get(requirement.id)
+        for function in locked.checks if locked is not None else ():
+            if selection.wanted(function, [requirement.id], catalogue):
+                table.add_row(requirement.id, requirement.strength, str(requirement.level), function)
+    Console(highlight=False).print(table)

@@ -1,0 +1,1 @@
+"""Validated choices: which variant (``profile``), and what the teacher reads (``context``)."""

@@ -1,0 +1,116 @@
+"""Advantages: of a reward within its group, of the self-teacher, and the mixture of both (spec/04-loss, section F)."""
+
+from typing import Literal
+
+import torch
+from jaxtyping import Float, Int
+from torch import Tensor
+
+from sdpo_ref.errors import InvalidInputError
+
+STANDARDIZED_EPSILON = 1e-4
+"""Added to the group's standard deviation before dividing (TRL's value)."""
+
+
+def group_advantages(
+    rewards: Float[Tensor, " rollout"],
+    group_ids: Int[Tensor, " rollout"],
+    *,
+    kind: Literal["centered", "standardized"] = "centered",
+) -> Float[Tensor, " rollout"]:
+    r"""How much better each rollout did than its group.
+
+    .. math::
+        A_i = r_i - \bar r_{g(i)} \qquad\text{or}\qquad A_i = \frac{r_i - \bar r_{g(i)}}{\sigma_{g(i)} + 10^{-4}}
+
+    The paper's hybrid uses the first; GRPO and TRL the second, with the deviation over n - 1. A group of one has
+    advantage zero.
+    Implements: LOSS-070.
+
+    Args:
+        rewards: one for each rollout.
+        group_ids: equal for rollouts of the same prompt.
+        kind: whether to divide by the group's standard deviation.
+
+    Returns:
+        Advantages in the unit of the reward (``centered``), or without unit (``standardized``).
+
+    References:
+        arXiv:2601.20802, equation 3 and footnote 3.
+
+    Example:
+        >>> group_advantages(torch.tensor([1.0, 0.0, 0.0, 0.0]), torch.tensor([0, 0, 0, 0]))
+        tensor([ 0.7500, -0.2500, -0.2500, -0.2500])
+    """
+    advantages = torch.empty_like(rewards)
+    for group in group_ids.unique():
+        members = group_ids == group
+        centered = rewards[members] - rewards[members].mean()
+        size = int(members.sum())
+        spread = centered.square().sum().div(max(size - 1, 1)).sqrt() + STANDARDIZED_EPSILON
+        advantages[members] = centered if kind == "centered" else centered / spread
+    return advantages
+
+
+def self_distillation_advantages(
+    student_token_log_probs: Float[Tensor, "*batch"], teacher_token_log_probs: Float[Tensor, "*batch"]
+) -> Float[Tensor, "*batch"]:
+    r"""What the self-teacher thinks of each sampled token.
+
+    .. math::
+        A^{\mathrm{SDPO}}_t = \log p_T(y_t) - \log p_S(y_t)
+
+    Positive where the teacher likes the token more than the student does. Not centred.
+    Implements: LOSS-071.
+
+    Args:
+        student_token_log_probs: log-probability of the sampled token under the student. No gradient flows.
+        teacher_token_log_probs: the same under the teacher.
+
+    Returns:
+        Nats; any sign.
+
+    References:
+        arXiv:2601.20802, proposition 2.1.
+
+    Example:
+        >>> self_distillation_advantages(torch.tensor([0.5]).log(), torch.tensor([1.0]).log())
+        tensor([0.6931])
+    """
+    return (teacher_token_log_probs - student_token_log_probs).detach()
+
+
+def convex_combination(
+    of_reward: Float[Tensor, "..."], of_distillation: Float[Tensor, "..."], *, weight: float
+) -> Float[Tensor, "..."]:
+    r"""Mixture of what the reward says and what the self-teacher says: advantages, or losses.
+
+    .. math::
+        \lambda\, a + (1 - \lambda)\, b
+
+    ``weight`` is the paper's λ and belongs to the *reward*; TRL's ``distillation_weight`` is ``1 - λ``.
+    Implements: LOSS-071, LOSS-072.
+
+    Args:
+        of_reward: from the scalar reward. Gradient flows.
+        of_distillation: from the self-teacher, of a shape that broadcasts with the other. Gradient flows.
+        weight: λ in ``[0, 1]``.
+
+    Returns:
+        The mixture, in the unit of its arguments.
+
+    Raises:
+        InvalidInputError: if ``weight`` is outside ``[0, 1]``.
+
+    References:
+        arXiv:2601.20802, equation 3.
+
+    Example:
+        >>> convex_combination(torch.tensor([[1.0]]), torch.tensor([[0.0, 2.0]]), weight=0.9)
+        tensor([[0.9000, 1.1000]])
+    """
+    if not 0.0 <= weight <= 1.0:
+        raise InvalidInputError(
+            f"the reward's weight must lie in [0, 1], received {weight}; 1 is pure reward, 0 pure self-distillation"
+        )
+    return weight * of_reward + (1 - weight) * of_distillation

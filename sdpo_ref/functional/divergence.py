@@ -1,0 +1,125 @@
+"""The divergence between student and teacher at one position (spec/04-loss, section A).
+
+Which tokens take part is the business of the neighbour ``support``; here both arguments are distributions over the
+same cells, whatever those cells are.
+"""
+
+import math
+
+import torch
+from jaxtyping import Float
+from torch import Tensor
+
+from sdpo_ref.errors import InvalidInputError
+
+_ZERO_MASS = -torch.inf
+
+
+def kl_divergence(
+    p_log_probs: Float[Tensor, "*batch cell"], q_log_probs: Float[Tensor, "*batch cell"]
+) -> Float[Tensor, "*batch"]:
+    r"""Kullback-Leibler divergence KL(p ‖ q).
+
+    .. math::
+        \mathrm{KL}(p \| q) = \sum_v p_v (\log p_v - \log q_v), \qquad 0 \log 0 = 0
+
+    A cell without mass under ``p`` adds nothing, to the value or to the gradient, also where ``q`` has none either;
+    plain arithmetic gives NaN there. A cell with mass under ``p`` and none under ``q`` makes the result ``+inf``.
+    Implements: LOSS-007, LOSS-008.
+
+    Args:
+        p_log_probs: the distribution that weights. Gradient flows.
+        q_log_probs: the distribution that is compared with it. Gradient flows.
+
+    Returns:
+        Nats; at least zero up to rounding (about 1e-16 in float64).
+
+    Example:
+        >>> kl_divergence(torch.tensor([1.0, 0.0]).log(), torch.tensor([0.5, 0.5]).log())
+        tensor(0.6931)
+    """
+    has_mass = p_log_probs > _ZERO_MASS
+    p_safe = torch.where(has_mass, p_log_probs, 0.0)
+    q_safe = torch.where(has_mass, q_log_probs, 0.0)
+    return torch.where(has_mass, p_safe.exp() * (p_safe - q_safe), 0.0).sum(-1)
+
+
+def mixture_log_probs(
+    student_log_probs: Float[Tensor, "*batch cell"],
+    teacher_log_probs: Float[Tensor, "*batch cell"],
+    *,
+    alpha: float,
+) -> Float[Tensor, "*batch cell"]:
+    r"""Log-probabilities of the mixture of the two *distributions*, not of their logarithms.
+
+    .. math::
+        m = (1 - \alpha)\, p_S + \alpha\, p_T
+
+    Implements: LOSS-003, LOSS-007.
+
+    Args:
+        student_log_probs: weighted by ``1 - alpha``. Gradient flows.
+        teacher_log_probs: weighted by ``alpha``. Gradient flows.
+        alpha: in ``(0, 1)``.
+
+    Returns:
+        Nats; ``-inf`` where neither has mass.
+
+    Example:
+        >>> mixture_log_probs(torch.tensor([0.5, 0.5]).log(), torch.tensor([0.9, 0.1]).log(), alpha=0.25).exp()
+        tensor([0.6000, 0.4000])
+    """
+    has_mass = (student_log_probs > _ZERO_MASS) | (teacher_log_probs > _ZERO_MASS)
+    student = torch.where(has_mass, student_log_probs, 0.0) + math.log1p(-alpha)
+    teacher = torch.where(has_mass, teacher_log_probs, 0.0) + math.log(alpha)
+    return torch.where(has_mass, torch.logaddexp(student, teacher), _ZERO_MASS)
+
+
+def generalized_jsd(
+    student_log_probs: Float[Tensor, "*batch cell"],
+    teacher_log_probs: Float[Tensor, "*batch cell"],
+    *,
+    alpha: float,
+) -> Float[Tensor, "*batch"]:
+    r"""Generalised Jensen-Shannon divergence of each token, with the two KL divergences at its ends.
+
+    .. math::
+        D_0 &= \mathrm{KL}(p_T \| p_S), \qquad D_1 = \mathrm{KL}(p_S \| p_T), \\
+        D_\alpha &= (1 - \alpha)\, \mathrm{KL}(p_S \| m) + \alpha\, \mathrm{KL}(p_T \| m),
+        \qquad m = (1 - \alpha)\, p_S + \alpha\, p_T
+
+    The ends are set by definition and not by continuity: the interior formula tends to zero at both ends, so
+    ``alpha=0.01`` gives a loss about a hundred times smaller than ``alpha=0`` (LOSS-004). ``alpha=0`` is the forward
+    KL, which covers the teacher's mass; ``alpha=1`` is the reverse KL, which seeks the teacher's mode. The value is
+    at most the binary entropy of ``alpha`` in the interior.
+    Implements: LOSS-001, LOSS-002, LOSS-003, LOSS-004, LOSS-009.
+
+    Args:
+        student_log_probs: the student; each row's exponentials sum to one. Gradient flows.
+        teacher_log_probs: the teacher on the same cells. Not detached here: that is the loss's duty (LOSS-060).
+        alpha: interpolation coefficient in ``[0, 1]``.
+
+    Returns:
+        Nats; at least zero up to rounding.
+
+    Raises:
+        InvalidInputError: if ``alpha`` is not a number in ``[0, 1]``.
+
+    References:
+        arXiv:2601.20802 (SDPO); arXiv:2306.13649 (generalised JSD for on-policy distillation).
+
+    Example:
+        >>> student, teacher = torch.tensor([0.5, 0.5]).log(), torch.tensor([0.9, 0.1]).log()
+        >>> generalized_jsd(student, teacher, alpha=1.0)  # 0.5 log(0.5 / 0.9) + 0.5 log(0.5 / 0.1)
+        tensor(0.5108)
+    """
+    if not 0.0 <= alpha <= 1.0:
+        raise InvalidInputError(
+            f"alpha must lie in [0, 1], received {alpha}; 0 is forward KL(teacher‖student), 1 is reverse"
+        )
+    if alpha == 0.0:
+        return kl_divergence(teacher_log_probs, student_log_probs)
+    if alpha == 1.0:
+        return kl_divergence(student_log_probs, teacher_log_probs)
+    mixture = mixture_log_probs(student_log_probs, teacher_log_probs, alpha=alpha)
+    return (1 - alpha) * kl_divergence(student_log_probs, mixture) + alpha * kl_divergence(teacher_log_probs, mixture)

@@ -1,0 +1,1 @@
+"""Policies small enough to know everything about."""

@@ -1,0 +1,166 @@
+"""The bundled reference behind the doors of ``sdpo-ref verify``: ``sdpo_ref.reference:make``, short ``reference``.
+
+To the suite it is one implementation among others: nothing is waived for it. ``make(profile=...)`` behaves as that
+profile declares, so that every published variant has a reference to be compared with.
+"""
+
+from collections.abc import Collection, Mapping, Sequence
+
+from jaxtyping import Bool, Float, Int
+from torch import Tensor
+
+from sdpo_ref.config.context import ContextRules
+from sdpo_ref.config.profile import DEFAULTS, Profile, resolve_profile
+from sdpo_ref.errors import UnsupportedError
+from sdpo_ref.functional.aggregation import completion_mask
+from sdpo_ref.functional.averaging import trust_region_log_probs
+from sdpo_ref.functional.divergence import generalized_jsd
+from sdpo_ref.functional.implicit_reward import implicit_reward
+from sdpo_ref.functional.support import on_support
+from sdpo_ref.losses.reference import hybrid_loss, sdpo_loss
+from sdpo_ref.protocols.implementation import (
+    Attempt,
+    LowRankFactors,
+    Message,
+    StepProblem,
+    StepTrace,
+    TeacherContext,
+)
+from sdpo_ref.teachers.context import demonstration_context, teacher_contexts
+from sdpo_ref.teachers.low_rank import low_rank_average
+from sdpo_ref.trainers.step import run_steps
+from sdpo_ref.types import DistillationBatch, Support
+
+
+class Reference:
+    """Every part of :class:`~sdpo_ref.protocols.implementation.Implementation`, as one profile declares.
+
+    Args:
+        profile: name of a published variant.
+    """
+
+    name = "sdpo-ref reference"
+
+    def __init__(self, profile: str) -> None:
+        self.profile = profile
+        self._profile: Profile = resolve_profile(profile)
+
+    def divergence(
+        self,
+        student_log_probs: Float[Tensor, "*batch vocab"],
+        teacher_log_probs: Float[Tensor, "*batch vocab"],
+        *,
+        alpha: float,
+        support: Support,
+    ) -> Float[Tensor, "*batch"]:
+        """Divergence of each token on the cells of the support, in nats."""
+        cells = on_support(student_log_probs, teacher_log_probs, support=support, top_k_from=self._profile.top_k_from)
+        return generalized_jsd(*cells, alpha=alpha)
+
+    def loss(
+        self,
+        batch: DistillationBatch,
+        *,
+        alpha: float,
+        support: Support,
+        temperature: float,
+        ratio_cap: float | None,
+    ) -> Float[Tensor, ""]:
+        """The SDPO loss under the profile's aggregation."""
+        skips = self._profile.missing_behaviour == "skip" and batch.behaviour_log_probs is None
+        return sdpo_loss(
+            batch,
+            alpha=alpha,
+            support=support,
+            temperature=temperature,
+            ratio_cap=None if skips else ratio_cap,
+            aggregation=self._profile.aggregation,
+            top_k_from=self._profile.top_k_from,
+        )
+
+    def hybrid_loss(
+        self,
+        batch: DistillationBatch,
+        rewards: Float[Tensor, " rollout"],
+        group_ids: Int[Tensor, " rollout"],
+        *,
+        reward_weight: float,
+        support: Support,
+    ) -> Float[Tensor, ""]:
+        """Reward and self-distillation, mixed as the profile says."""
+        if self._profile.hybrid == "advantage" and support.kind != "sampled_token":
+            raise UnsupportedError("advantages are mixed on the sampled token only; use support 'sampled_token'")
+        return hybrid_loss(
+            batch,
+            rewards,
+            group_ids,
+            reward_weight=reward_weight,
+            support=support,
+            mixing=self._profile.hybrid,
+            group_advantage=self._profile.group_advantage,
+            aggregation=self._profile.aggregation,
+        )
+
+    def implicit_reward(
+        self,
+        conditioned_logits: Float[Tensor, "rollout time vocab"],
+        reference_logits: Float[Tensor, "rollout time vocab"],
+        completions: Int[Tensor, "rollout time"],
+        completion_mask: Bool[Tensor, "rollout time"],
+    ) -> Float[Tensor, " rollout"]:
+        """How much more likely each completion is under the context, in nats."""
+        return implicit_reward(conditioned_logits, reference_logits, completions, completion_mask)
+
+    def completion_mask(
+        self, completions: Int[Tensor, "rollout time"], *, end_ids: Collection[int]
+    ) -> Bool[Tensor, "rollout time"]:
+        """True up to and including the first end of the completion."""
+        return completion_mask(completions, end_ids=frozenset(end_ids))
+
+    def context(self, attempts: Sequence[Attempt], rules: ContextRules) -> list[TeacherContext]:
+        """What the teacher reads."""
+        return teacher_contexts(attempts, rules)
+
+    def demonstration_context(self, prompt: tuple[Message, ...], demonstration: str | None) -> tuple[Message, ...]:
+        """SDFT's context."""
+        return demonstration_context(prompt, demonstration)
+
+    def step(self, problem: StepProblem) -> StepTrace:
+        """Every optimiser step of the problem."""
+        return run_steps(problem, profile=self._profile)
+
+    def trust_region(
+        self,
+        reference_logits: Float[Tensor, "*batch vocab"],
+        student_logits: Float[Tensor, "*batch vocab"],
+        *,
+        mix: float,
+    ) -> Float[Tensor, "*batch vocab"]:
+        """The trust-region teacher's log-probabilities."""
+        return trust_region_log_probs(reference_logits, student_logits, mix=mix)
+
+    def low_rank_average(
+        self, student: Sequence[LowRankFactors], *, update_rate: float
+    ) -> list[Float[Tensor, "out in"]]:
+        """The EMA teacher's weight changes."""
+        return low_rank_average(student, update_rate=update_rate)
+
+    def defaults(self) -> Mapping[str, object]:
+        """The published defaults of the profile."""
+        return DEFAULTS[self.profile]
+
+
+def make(profile: str = "paper") -> Reference:
+    """The reference implementation as a profile declares it.
+
+    Args:
+        profile: name of a published variant, see ``sdpo_ref.config.profile.PROFILES``.
+
+    Returns:
+        An implementation with every part.
+
+    Example:
+        >>> make(profile="trl-sdpo").profile
+        'trl-sdpo'
+    """
+    return Reference(profile)

@@ -1,0 +1,1 @@
+"""Self-teachers: what they read (``context``, ``reprompt``), and how their weights follow (one file a kind)."""

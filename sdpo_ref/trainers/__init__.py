@@ -1,0 +1,1 @@
+"""Algorithms that turn judged rollouts into updates; one file each, opening with how it departs from its neighbour."""

@@ -1,0 +1,194 @@
+"""Self-distillation policy optimisation (spec/05-trainer).
+
+How it departs from a policy-gradient trainer:
+
+1. The reward chooses demonstrations and nothing else; there is no advantage and no baseline.
+2. Credit comes from the policy itself, after it has read the judgement: a distribution for every token.
+3. The loss is a divergence that is zero when nothing can be learned, not a score whose expectation is zero.
+4. A rollout without demonstration or feedback takes no part, whatever its reward.
+5. The teacher's weights are a second state, updated after the student's at a cadence of their own.
+"""
+
+from collections.abc import Callable, Sequence
+from typing import Literal
+
+import torch
+
+from sdpo_ref.errors import InvalidInputError
+from sdpo_ref.functional.aggregation import micro_batch_weights
+from sdpo_ref.losses.reference import sdpo_loss
+from sdpo_ref.protocols.policy import Policy
+from sdpo_ref.protocols.teacher import Teacher
+from sdpo_ref.types import (
+    FULL,
+    Aggregation,
+    DistillationBatch,
+    Judgement,
+    Rollouts,
+    StepReport,
+    Support,
+    TopKFrom,
+)
+
+MicroBatchSource = Callable[[], DistillationBatch]
+"""Computes one micro-batch when asked, so that only one graph is alive at a time."""
+
+
+def accumulate_gradient(
+    sources: Sequence[MicroBatchSource],
+    *,
+    alpha: float,
+    support: Support = FULL,
+    temperature: float = 1.0,
+    ratio_cap: float | None = None,
+    aggregation: Aggregation = "token_mean",
+    accumulation: Literal["global", "micro_batch_mean"] = "global",
+    top_k_from: TopKFrom = "student",
+    loss_masks: Sequence[torch.Tensor],
+) -> float:
+    """Add the gradient of one optimiser step, micro-batch by micro-batch, to the weights' ``grad``.
+
+    ``global`` gives the gradient of the whole batch however it was cut; ``micro_batch_mean`` averages the losses of
+    the micro-batches, so that tokens in a sparse one weigh more. Both divide: the size of the update does not grow
+    with the number of micro-batches.
+    Implements: TRAIN-002, TRAIN-003, TRAIN-004.
+
+    Args:
+        sources: the micro-batches of the step.
+        alpha: see :func:`~sdpo_ref.losses.reference.sdpo_loss`, as are the other options of the loss.
+        support: which tokens are compared.
+        temperature: divides the logits of both sides.
+        ratio_cap: upper bound of the importance ratio.
+        aggregation: how tokens become one number.
+        accumulation: how micro-batches become one step.
+        top_k_from: whose top-k.
+        loss_masks: the mask of each micro-batch, known before any logits are.
+
+    Returns:
+        The loss of the step in nats.
+    """
+    if accumulation == "global":
+        factors = micro_batch_weights(loss_masks, aggregation=aggregation)
+    else:
+        factors = (1.0 / len(sources),) * len(sources)
+    total = 0.0
+    for source, factor in zip(sources, factors, strict=True):
+        loss = factor * sdpo_loss(
+            source(),
+            alpha=alpha,
+            support=support,
+            temperature=temperature,
+            ratio_cap=ratio_cap,
+            aggregation=aggregation,
+            top_k_from=top_k_from,
+        )
+        torch.autograd.backward(loss)
+        total += float(loss.detach())
+    return total
+
+
+class SdpoTrainer:
+    """Trains a policy by self-distillation; implements :class:`~sdpo_ref.protocols.trainer.Trainer`.
+
+    Args:
+        policy: the student.
+        teacher: the self-teacher, built from the same policy.
+        optimizer: over the student's weights only.
+        alpha: of the divergence; 1 is reverse KL.
+        support: which tokens of the vocabulary are compared.
+        temperature: at which rollouts are sampled and losses computed.
+        ratio_cap: upper bound of the importance ratio; ``None`` if every step is on-policy.
+        aggregation: how tokens become one number.
+        optimizer_steps: into how many optimiser steps the rollouts of one call are cut.
+        ema_cadence: whether the teacher moves once a call (``iteration``) or after every optimiser step.
+
+    Raises:
+        InvalidInputError: if there are fewer rollouts than optimiser steps.
+    """
+
+    def __init__(
+        self,
+        policy: Policy,
+        teacher: Teacher,
+        optimizer: torch.optim.Optimizer,
+        *,
+        alpha: float = 1.0,
+        support: Support = FULL,
+        temperature: float = 1.0,
+        ratio_cap: float | None = None,
+        aggregation: Aggregation = "token_mean",
+        optimizer_steps: int = 1,
+        ema_cadence: Literal["optimizer_step", "iteration"] = "iteration",
+    ) -> None:
+        if optimizer_steps < 1:
+            raise InvalidInputError(f"optimizer_steps must be at least 1, received {optimizer_steps}")
+        self._policy = policy
+        self._teacher = teacher
+        self._optimizer = optimizer
+        self._alpha = alpha
+        self._support = support
+        self._temperature = temperature
+        self._ratio_cap = ratio_cap
+        self._aggregation: Aggregation = aggregation
+        self._optimizer_steps = optimizer_steps
+        self._ema_cadence = ema_cadence
+
+    @property
+    def policy(self) -> Policy:
+        """The student."""
+        return self._policy
+
+    def step(self, rollouts: Rollouts, judgement: Judgement) -> StepReport:
+        """One iteration: the teacher reads the judgement, the student moves towards it, then the teacher follows.
+
+        Args:
+            rollouts: sampled by the policy.
+            judgement: what the oracle said about them.
+
+        Returns:
+            The mean loss of the optimiser steps, how many there were, and which share of the rows was usable.
+
+        Raises:
+            InvalidInputError: if there are fewer rollouts than optimiser steps.
+        """
+        count = rollouts.completions.shape[0]
+        if count < self._optimizer_steps:
+            raise InvalidInputError(
+                f"received {count} rollouts for {self._optimizer_steps} optimiser steps; give at least one to each"
+            )
+        losses, usable_share, teacher_updates = [], 0.0, 0
+        for rows in torch.arange(count).tensor_split(self._optimizer_steps):
+            view = self._teacher.view(rollouts, judgement)
+            batch = DistillationBatch(
+                self._policy.logits(rollouts.prompts, rollouts.completions, rollouts.completion_mask)[rows],
+                view.logits[rows],
+                rollouts.completions[rows],
+                rollouts.completion_mask[rows],
+                view.self_distillation_mask[rows],
+                rollouts.behaviour_log_probs[rows],
+            )
+            self._optimizer.zero_grad()
+            loss = sdpo_loss(
+                batch,
+                alpha=self._alpha,
+                support=self._support,
+                temperature=self._temperature,
+                ratio_cap=self._ratio_cap,
+                aggregation=self._aggregation,
+            )
+            torch.autograd.backward(loss)
+            self._optimizer.step()
+            losses.append(float(loss.detach()))
+            usable_share += float(view.self_distillation_mask[rows].sum()) / count
+            if self._ema_cadence == "optimizer_step":
+                self._teacher.update(self._policy)
+                teacher_updates += 1
+        if self._ema_cadence == "iteration":
+            self._teacher.update(self._policy)
+            teacher_updates += 1
+        return StepReport(
+            loss=sum(losses) / len(losses),
+            optimizer_steps=len(losses),
+            teacher_updates=teacher_updates,
+            metrics={"self_distillation/reprompt_sample_fraction": usable_share},
+        )

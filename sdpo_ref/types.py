@@ -1,0 +1,246 @@
+"""What flows through the library: one vocabulary of axes, and frozen dataclasses that are valid once they exist.
+
+Axes, declared here once and used in every signature:
+
+``rollout``
+    one completion with its prompt (N = prompts x group size);
+``prompt``
+    position in the (padded) prompt;
+``time``
+    position in the (padded) completion;
+``vocab``
+    token of the vocabulary.
+
+A mask is ``bool`` and ``True`` means *counts*. Log-probabilities are natural (nats).
+Implements spec/00-notation.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Literal
+
+import torch
+from jaxtyping import Bool, Float, Int
+from torch import Tensor
+
+from sdpo_ref.errors import InvalidInputError
+
+Aggregation = Literal["token_mean", "row_mean", "row_mean_all", "row_sum", "time_normalized_sum"]
+"""How per-token losses become one number (LOSS-053)."""
+
+SupportKind = Literal["full", "top_k_tail", "top_k_renormalized", "sampled_token"]
+"""Which tokens of the vocabulary are compared (LOSS-020 to LOSS-032)."""
+
+TopKFrom = Literal["student", "teacher"]
+"""Whose most likely tokens make the top-k support (LOSS-022)."""
+
+
+@dataclass(frozen=True)
+class Support:
+    """The part of the vocabulary on which student and teacher are compared.
+
+    Attributes:
+        kind: ``full``; ``top_k_tail`` (k tokens and one bucket for all others); ``top_k_renormalized`` (k tokens,
+            both sides rescaled to sum to one); ``sampled_token`` (the token that was sampled, reverse KL only).
+        k: number of tokens for the two top-k kinds, ``None`` for the others.
+
+    Raises:
+        InvalidInputError: if ``k`` is missing for a top-k kind, below one, or given for another kind.
+
+    Example:
+        >>> Support("top_k_tail", k=20).k
+        20
+    """
+
+    kind: SupportKind
+    k: int | None = None
+
+    def __post_init__(self) -> None:
+        """Refuse a support that cannot be used."""
+        if self.kind in ("top_k_tail", "top_k_renormalized"):
+            if self.k is None or self.k < 1:
+                raise InvalidInputError(
+                    f"support {self.kind!r} needs k >= 1, received k={self.k}; pass Support({self.kind!r}, k=20)"
+                )
+        elif self.k is not None:
+            raise InvalidInputError(f"support {self.kind!r} takes no k, received k={self.k}; leave it out")
+
+
+FULL = Support("full")
+"""The whole vocabulary."""
+
+SAMPLED_TOKEN = Support("sampled_token")
+"""The token that was sampled; reverse KL only."""
+
+
+@dataclass(frozen=True)
+class DistillationBatch:
+    """Everything that the loss reads, aligned so that index ``t`` is about completion token ``t``.
+
+    Attributes:
+        student_logits: unnormalised scores of the student for completion token ``t``, given the prompt and the
+            completion before ``t``. Gradient flows into these and nowhere else.
+        teacher_logits: the same under the teacher's context. Never receives a gradient (LOSS-060).
+        completions: the sampled token ids.
+        completion_mask: True where a token was sampled by the policy (first end-of-sequence token included).
+        self_distillation_mask: True for rows whose teacher has a context, so that the row teaches something.
+        behaviour_log_probs: log-probability of each sampled token under the policy that sampled it, at the
+            temperature of the loss; ``None`` if it was not recorded.
+
+    Raises:
+        InvalidInputError: if shapes disagree, a mask is not ``bool``, a dtype is not the stated kind, or a counted
+            token id lies outside ``[0, vocab)``.
+    """
+
+    student_logits: Float[Tensor, "rollout time vocab"]
+    teacher_logits: Float[Tensor, "rollout time vocab"]
+    completions: Int[Tensor, "rollout time"]
+    completion_mask: Bool[Tensor, "rollout time"]
+    self_distillation_mask: Bool[Tensor, " rollout"]
+    behaviour_log_probs: Float[Tensor, "rollout time"] | None = None
+
+    def __post_init__(self) -> None:
+        """Refuse a batch from which a wrong number could be computed in silence (LOSS-066)."""
+        if self.student_logits.ndim != 3:
+            raise InvalidInputError(
+                f"student_logits has shape {tuple(self.student_logits.shape)}; allowed is [rollout, time, vocab]"
+            )
+        rollout, time, vocab = self.student_logits.shape
+        expected: Mapping[str, tuple[tuple[int, ...], str]] = {
+            "student_logits": ((rollout, time, vocab), "float"),
+            "teacher_logits": ((rollout, time, vocab), "float"),
+            "completions": ((rollout, time), "int"),
+            "completion_mask": ((rollout, time), "bool"),
+            "self_distillation_mask": ((rollout,), "bool"),
+            "behaviour_log_probs": ((rollout, time), "float"),
+        }
+        for name, (shape, kind) in expected.items():
+            tensor = getattr(self, name)
+            if tensor is None:
+                continue
+            if tuple(tensor.shape) != shape:
+                raise InvalidInputError(
+                    f"{name} has shape {tuple(tensor.shape)}, but student_logits {(rollout, time, vocab)} allows only "
+                    f"{shape}; align it to the completion tokens"
+                )
+            if _kind(tensor) != kind:
+                raise InvalidInputError(
+                    f"{name} has dtype {tensor.dtype}, allowed is {kind}; convert it before the call"
+                )
+        counted = self.completions[self.completion_mask]
+        if counted.numel() and not (int(counted.min()) >= 0 and int(counted.max()) < vocab):
+            raise InvalidInputError(
+                f"completions holds ids from {int(counted.min())} to {int(counted.max())} at counted positions, "
+                f"allowed is 0 to {vocab - 1}; student and teacher must share one tokenizer"
+            )
+
+    @property
+    def loss_mask(self) -> Bool[Tensor, "rollout time"]:
+        """True where a token takes part in the loss: sampled, and in a row that has a teacher (LOSS-050)."""
+        return self.completion_mask & self.self_distillation_mask[:, None]
+
+
+def _kind(tensor: Tensor) -> str:
+    if tensor.dtype is torch.bool:
+        return "bool"
+    return "float" if tensor.is_floating_point() else "int"
+
+
+@dataclass(frozen=True)
+class Prompts:
+    """Tokenised prompts; padding may stand on either side.
+
+    Attributes:
+        token_ids: token ids, anything at padded positions.
+        mask: True where there is a token.
+        group_ids: equal for rollouts of the same prompt.
+    """
+
+    token_ids: Int[Tensor, "rollout prompt"]
+    mask: Bool[Tensor, "rollout prompt"]
+    group_ids: Int[Tensor, " rollout"]
+
+
+@dataclass(frozen=True)
+class Rollouts:
+    """Completions with the prompts they answer.
+
+    Attributes:
+        prompts: one row for each rollout.
+        completions: sampled token ids, right-padded.
+        completion_mask: True up to and including the first end-of-sequence token.
+        behaviour_log_probs: log-probability of each sampled token when it was sampled, in nats.
+    """
+
+    prompts: Prompts
+    completions: Int[Tensor, "rollout time"]
+    completion_mask: Bool[Tensor, "rollout time"]
+    behaviour_log_probs: Float[Tensor, "rollout time"]
+
+
+@dataclass(frozen=True)
+class Feedback:
+    """Why an attempt got its reward.
+
+    Attributes:
+        text: the words that a language model reads.
+        ratings: the same as numbers, for readers that compute with them; empty if there are none.
+    """
+
+    text: str
+    ratings: tuple[float, ...] = ()
+
+
+@dataclass(frozen=True)
+class Judgement:
+    """What an oracle returns: one reward, and possibly feedback, for each rollout.
+
+    Attributes:
+        rewards: higher is better; finite.
+        feedback: ``None`` where the oracle has nothing to say.
+    """
+
+    rewards: Float[Tensor, " rollout"]
+    feedback: tuple[Feedback | None, ...]
+
+    def __post_init__(self) -> None:
+        """Refuse a judgement that misses a rollout or carries a reward that cannot be ranked (ORACLE-001)."""
+        if len(self.feedback) != self.rewards.shape[0]:
+            raise InvalidInputError(
+                f"received {self.rewards.shape[0]} rewards and {len(self.feedback)} feedbacks; "
+                "give one feedback (or None) for each reward"
+            )
+        if not bool(torch.isfinite(self.rewards).all()):
+            raise InvalidInputError(
+                f"rewards must be finite, received {self.rewards.tolist()}; drop or re-judge those rollouts"
+            )
+
+
+@dataclass(frozen=True)
+class TeacherView:
+    """What the teacher says about the tokens of each rollout after it has read the judgement.
+
+    Attributes:
+        logits: scores for every token at every completion position; carries no gradient.
+        self_distillation_mask: True for rows where the teacher had a context to read.
+    """
+
+    logits: Float[Tensor, "rollout time vocab"]
+    self_distillation_mask: Bool[Tensor, " rollout"]
+
+
+@dataclass(frozen=True)
+class StepReport:
+    """What one training step did.
+
+    Attributes:
+        loss: the number whose gradient was taken, summed as the trainer's aggregation says.
+        optimizer_steps: how many optimiser updates the step made.
+        teacher_updates: how many times the teacher's weights were updated.
+        metrics: further numbers, by name.
+    """
+
+    loss: float
+    optimizer_steps: int
+    teacher_updates: int
+    metrics: Mapping[str, float]

@@ -1,0 +1,68 @@
+"""What an implementation may offer: one id for each part and option, with the part that must be there for it."""
+
+from collections.abc import Collection, Mapping
+
+from sdpo_ref.errors import UsageError
+
+CAPABILITIES: Mapping[str, str] = {
+    "divergence": "per-token divergence on the full vocabulary",
+    "divergence.top_k_tail": "top-k support with one bucket for the tail",
+    "divergence.top_k_renormalized": "top-k support, both sides rescaled",
+    "loss": "the scalar loss on the full vocabulary",
+    "loss.top_k_tail": "the loss on top-k support with a tail bucket",
+    "loss.top_k_renormalized": "the loss on renormalised top-k support",
+    "loss.sampled_token": "the surrogate on the sampled token",
+    "loss.importance": "truncated importance weights",
+    "loss.temperature": "a temperature other than one",
+    "hybrid_loss": "self-distillation mixed with the reward's policy gradient",
+    "implicit_reward": "log pi(y|x,c) - log pi_k(y|x)",
+    "completion_mask": "which sampled tokens count",
+    "context": "what the teacher reads",
+    "context.feedback": "feedback as part of what the teacher reads",
+    "context.strip_thinking": "reasoning traces cut from demonstrations",
+    "context.success_quantile": "success by quantile of the group, for continuous rewards",
+    "context.max_length": "a limit on the length of what the teacher reads",
+    "demonstration_context": "SDFT's context",
+    "step": "the training step on a small model, teacher by EMA",
+    "step.frozen": "the training step with a frozen teacher",
+    "step.live": "the training step with the live student as teacher",
+    "trust_region": "the trust-region teacher",
+    "low_rank_average": "the EMA teacher of a low-rank student",
+    "defaults": "the defaults of the published configuration",
+}
+"""Capability id to description; the text before the dot is the attribute that must be present."""
+
+
+def part_of(capability: str) -> str:
+    """The attribute that offers a capability.
+
+    Example:
+        >>> part_of("loss.top_k_tail")
+        'loss'
+    """
+    return capability.partition(".")[0]
+
+
+PARTS: tuple[str, ...] = tuple(dict.fromkeys(part_of(capability) for capability in CAPABILITIES))
+"""Every attribute that an implementation may have, in the order of the levels."""
+
+
+def declared_capabilities(implementation: object) -> frozenset[str]:
+    """What an implementation says that it offers; without a declaration, all that its parts could.
+
+    Raises:
+        UsageError: if a declared capability is unknown, or if there is no part at all.
+    """
+    present = frozenset(part for part in PARTS if callable(getattr(implementation, part, None)))
+    declared: Collection[str] | None = getattr(implementation, "capabilities", None)
+    if declared is None:
+        declared = frozenset(capability for capability in CAPABILITIES if part_of(capability) in present)
+    unknown = sorted(set(declared) - set(CAPABILITIES))
+    if unknown:
+        raise UsageError(f"unknown capabilities {unknown}; allowed are {', '.join(CAPABILITIES)}")
+    if not present and not declared:
+        raise UsageError(
+            f"the implementation has none of the parts {', '.join(PARTS)}; give it at least one, "
+            "for instance a function `divergence(student_log_probs, teacher_log_probs, *, alpha, support)`"
+        )
+    return frozenset(declared)

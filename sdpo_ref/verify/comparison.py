@@ -1,0 +1,137 @@
+"""How a check compares: within a stated tolerance, NaN never equal to anything, and a message that says what to fix."""
+
+from collections.abc import Mapping, Sequence
+
+import torch
+from torch import Tensor
+
+from sdpo_ref.vectors.case import KnownWrong
+from sdpo_ref.verify.mismatch import Mismatch
+
+_SHOWN = 24
+"""Tensors of up to this many elements are shown whole; of larger ones, the worst element."""
+
+
+def assert_close(
+    got: Tensor,
+    expected: Tensor,
+    *,
+    what: str,
+    relative: float = 1e-12,
+    absolute: float = 1e-14,
+    given: Mapping[str, object] | None = None,
+    known_wrong: Sequence[KnownWrong] = (),
+) -> None:
+    """Raise unless ``|got - expected| <= absolute + relative * |expected|`` everywhere; equal infinities pass.
+
+    Args:
+        got: what the implementation returned.
+        expected: what the specification demands.
+        what: the quantity with its unit, for instance "divergence in nats".
+        relative: relative tolerance.
+        absolute: absolute tolerance, in the unit of the quantity.
+        given: the input, by name.
+        known_wrong: what known defects would have returned.
+
+    Raises:
+        Mismatch: with the element that is furthest off.
+    """
+    got, expected = got.double(), expected.double()
+    off = (got - expected).abs()
+    close = (got == expected) | (off <= absolute + relative * expected.abs())
+    if bool(close.all()):
+        return
+    scaled = torch.where(close, -1.0, torch.nan_to_num(off / (expected.abs() + absolute), nan=torch.inf))
+    worst = int(scaled.flatten().argmax())
+    raise Mismatch(
+        expected=f"{what} {_shown(expected, worst)}",
+        got=f"{_shown(got, worst)}{_where(got, worst)}",
+        tolerance=f"relative {relative:g}, absolute {absolute:g}",
+        given=describe(given or {}),
+        looks_like=_recognised(got, known_wrong),
+    )
+
+
+def assert_that(
+    condition: bool,  # noqa: FBT001 - reads as a sentence at every call
+    expected: str,
+    got: str,
+    given: Mapping[str, object] | None = None,
+    *,
+    tolerance: str = "",
+    looks_like: str = "",
+) -> None:
+    """Raise unless the condition holds.
+
+    Args:
+        condition: what must hold.
+        expected: the same in words.
+        got: what was found instead.
+        given: the input, by name.
+        tolerance: slack that the condition already includes, and why.
+        looks_like: the known defect that this is the sign of.
+
+    Raises:
+        Mismatch: if it does not.
+    """
+    if not condition:
+        raise Mismatch(expected, got, tolerance=tolerance, given=describe(given or {}), looks_like=looks_like)
+
+
+def assert_finite(got: Tensor, *, what: str, given: Mapping[str, object] | None = None) -> None:
+    """Raise if there is a NaN or an infinity.
+
+    Raises:
+        Mismatch: with the first offending element.
+    """
+    bad = ~torch.isfinite(got)
+    if bool(bad.any()):
+        first = int(bad.flatten().long().argmax())
+        raise Mismatch(
+            f"{what}, finite everywhere", f"{_shown(got, first)}{_where(got, first)}", given=describe(given or {})
+        )
+
+
+def describe(given: Mapping[str, object]) -> str:
+    """An input as text: small tensors in full, large ones by shape.
+
+    Example:
+        >>> describe({"alpha": 0.5, "logits": torch.zeros(2)})
+        'alpha = 0.5; logits = [0, 0]'
+    """
+    return "; ".join(f"{name} = {_text(value)}" for name, value in given.items())
+
+
+def _text(value: object) -> str:
+    if not isinstance(value, Tensor):
+        return repr(value) if isinstance(value, str) else str(value)
+    if value.numel() > _SHOWN:
+        return f"tensor of shape {tuple(value.shape)}"
+    return _nested(value.tolist())
+
+
+def _nested(value: object) -> str:
+    if isinstance(value, list):
+        return f"[{', '.join(map(_nested, value))}]"
+    return f"{value:.10g}" if isinstance(value, float) else str(value)
+
+
+def _shown(tensor: Tensor, worst: int) -> str:
+    if tensor.numel() <= _SHOWN:
+        return _nested(tensor.tolist())
+    return f"{tensor.flatten()[worst].item():.12g}"
+
+
+def _where(tensor: Tensor, worst: int) -> str:
+    if tensor.ndim == 0 or tensor.numel() <= _SHOWN:
+        return ""
+    index = [int(at) for at in torch.unravel_index(torch.tensor(worst), tensor.shape)]
+    return f" (at {index}, the furthest off)"
+
+
+def _recognised(got: Tensor, known_wrong: Sequence[KnownWrong]) -> str:
+    for wrong in known_wrong:
+        value = torch.tensor(wrong.value, dtype=torch.float64)
+        if value.numel() == got.numel() and torch.allclose(got.flatten(), value, rtol=1e-6, atol=1e-9):
+            return wrong.looks_like
+    return ""

@@ -1,0 +1,110 @@
+"""``sdpo-ref verify`` as one function: from a name to a report."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+from sdpo_ref.errors import UsageError
+from sdpo_ref.resources import content
+from sdpo_ref.verify.catalogue import Catalogue
+from sdpo_ref.verify.events import Check, Event
+from sdpo_ref.verify.manifest import Manifest, read_manifest
+from sdpo_ref.verify.request import Request
+from sdpo_ref.verify.results import Report, judge
+from sdpo_ref.verify.runner import Limits, default_jobs, run_in_process, run_isolated
+from sdpo_ref.verify.selection import ALL, Selection
+from sdpo_ref.verify.spec_text import read_catalogue
+
+_STANDARD_LIMITS = Limits()
+
+
+@dataclass(frozen=True)
+class Suite:
+    """A specification and the checks that decide it.
+
+    Attributes:
+        spec: folder of the chapters.
+        conformance: folder of the checks, with ``pytest.ini`` and ``manifest.json``.
+    """
+
+    spec: Path
+    conformance: Path
+
+    @classmethod
+    def released(cls) -> "Suite":
+        """The suite that is shipped with this package."""
+        return cls(content("spec"), content("conformance"))
+
+    @classmethod
+    def at(cls, folder: Path | None) -> "Suite":
+        """The suite whose ``spec`` and ``conformance`` lie in a folder; the released one for ``None``.
+
+        Raises:
+            UsageError: if one of the two is missing.
+        """
+        if folder is None:
+            return cls.released()
+        suite = cls((folder / "spec").resolve(), (folder / "conformance").resolve())
+        for part in (suite.spec, suite.conformance):
+            if not part.is_dir():
+                raise UsageError(f"{part} is not a folder; a suite is a folder that holds spec/ and conformance/")
+        return suite
+
+    def catalogue(self) -> Catalogue:
+        """Its requirements."""
+        return read_catalogue(self.spec)
+
+    def manifest(self) -> Manifest:
+        """Its locked denominator."""
+        return read_manifest(self.conformance)
+
+
+def verify(
+    implementation: str,
+    *,
+    suite: Suite | None = None,
+    selection: Selection = ALL,
+    limits: Limits = _STANDARD_LIMITS,
+    jobs: int | None = None,
+    in_process: bool = False,
+    observe: Callable[[Event], None] = lambda _event: None,
+) -> Report:
+    """Check an implementation against the specification.
+
+    Args:
+        implementation: ``module:factory[,key=value]``.
+        suite: what to check against; the released suite if left out.
+        selection: which part of it.
+        limits: how long to wait.
+        jobs: number of worker processes; chosen by the number of cores if left out.
+        in_process: run here, without isolation and limits, for a debugger.
+        observe: is told each event as it happens.
+
+    Returns:
+        The report; :func:`sdpo_ref.verify.verdict.verdict` turns it into a sentence and an exit code.
+
+    Raises:
+        LoadError: if the implementation cannot be loaded.
+        UsageError: if the selection names nothing.
+        IntegrityError: if the suite itself is broken.
+    """
+    suite = Suite.released() if suite is None else suite
+    catalogue, manifest = suite.catalogue(), suite.manifest()
+    selection.refuse_unmatched(catalogue, manifest)
+    request = Request(implementation, suite.conformance, suite.spec, selection)
+    if in_process:
+        run = run_in_process(request, observe=observe)
+    else:
+        workers = default_jobs(request) if jobs is None else jobs
+        run = run_isolated(request, limits=limits, jobs=workers, observe=observe)
+    return judge(run, catalogue, manifest, selection)
+
+
+def collect(suite: Suite) -> tuple[Check, ...]:
+    """Every check of a suite; none is run.
+
+    Raises:
+        IntegrityError: if a file of the suite cannot be collected.
+    """
+    request = Request(None, suite.conformance, suite.spec)
+    return run_isolated(request).checks

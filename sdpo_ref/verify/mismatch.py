@@ -1,0 +1,49 @@
+"""The failure that a check raises: structured, so that a report can say what to fix without knowing the check."""
+
+from dataclasses import dataclass
+
+
+@dataclass(eq=False)
+class Mismatch(AssertionError):
+    """An implementation returned something other than what the requirement demands.
+
+    Attributes:
+        expected: what the specification demands, as text with its unit.
+        got: what the implementation returned, as text with its unit.
+        tolerance: how far the two may lie apart, and why that far.
+        given: the smallest input found that shows it, one line for each name.
+        looks_like: a known defect with this signature, if there is one.
+    """
+
+    expected: str
+    got: str
+    tolerance: str = ""
+    given: str = ""
+    looks_like: str = ""
+
+    def __str__(self) -> str:
+        """All fields that are set, one after the other."""
+        lines = [f"expected {self.expected}", f"got      {self.got}"]
+        lines += [f"within   {self.tolerance}"] if self.tolerance else []
+        lines += [f"given    {self.given}"] if self.given else []
+        lines += [f"looks like {self.looks_like}"] if self.looks_like else []
+        return "\n".join(lines)
+
+
+class ImplementationRaisedError(Exception):
+    """The implementation raised where the specification asks for a result; holds its own traceback as text."""
+
+    def __init__(self, part: str, summary: str, traceback: str) -> None:
+        super().__init__(f"{part} raised {summary}")
+        self.part = part
+        self.summary = summary
+        self.traceback = traceback
+
+
+class NotOfferedError(Exception):
+    """The implementation says that it does not offer a part or an option (``NotImplementedError``)."""
+
+    def __init__(self, part: str, summary: str) -> None:
+        super().__init__(f"{part} does not offer this: {summary}")
+        self.part = part
+        self.summary = summary

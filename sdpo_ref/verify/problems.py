@@ -1,0 +1,101 @@
+"""Training steps on a model that is small enough to know every weight of (spec/05-trainer)."""
+
+from collections.abc import Sequence
+from typing import Literal
+
+import torch
+
+from sdpo_ref.policies.prefix_sum import PrefixSumPolicy
+from sdpo_ref.protocols.implementation import MicroBatch, StepProblem
+from sdpo_ref.teachers.reprompt import left_padded
+from sdpo_ref.types import FULL
+
+VOCAB = 7
+TIME = 4
+
+
+def step_problem(
+    *,
+    steps_per_iteration: Sequence[Sequence[Sequence[int]]] = (((4, 2),),),
+    usable: bool = True,
+    alpha: float = 0.0,
+    temperature: float = 1.0,
+    teacher: Literal["live", "frozen", "ema"] = "ema",
+    update_rate: float = 0.25,
+    learning_rate: float = 0.5,
+    seed: int = 0,
+) -> StepProblem:
+    """A problem with one optimiser step for each entry, on rollouts of the given lengths.
+
+    Args:
+        steps_per_iteration: optimiser steps of each iteration, each with the completion lengths of its rows; every
+            step is one micro-batch (see :func:`cut` for more).
+        usable: whether the teacher has a context anywhere.
+        alpha: of the divergence.
+        temperature: of both sides.
+        teacher: kind of teacher weights.
+        update_rate: of the EMA.
+        learning_rate: of gradient descent.
+        seed: of weights and tokens.
+
+    Returns:
+        The problem; the same arguments give the same problem.
+    """
+    generator = torch.Generator().manual_seed(seed)
+    weights = PrefixSumPolicy.random(VOCAB, generator=generator)
+
+    def make_model() -> PrefixSumPolicy:
+        return PrefixSumPolicy(weights.current.detach(), weights.prefix.detach())
+
+    iterations = tuple(
+        tuple((_micro_batch(lengths, usable=usable, generator=generator),) for lengths in iteration)
+        for iteration in steps_per_iteration
+    )
+    return StepProblem(make_model, iterations, learning_rate, alpha, FULL, temperature, teacher, update_rate)
+
+
+def cut(micro_batch: MicroBatch, rows_each: int) -> tuple[MicroBatch, ...]:
+    """The same rollouts in micro-batches of ``rows_each`` rows.
+
+    Args:
+        micro_batch: what to cut.
+        rows_each: rows of each part; divides their number.
+
+    Returns:
+        The parts in order.
+    """
+    count = micro_batch.completions.shape[0]
+    return tuple(select(micro_batch, range(first, first + rows_each)) for first in range(0, count, rows_each))
+
+
+def select(micro_batch: MicroBatch, rows: Sequence[int]) -> MicroBatch:
+    """Some rows of a micro-batch, in the given order."""
+    at = torch.tensor(list(rows), dtype=torch.long)
+    prompts, reprompts = micro_batch.prompts, micro_batch.reprompts
+    return MicroBatch(
+        type(prompts)(prompts.token_ids[at], prompts.mask[at], prompts.group_ids[at]),
+        type(reprompts)(reprompts.token_ids[at], reprompts.mask[at], reprompts.group_ids[at]),
+        micro_batch.completions[at],
+        micro_batch.completion_mask[at],
+        micro_batch.self_distillation_mask[at],
+    )
+
+
+def _micro_batch(lengths: Sequence[int], *, usable: bool, generator: torch.Generator) -> MicroBatch:
+    """Rows with completions of these lengths; reprompts are longer than prompts, and both differ in length by row."""
+
+    def tokens(count: int) -> list[int]:
+        drawn: list[int] = torch.randint(VOCAB, (count,), generator=generator).tolist()
+        return drawn
+
+    group_ids = torch.zeros(len(lengths), dtype=torch.long)
+    asked = [tokens(2 + row % 2) for row in range(len(lengths))]
+    told = [[*question, *tokens(3 - row % 2)] for row, question in enumerate(asked)]
+    mask = torch.arange(TIME) < torch.tensor(lengths)[:, None]
+    return MicroBatch(
+        left_padded(asked, group_ids),
+        left_padded(told, group_ids),
+        torch.randint(VOCAB, (len(lengths), TIME), generator=generator),
+        mask,
+        torch.full((len(lengths),), usable),
+    )

@@ -1,0 +1,121 @@
+"""One worker process as the runner sees it: started in its own process group, read by a thread, killed as a group."""
+
+import contextlib
+import os
+import re
+import signal
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+from sdpo_ref.verify.events import Event, decode
+from sdpo_ref.verify.request import Request
+
+_MODULE = "sdpo_ref.verify.worker"
+_FRAMES = 6
+_MACHINERY = re.compile(r"[/\\](_pytest|pluggy|sdpo_ref[/\\]verify)[/\\]")
+_SECONDS_TO_SAY_WHERE = 1.0
+
+
+def isolated_environment(home: Path) -> dict[str, str]:
+    """Environment in which nothing is downloaded, nothing is written beside the user, and no setting leaks in."""
+    inherited = {name: text for name, text in os.environ.items() if name not in ("PYTEST_ADDOPTS", "PYTEST_PLUGINS")}
+    return inherited | {
+        "HF_HUB_OFFLINE": "1",
+        "TRANSFORMERS_OFFLINE": "1",
+        "TRL_EXPERIMENTAL_SILENCE": "1",
+        "TOKENIZERS_PARALLELISM": "false",
+        "OMP_NUM_THREADS": "1",
+        "PYTHONDONTWRITEBYTECODE": "1",
+        "PYTEST_DISABLE_PLUGIN_AUTOLOAD": "1",
+        "HYPOTHESIS_STORAGE_DIRECTORY": str(home / "hypothesis"),
+        "TMPDIR": str(home),
+    }
+
+
+class WorkerProcess:
+    """A running worker, and what is known about it.
+
+    Attributes:
+        request: what it was asked to do.
+        check: the check that it is in, or ``None``.
+        heard: when it last said something, in seconds of the monotonic clock.
+    """
+
+    def __init__(self, request: Request, home: Path, listener: Callable[["WorkerProcess", Event | None], None]) -> None:
+        """Start it; ``listener`` is called from another thread with each event, and with ``None`` at the end."""
+        self.request = request
+        self.check: str | None = None
+        self.heard = time.monotonic()
+        self._printed = home / f"printed-{threading.get_ident()}-{time.monotonic_ns()}.txt"
+        with self._printed.open("wb") as printed:
+            self._process = subprocess.Popen(  # noqa: S603 - our own interpreter and module
+                [sys.executable, "-P", "-m", _MODULE],
+                stdin=subprocess.PIPE,
+                stdout=subprocess.PIPE,
+                stderr=printed,
+                env=isolated_environment(home),
+                start_new_session=True,
+                text=True,
+                encoding="utf-8",
+            )
+        threading.Thread(target=self._read, args=(listener,), daemon=True).start()
+        stdin = self._process.stdin
+        if stdin is not None:
+            with contextlib.suppress(BrokenPipeError):
+                stdin.write(f"{request.encode()}\n")
+                stdin.flush()
+
+    def _read(self, listener: Callable[["WorkerProcess", Event | None], None]) -> None:
+        if self._process.stdout is not None:
+            with self._process.stdout as lines:
+                for line in lines:
+                    with contextlib.suppress(ValueError):
+                        listener(self, decode(line))
+        listener(self, None)
+
+    def is_silent_for(self, seconds: float) -> bool:
+        """Whether it has said nothing for longer than this."""
+        return time.monotonic() - self.heard > seconds
+
+    def kill(self) -> None:
+        """End it and every process that it started; harmless if it is gone."""
+        with contextlib.suppress(ProcessLookupError, PermissionError):
+            os.killpg(self._process.pid, signal.SIGKILL)
+        self._process.wait()
+        if self._process.stdin is not None:
+            with contextlib.suppress(BrokenPipeError):
+                self._process.stdin.close()
+
+    def where(self) -> str:
+        """Ask where it is, innermost call first; empty if it is too stuck to answer."""
+        before = len(self.printed())
+        with contextlib.suppress(ProcessLookupError):
+            os.kill(self._process.pid, signal.SIGUSR1)
+        deadline = time.monotonic() + _SECONDS_TO_SAY_WHERE
+        while len(self.printed()) == before and time.monotonic() < deadline:
+            time.sleep(0.05)
+        return self.last_stack()
+
+    def last_stack(self) -> str:
+        """The last stack that Python wrote when it crashed or was asked, innermost call first."""
+        _, found, stack = self.printed().rpartition("(most recent call first)")
+        frames = re.findall(r"^  (File .+)$", stack, re.MULTILINE) if found else []
+        return "\n".join([frame for frame in frames if not _MACHINERY.search(frame)][:_FRAMES])
+
+    def printed(self) -> str:
+        """What went to its standard output and error outside of checks."""
+        return self._printed.read_text(encoding="utf-8", errors="replace")
+
+    def ending(self) -> str:
+        """How it ended, in words."""
+        code = self._process.wait()
+        if code >= 0:
+            return f"exit code {code}"
+        try:
+            return f"signal {signal.Signals(-code).name}"
+        except ValueError:
+            return f"signal {-code}"

@@ -1,0 +1,95 @@
+"""Ten statuses of a check or a requirement, which of two is worse, and the exit codes of ``sdpo-ref verify``."""
+
+from collections.abc import Iterable
+from enum import IntEnum, StrEnum
+
+
+class Status(StrEnum):
+    """What is known about a check or a requirement, from best to worst; a requirement takes its worst check."""
+
+    NA = "N/A"
+    """Not applicable: the implementation does not declare a capability that it needs."""
+    PASS = "PASS"  # noqa: S105 - a verdict, not a password
+    """The requirement holds."""
+    SKIPPED = "SKIPPED"
+    """Left out because the user asked for it."""
+    XFAIL = "XFAIL"
+    """Failed, as was announced."""
+    INCONCLUSIVE = "INCONCLUSIVE"
+    """Neither passed nor failed: a statistical check needs more runs."""
+    NOT_RUN = "NOT-RUN"
+    """Not decided: a prerequisite failed, or the implementation kept hanging or dying."""
+    XPASS = "XPASS"
+    """Passed, although a failure was announced."""
+    FAIL = "FAIL"
+    """The implementation returned something else than the requirement demands."""
+    ERROR = "ERROR"
+    """The implementation raised, hung or died where the requirement demands a result."""
+    INVALID = "INVALID"
+    """The suite's own control failed, so nothing can be said about the implementation."""
+
+    @property
+    def severity(self) -> int:
+        """Position in the order from best to worst."""
+        return list(Status).index(self)
+
+    @property
+    def is_failure(self) -> bool:
+        """Whether the implementation must change for this to become a pass."""
+        return self in (Status.FAIL, Status.ERROR, Status.XFAIL, Status.XPASS)
+
+
+def worst(statuses: Iterable[Status]) -> Status:
+    """The worst of some statuses; NOT-RUN if there is none, because silence is not a pass.
+
+    Example:
+        >>> worst([Status.NA, Status.PASS]).value
+        'PASS'
+    """
+    return max(statuses, key=lambda status: status.severity, default=Status.NOT_RUN)
+
+
+class ExitCode(IntEnum):
+    """What the exit code of ``verify`` means."""
+
+    CONFORMANT = 0
+    FAILED = 1
+    USAGE = 2
+    INCONCLUSIVE = 3
+    INVALID = 4
+    INCOMPLETE = 5
+
+    @property
+    def meaning(self) -> str:
+        """One clause for a person."""
+        return _MEANINGS[self]
+
+
+_MEANINGS = {
+    ExitCode.CONFORMANT: "every MUST that was asked for and applies passes",
+    ExitCode.FAILED: "some MUST failed or raised",
+    ExitCode.USAGE: "the command or the implementation's name is wrong, nothing was judged",
+    ExitCode.INCONCLUSIVE: "only inconclusive requirements keep it from conforming",
+    ExitCode.INVALID: "the suite itself is broken, do not trust this run",
+    ExitCode.INCOMPLETE: "nothing ran, or not all that the locked manifest demands",
+}
+
+
+_PRECEDENCE = (
+    ExitCode.USAGE,
+    ExitCode.INVALID,
+    ExitCode.FAILED,
+    ExitCode.INCOMPLETE,
+    ExitCode.INCONCLUSIVE,
+    ExitCode.CONFORMANT,
+)
+
+
+def first_of(codes: Iterable[ExitCode]) -> ExitCode:
+    """The code that decides when several apply.
+
+    Example:
+        >>> first_of([ExitCode.INCOMPLETE, ExitCode.FAILED]).name
+        'FAILED'
+    """
+    return min(codes, key=_PRECEDENCE.index, default=ExitCode.CONFORMANT)

@@ -1,0 +1,75 @@
+"""The peers' training steps through our door."""
+
+import itertools
+from collections.abc import Callable, Mapping, Sequence
+from types import SimpleNamespace
+
+import pytest
+import torch
+from torch import Tensor
+
+from sdpo_ref.adapters import sdpo_rl, trl
+from sdpo_ref.errors import UnsupportedError
+from tests.adapters.problems import TokenCounts, step_problem
+
+pytestmark = pytest.mark.peers
+
+Factory = Callable[..., SimpleNamespace]
+everywhere = pytest.mark.parametrize("factory", [trl.sdpo, trl.sdft, sdpo_rl.make])
+START = TokenCounts().weight.detach()
+
+
+def moves(side: Sequence[Mapping[str, Tensor]]) -> list[bool]:
+    """Whether the weights changed at each optimiser step."""
+    values = [weights["weight"] for weights in side]
+    return [not torch.equal(before, after) for before, after in itertools.pairwise(values)]
+
+
+@everywhere
+@pytest.mark.parametrize("teacher", ["ema", "frozen"])
+def test_a_step_moves_the_student(factory: Factory, teacher: str) -> None:
+    """The student starts at its weights in memory and moves at each step; only an EMA teacher moves."""
+    trace = factory().step(step_problem(teacher=teacher))
+    assert torch.equal(trace.student[0]["weight"], START)
+    assert moves(trace.student) == [True, True]
+    assert moves(trace.teacher) == [teacher == "ema"] * 2
+
+
+@pytest.mark.parametrize("factory", [trl.sdpo, trl.sdft])
+def test_trl_loads_its_teacher_from_the_file(factory: Factory) -> None:
+    """TRL's frozen teacher is what lies on disk (zeros), not the student that the trainer was given."""
+    trace = factory().step(step_problem(teacher="frozen"))
+    assert trace.teacher[0]["weight"].abs().sum() == 0
+
+
+@pytest.mark.parametrize("factory", [trl.sdpo, trl.sdft])
+def test_trls_live_teacher_is_the_student(factory: Factory) -> None:
+    """The live teacher has the student's weights after each step."""
+    trace = factory().step(step_problem(teacher="live"))
+    assert [torch.equal(t["weight"], s["weight"]) for t, s in zip(trace.teacher, trace.student, strict=True)] == [
+        True
+    ] * 3
+
+
+def test_sdpo_rl_copies_the_student_and_has_no_live_teacher() -> None:
+    """sdpo-rl's teacher starts at the student's weights; a live one is refused."""
+    assert torch.equal(sdpo_rl.make().step(step_problem(teacher="frozen")).teacher[0]["weight"], START)
+    with pytest.raises(UnsupportedError, match="no live teacher"):
+        sdpo_rl.make().step(step_problem(teacher="live"))
+
+
+@pytest.mark.parametrize(("factory", "growth"), [(trl.sdpo, 1.0), (trl.sdft, 1.0), (sdpo_rl.make, 2.0)])
+def test_who_divides_by_the_accumulation_steps(factory: Factory, growth: float) -> None:
+    """The same micro-batch twice is the same first update under TRL and twice the update under sdpo-rl."""
+    once, twice = (
+        factory().step(step_problem(teacher="frozen", accumulation=count)).student[1]["weight"] - START
+        for count in (1, 2)
+    )
+    assert torch.allclose(twice, growth * once, atol=1e-15)
+
+
+def test_how_often_the_teacher_moves() -> None:
+    """With two passes over the same rollouts TRL's teacher moves at each optimiser step, sdpo-rl's at every second."""
+    problem = step_problem(teacher="ema", passes=2)
+    assert moves(trl.sdpo().step(problem).teacher) == [True] * 4
+    assert moves(sdpo_rl.make().step(problem).teacher) == [False, True] * 2

@@ -1,0 +1,28 @@
+"""Settings that every test shares: one thread, repeatable properties, and what happens without the peers."""
+
+import os
+from importlib.util import find_spec
+
+import pytest
+import torch
+from hypothesis import settings
+
+torch.set_num_threads(1)
+
+settings.register_profile("sdpo-ref", derandomize=True, database=None, deadline=None)
+settings.load_profile("sdpo-ref")
+
+PEERS = ("trl", "sdpo_rl", "peft")
+
+
+def pytest_runtest_setup(item: pytest.Item) -> None:
+    """Skip a `peers` test where the extra is absent, unless SDPO_REF_REQUIRE_PEERS=1 forbids to skip it."""
+    if item.get_closest_marker("peers") is None:
+        return
+    missing = [name for name in PEERS if find_spec(name) is None]
+    if not missing:
+        return
+    reason = f"not installed: {', '.join(missing)}; run `pip install -c constraints.txt -e '.[dev,peers]'`"
+    if os.environ.get("SDPO_REF_REQUIRE_PEERS") == "1":
+        pytest.fail(reason, pytrace=False)
+    pytest.skip(reason)

@@ -1,0 +1,160 @@
+"""README.md does what it says: every snippet runs, every command works, every printed line is what is printed.
+
+How a fenced block is read:
+
+``python``
+    executed; if its first line is ``# name.py`` it is a file of the reader's and is written, not executed.
+``console``
+    each line ``$ sdpo-ref ...`` is run, in the folder with the reader's files; it must exit with 0.
+``sh``
+    each ``make target`` must exist. They are not run: `make test` would run this test.
+``text`` under ``<!-- printed by: sdpo-ref ... -->``
+    every line must stand in what the command prints, durations aside.
+``text`` without it
+    only shown; it must not hold a number.
+"""
+
+import os
+import re
+import shlex
+import subprocess
+import sys
+from collections.abc import Iterator
+from dataclasses import dataclass
+from functools import cache
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parent.parent
+BIN = Path(sys.executable).parent
+
+_FENCE = re.compile(
+    r"^(?:<!-- printed by: (?P<command>.+?) -->\n)?```(?P<language>\w+)\n(?P<body>.*?)^```$", re.MULTILINE | re.DOTALL
+)
+_FILE = re.compile(r"# (\w+\.py)\n")
+_DURATION = re.compile(r"\d+(?:\.\d+)? ?s\b")
+
+
+@dataclass(frozen=True)
+class Block:
+    """One fenced block of the README.
+
+    Attributes:
+        language: the word after the fence.
+        body: what stands between the fences.
+        command: what the marker above the block says it was printed by, or the empty string.
+    """
+
+    language: str
+    body: str
+    command: str
+
+
+def blocks() -> Iterator[Block]:
+    """Every fenced block, in order."""
+    for match in _FENCE.finditer((ROOT / "README.md").read_text(encoding="utf-8")):
+        yield Block(match["language"], match["body"], match["command"] or "")
+
+
+BLOCKS = tuple(blocks())
+FILES = {match[1]: block.body for block in BLOCKS if (match := _FILE.match(block.body))}
+SNIPPETS = [block.body for block in BLOCKS if block.language == "python" and not _FILE.match(block.body)]
+COMMANDS = [
+    line.removeprefix("$ ") for block in BLOCKS if block.language == "console" for line in block.body.splitlines()
+]
+PRINTED = [block for block in BLOCKS if block.command]
+SHOWN = [block.body for block in BLOCKS if block.language == "text" and not block.command]
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The reader's folder, with the files that the README has them write."""
+    path = tmp_path_factory.mktemp("reader")
+    for name, body in FILES.items():
+        (path / name).write_text(body, encoding="utf-8")
+    return path
+
+
+@cache
+def run(command: str, folder: Path) -> subprocess.CompletedProcess[str]:
+    """Run a command of this environment once, in a terminal 80 columns wide."""
+    program, *arguments = shlex.split(command)
+    assert program == "sdpo-ref"
+    return subprocess.run(
+        [str(BIN / program), *arguments],
+        cwd=folder,
+        env={**os.environ, "COLUMNS": "80", "PYTHONDONTWRITEBYTECODE": "1"},
+        stdin=subprocess.DEVNULL,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+
+
+def without_durations(line: str) -> str:
+    """A line in which only what differs from run to run is replaced.
+
+    Example:
+        >>> without_durations("61 of 61 MUST in 4.2 s ")
+        '61 of 61 MUST in _ s'
+    """
+    return _DURATION.sub("_ s", line).rstrip()
+
+
+def test_the_readme_has_all_its_parts() -> None:
+    """The blocks are found: the reader's file, the example, the commands and the table."""
+    assert list(FILES) == ["my_sdpo.py"]
+    assert len(SNIPPETS) == 1
+    assert "sdpo-ref verify my_sdpo:make" in COMMANDS
+    assert [block.command for block in PRINTED] == ["sdpo-ref verify"]
+    assert {block.language for block in BLOCKS} == {"sh", "python", "console", "text"}
+
+
+@pytest.mark.parametrize("snippet", SNIPPETS)
+def test_a_snippet_runs(snippet: str, folder: Path) -> None:
+    """A python block runs from beginning to end without a warning, its assertion included."""
+    done = subprocess.run(
+        [sys.executable, "-W", "error", "-c", snippet], cwd=folder, capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 0, done.stderr
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("command", COMMANDS)
+def test_a_command_works(command: str, folder: Path) -> None:
+    """A console line exits with 0."""
+    done = run(command, folder)
+    assert done.returncode == 0, done.stdout + done.stderr
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("block", PRINTED, ids=lambda block: block.command)
+def test_what_is_shown_is_what_is_printed(block: Block, folder: Path) -> None:
+    """Each line under a `printed by` marker stands in the command's output; only durations may differ."""
+    printed = {without_durations(line) for line in run(block.command, folder).stdout.splitlines()}
+    assert [line for line in block.body.splitlines() if without_durations(line) not in printed] == []
+
+
+@pytest.mark.parametrize("body", SHOWN)
+def test_what_is_only_shown_holds_no_number(body: str) -> None:
+    """A number belongs where a command regenerates it; names of files may hold one."""
+    assert re.findall(r"(?<![\w/-])\d+(?![\w-])", body) == []
+
+
+@pytest.mark.parametrize("page", ["README.md", "CONTRIBUTING.md"])
+def test_every_target_exists(page: str) -> None:
+    """Each `make target` in a page is a target of the Makefile."""
+    text = (ROOT / page).read_text(encoding="utf-8")
+    named = set(re.findall(r"(?:^|`)make ([a-z-]+)", text, re.MULTILINE))
+    targets = set(re.findall(r"^([a-z-]+):", (ROOT / "Makefile").read_text(encoding="utf-8"), re.MULTILINE))
+    assert named
+    assert named - targets == set()
+
+
+@pytest.mark.parametrize("page", ["README.md", "CONTRIBUTING.md"])
+def test_every_link_leads_somewhere(page: str) -> None:
+    """Each relative link in a page is a file or folder of the project."""
+    linked = re.findall(r"\]\((?!https?:|#)([^)#]+)", (ROOT / page).read_text(encoding="utf-8"))
+    assert linked
+    assert [path for path in linked if not (ROOT / path).exists()] == []
