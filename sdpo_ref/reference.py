@@ -18,6 +18,7 @@ from sdpo_ref.functional.divergence import generalized_jsd
 from sdpo_ref.functional.implicit_reward import implicit_reward
 from sdpo_ref.functional.support import on_support
 from sdpo_ref.losses.reference import hybrid_loss, sdpo_loss
+from sdpo_ref.losses.sdft import sdft_loss
 from sdpo_ref.protocols.implementation import (
     Attempt,
     LowRankFactors,
@@ -99,6 +100,14 @@ class Reference:
             mixing=self._profile.hybrid,
             group_advantage=self._profile.group_advantage,
             aggregation=self._profile.aggregation,
+        )
+
+    def sdft_loss(
+        self, batch: DistillationBatch, *, alpha: float, support: Support, skip_tokens: int
+    ) -> Float[Tensor, ""]:
+        """The SDFT loss under the profile's aggregation."""
+        return sdft_loss(
+            batch, alpha=alpha, support=support, skip_tokens=skip_tokens, aggregation=self._profile.aggregation
         )
 
     def implicit_reward(

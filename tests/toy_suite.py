@@ -34,7 +34,7 @@ REQUIREMENTS = (
     ("TRAIN-002", "MUST", 3, "trust_region", "The trust region returns one."),
 )
 
-CONFTEST = '''
+CONFTEST = """
 import traceback
 import pytest
 from sdpo_ref.verify.mismatch import ImplementationRaisedError, NotOfferedError
@@ -56,9 +56,9 @@ class Wall:
 @pytest.fixture(scope="session")
 def subject(request):
     return Wall(request.config.stash[implementation_key].implementation)
-'''
+"""
 
-CHECKS = '''
+CHECKS = """
 import pytest
 from sdpo_ref.verify.mismatch import Mismatch
 
@@ -84,9 +84,9 @@ def test_round(subject):
     got = subject.divergence(0.0, 2.0)
     if got != round(abs(got)):
         raise Mismatch("a round number", f"{got} nats")
-'''
+"""
 
-PART = '''
+PART = """
 import pytest
 from sdpo_ref.verify.mismatch import Mismatch
 
@@ -95,7 +95,7 @@ def test_{part}(subject):
     got = subject.{part}()
     if got != 1:
         raise Mismatch("1", repr(got))
-'''
+"""
 
 IMPLEMENTATIONS = '''
 import os, sys, time
@@ -138,6 +138,9 @@ def faulty():
 
 def rough():
     return _parts(lambda a, b: abs(a - b), loss=lambda: 1, profile={"aggregation": "row_mean"})
+
+def sleeps():
+    time.sleep(1000)
 
 def leaves():
     return _parts(lambda a, b: sys.exit(3))

@@ -11,7 +11,7 @@ from sdpo_ref.types import FULL, SAMPLED_TOKEN, Support
 from sdpo_ref.verify.attempts import group_of, note, prompt, rules_of
 from sdpo_ref.verify.capabilities import CAPABILITIES, part_of
 from sdpo_ref.verify.comparison import assert_that
-from sdpo_ref.verify.inputs import on_policy, random_batch
+from sdpo_ref.verify.inputs import every_row, on_policy, random_batch
 from sdpo_ref.verify.mismatch import ImplementationRaisedError, NotOfferedError
 from sdpo_ref.verify.problems import step_problem
 from sdpo_ref.verify.subject import Subject
@@ -49,6 +49,7 @@ PROBES: dict[str, Callable[[Subject], object]] = {
     "hybrid_loss": lambda it: it.hybrid_loss(
         on_policy(random_batch(1)), torch.rand(4), torch.zeros(4).long(), reward_weight=0.5, support=SAMPLED_TOKEN
     ),
+    "sdft_loss": lambda it: it.sdft_loss(every_row(random_batch(1)), alpha=0.0, support=FULL, skip_tokens=1),
     "implicit_reward": lambda it: it.implicit_reward(
         random_batch(1).teacher_logits,
         random_batch(1).student_logits,

@@ -154,3 +154,16 @@ def test_peaked_rows_are_finite(subject: Subject, alpha: float, gap: float) -> N
         inputs = {"student_logits": student, "teacher_logits": teacher, "alpha": alpha}
         assert_finite(found.value, what="divergence in nats", given=inputs)
         assert_finite(found.student, what="gradient w.r.t. the student's logits", given=inputs)
+
+
+@pytest.mark.requirement("LOSS-012")
+@given(student=distributions(low=-20, high=20), teacher=distributions(low=-20, high=20), alpha=ALPHAS)
+def test_both_sides_are_treated_alike(subject: Subject, student: Tensor, teacher: Tensor, alpha: float) -> None:
+    """D_alpha(S, T) = D_(1 - alpha)(T, S)."""
+    one, other = _divergence(subject, student, teacher, alpha), _divergence(subject, teacher, student, 1 - alpha)
+    assert_that(
+        abs(one - other) <= SLACK * max(1.0, one),
+        f"{one:.12g} nats, as at alpha {alpha:g} from the other side",
+        f"{other:.12g} nats at alpha {1 - alpha:g}",
+        {"student_log_probs": student, "teacher_log_probs": teacher},
+    )

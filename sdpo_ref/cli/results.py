@@ -96,6 +96,9 @@ def _version(recorded: Recorded) -> str:
 
 
 def _changes(before: Recorded, after: Recorded) -> list[str]:
+    """What a new run changed, one line each; one line in all for an implementation that had no results."""
+    if not before.statuses:
+        return [f"{len(after.statuses)} requirements recorded, {len(after.failures)} of them broken"]
     names = dict.fromkeys([*before.statuses, *after.statuses])
     return [
         f"{name}: {before.statuses.get(name, 'new')} -> {after.statuses.get(name, 'gone')}"

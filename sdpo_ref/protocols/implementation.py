@@ -73,6 +73,17 @@ class HybridLoss(Protocol):
 
 
 @runtime_checkable
+class SdftLoss(Protocol):
+    """**Protocol (level 1):** the loss of SDFT; every row of the batch is usable."""
+
+    def __call__(
+        self, batch: DistillationBatch, *, alpha: float, support: Support, skip_tokens: int
+    ) -> Float[Tensor, ""]:
+        """The loss without the first ``skip_tokens`` tokens of each completion."""
+        ...
+
+
+@runtime_checkable
 class ImplicitReward(Protocol):
     """**Protocol (level 1):** log pi(y|x,c) - log pi_k(y|x) of each rollout."""
 
@@ -269,6 +280,7 @@ class Implementation(Protocol):
     divergence: Divergence
     loss: Loss
     hybrid_loss: HybridLoss
+    sdft_loss: SdftLoss
     implicit_reward: ImplicitReward
     completion_mask: CompletionMask
     context: Context

@@ -15,6 +15,7 @@ CAPABILITIES: Mapping[str, str] = {
     "loss.importance": "truncated importance weights",
     "loss.temperature": "a temperature other than one",
     "hybrid_loss": "self-distillation mixed with the reward's policy gradient",
+    "sdft_loss": "the loss of SDFT, its first tokens left out",
     "implicit_reward": "log pi(y|x,c) - log pi_k(y|x)",
     "completion_mask": "which sampled tokens count",
     "context": "what the teacher reads",

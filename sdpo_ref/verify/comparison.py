@@ -38,7 +38,7 @@ def assert_close(
     """
     got, expected = got.double(), expected.double()
     off = (got - expected).abs()
-    close = (got == expected) | (off <= absolute + relative * expected.abs())
+    close = (got == expected) | (torch.isfinite(expected) & (off <= absolute + relative * expected.abs()))
     if bool(close.all()):
         return
     scaled = torch.where(close, -1.0, torch.nan_to_num(off / (expected.abs() + absolute), nan=torch.inf))

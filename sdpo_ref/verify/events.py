@@ -158,8 +158,8 @@ def printable(text: str) -> str:
     r"""The text with every character spelled out that a terminal or an XML file would not show.
 
     Example:
-        >>> printable("red \x1b[31m")
-        'red \\\\x1b[31m'
+        >>> print(printable("red \x1b[31m"))
+        red \x1b[31m
     """
     return "".join(letter if letter.isprintable() or letter in "\n\t" else ascii(letter)[1:-1] for letter in text)
 

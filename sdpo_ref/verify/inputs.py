@@ -64,6 +64,11 @@ def on_policy(batch: DistillationBatch) -> DistillationBatch:
     return replace(batch, behaviour_log_probs=None)
 
 
+def every_row(batch: DistillationBatch) -> DistillationBatch:
+    """The same batch, on-policy and with a teacher for every row."""
+    return replace(on_policy(batch), self_distillation_mask=torch.ones_like(batch.self_distillation_mask))
+
+
 def distributions(*, size: int = 5, low: float = -6.0, high: float = 6.0) -> strategies.SearchStrategy[Tensor]:
     """Log-probabilities of ``size`` tokens, from logits between ``low`` and ``high``.
 

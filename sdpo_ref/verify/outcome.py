@@ -1,5 +1,6 @@
 """From the exception that ended a check to its status, and to the fields that the report shows."""
 
+import re
 import traceback
 from collections.abc import Iterator
 from dataclasses import replace
@@ -11,7 +12,10 @@ from sdpo_ref.verify.events import Failure
 from sdpo_ref.verify.mismatch import ImplementationRaisedError, Mismatch, NotOfferedError
 from sdpo_ref.verify.status import Status
 
-_LAST_LINES = 12
+_LAST_LINES = 9
+_OUR_FRAMES = re.compile(r'^  File ".*[/\\]sdpo_ref[/\\]verify[/\\].*\n(?:    .*\n)*', re.MULTILINE)
+_MARKS = re.compile(r"^[\s^~]+$")
+_EXAMPLES = ("Falsifying example", "Failing test case")  # as older and newer releases of Hypothesis begin them
 _CHANGING = "a result that changes between two calls with the same input"
 
 
@@ -78,7 +82,7 @@ def _describe(error: BaseException) -> tuple[Status, Failure]:
 
 def _falsifying_example(error: BaseException) -> str:
     """What Hypothesis noted as the smallest input, when the check names none itself."""
-    return "\n".join(note for note in getattr(error, "__notes__", ()) if "alsifying example" in note)
+    return "\n".join(note for note in getattr(error, "__notes__", ()) if note.startswith(_EXAMPLES))
 
 
 def _formatted(error: BaseException) -> str:
@@ -86,4 +90,6 @@ def _formatted(error: BaseException) -> str:
 
 
 def _tail(text: str) -> str:
-    return "\n".join(text.rstrip().splitlines()[-_LAST_LINES:])
+    """The last lines of a traceback, without our own frames and without the marks under the code."""
+    lines = [line for line in _OUR_FRAMES.sub("", text).rstrip().splitlines() if not _MARKS.match(line)]
+    return "\n".join(lines[-_LAST_LINES:])

@@ -3,6 +3,7 @@
 Readable at 80 columns; nothing that comes from an implementation is read as markup.
 """
 
+import shlex
 from collections import Counter
 from collections.abc import Iterable
 from typing import get_args
@@ -62,7 +63,7 @@ def failure_block(entry: Decided, spec: str) -> Group:
     rows += [
         ("effect", requirement.if_broken),
         ("read", f"{requirement.anchor}, or: sdpo-ref spec show {requirement.id}"),
-        ("repeat", f"sdpo-ref verify {spec} --only {requirement.id}"),
+        ("repeat", f"sdpo-ref verify {shlex.quote(spec)} --only {requirement.id}"),
     ]
     if check is not None:
         rows.append(("check", _which(check, entry.checks)))

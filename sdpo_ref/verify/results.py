@@ -32,9 +32,13 @@ class Decided:
 
     @property
     def first_failure(self) -> Finished | None:
-        """The check that best shows what is wrong: the first of the worst ones."""
-        worst_first = sorted(self.checks, key=lambda check: -check.status.severity)
-        return worst_first[0] if worst_first and worst_first[0].failure is not None else None
+        """The check that best shows what is wrong: of the worst, one that is recognised, on the smallest input."""
+        failed = [(check, check.failure) for check in self.checks if check.failure is not None]
+        return min(
+            failed,
+            key=lambda pair: (-pair[0].status.severity, not pair[1].looks_like, len(pair[1].given)),
+            default=(None, None),
+        )[0]
 
 
 @dataclass(frozen=True)

@@ -136,6 +136,12 @@ class Subject:
         )
         return _loss_gradient("hybrid_loss", result, own)
 
+    def sdft_loss(self, batch: DistillationBatch, *, alpha: float, support: Support, skip_tokens: int) -> Gradient:
+        """The scalar and its gradients."""
+        own = _own(batch)
+        result = self._call("sdft_loss", own, alpha=alpha, support=support, skip_tokens=skip_tokens)
+        return _loss_gradient("sdft_loss", result, own)
+
     def implicit_reward(
         self, conditioned_logits: Tensor, reference_logits: Tensor, completions: Tensor, completion_mask: Tensor
     ) -> Tensor:

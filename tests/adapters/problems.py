@@ -1,5 +1,7 @@
 """Small inputs that several adapters are tried on."""
 
+from dataclasses import replace
+
 import torch
 from torch import Tensor, nn
 
@@ -35,7 +37,7 @@ def attempt(completion: str, reward: float, feedback: str | None = None, *, grou
 
 
 class TokenCounts(nn.Module):
-    """Logits are a matrix times the number of times that each token was read so far, padding left out."""
+    """Logits are a matrix times the number of times that each token was read so far; zero at padded positions."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -43,8 +45,9 @@ class TokenCounts(nn.Module):
 
     def forward(self, input_ids: Tensor, attention_mask: Tensor) -> Tensor:
         """One row of logits for each position."""
-        read = nn.functional.one_hot(input_ids, 3).to(self.weight.dtype) * attention_mask[..., None]
-        logits: Tensor = read.cumsum(dim=1) @ self.weight
+        counted = attention_mask[..., None].to(self.weight.dtype)
+        read = nn.functional.one_hot(input_ids, 3) * counted
+        logits: Tensor = (read.cumsum(dim=1) @ self.weight) * counted
         return logits
 
 
@@ -58,6 +61,19 @@ def one_micro_batch() -> MicroBatch:
         completions=torch.tensor([[1, 2], [0, 1]]),
         completion_mask=torch.tensor([[True, True], [True, False]]),
         self_distillation_mask=everything,
+    )
+
+
+def row_beside(*, extra_tokens: int) -> MicroBatch:
+    """One usable row beside one that is not usable and whose reprompt is longer by some tokens."""
+    micro_batch = one_micro_batch()
+    reprompts = torch.ones(2, 3 + extra_tokens, dtype=torch.long)
+    mask = torch.ones_like(reprompts, dtype=torch.bool)
+    mask[0, 3:] = False
+    return replace(
+        micro_batch,
+        reprompts=Prompts(reprompts, mask, micro_batch.reprompts.group_ids),
+        self_distillation_mask=torch.tensor([True, False]),
     )
 
 

@@ -80,6 +80,14 @@ def test_the_sampled_token(factory: Factory) -> None:
     assert loss.item() == pytest.approx(0.9162907319 * -0.6931471806, abs=1e-9)
 
 
+def test_sdft_leaves_the_first_tokens_out() -> None:
+    """With one of two tokens skipped the other one decides, and with both skipped nothing is left."""
+    batch = golden_batch(active=(True,))
+    batch.student_logits.data[:, 0] = 0.0
+    losses = [trl.sdft().sdft_loss(batch, alpha=0.25, support=FULL, skip_tokens=count).item() for count in (1, 2)]
+    assert losses == [pytest.approx(QUARTER_DIVERGENCE, abs=1e-10), 0.0]
+
+
 def test_hybrid_mixes_the_two_losses() -> None:
     """TRL adds the losses: half of each pure one at a weight of one half; the policy's pure loss has ratio one."""
     batch = golden_batch(active=(True, True))

@@ -2,6 +2,7 @@
 
 import itertools
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from types import SimpleNamespace
 
 import pytest
@@ -10,7 +11,7 @@ from torch import Tensor
 
 from sdpo_ref.adapters import sdpo_rl, trl
 from sdpo_ref.errors import UnsupportedError
-from tests.adapters.problems import TokenCounts, step_problem
+from tests.adapters.problems import TokenCounts, row_beside, step_problem
 
 pytestmark = pytest.mark.peers
 
@@ -37,9 +38,13 @@ def test_a_step_moves_the_student(factory: Factory, teacher: str) -> None:
 
 @pytest.mark.parametrize("factory", [trl.sdpo, trl.sdft])
 def test_trl_loads_its_teacher_from_the_file(factory: Factory) -> None:
-    """TRL's frozen teacher is what lies on disk (zeros), not the student that the trainer was given."""
-    trace = factory().step(step_problem(teacher="frozen"))
-    assert trace.teacher[0]["weight"].abs().sum() == 0
+    """TRL's frozen teacher is what lies on disk (zeros), and the student only where that was not changed since."""
+    changed, as_loaded = (
+        factory(changed_after_loading=changed).step(step_problem(teacher="frozen")).teacher[0]["weight"]
+        for changed in (True, False)
+    )
+    assert changed.abs().sum() == 0
+    assert torch.equal(as_loaded, START)
 
 
 @pytest.mark.parametrize("factory", [trl.sdpo, trl.sdft])
@@ -66,6 +71,21 @@ def test_who_divides_by_the_accumulation_steps(factory: Factory, growth: float) 
         for count in (1, 2)
     )
     assert torch.allclose(twice, growth * once, atol=1e-15)
+
+
+@pytest.mark.parametrize(("factory", "side"), [(trl.sdpo, "left"), (trl.sdft, "left"), (sdpo_rl.make, "right")])
+def test_where_the_teachers_prompts_are_padded(factory: Factory, side: str) -> None:
+    """A longer reprompt of another row changes nothing under TRL, and the update under sdpo-rl.
+
+    sdpo-rl pads where the tokenizer does, on the right by default, and so reads the first token's scores off padding.
+    """
+    problem = step_problem(teacher="frozen")
+    first, second = (
+        factory(**extra).step(replace(problem, iterations=(((batch,),),))).student[1]["weight"]
+        for extra in [{} if factory is sdpo_rl.make else {"changed_after_loading": False}]
+        for batch in (row_beside(extra_tokens=0), row_beside(extra_tokens=4))
+    )
+    assert torch.allclose(first, second, atol=1e-15) is (side == "left")
 
 
 def test_how_often_the_teacher_moves() -> None:

@@ -3,7 +3,7 @@
 from collections.abc import Iterator
 
 import pytest
-from mpmath import exp, log, mpf, workdps
+from mpmath import acosh, exp, inf, log, mpf, workdps
 
 from sdpo_ref.errors import InvalidInputError
 from sdpo_ref.vectors.derivation.defects import (
@@ -17,7 +17,7 @@ from sdpo_ref.vectors.derivation.defects import (
 from sdpo_ref.vectors.derivation.divergence import TokenSupport, generalized_divergence, most_likely, token_divergence
 from sdpo_ref.vectors.derivation.hybrid import group_advantages
 from sdpo_ref.vectors.derivation.loss import AGGREGATIONS, Batch, LossOptions, importance_ratio, losses
-from sdpo_ref.vectors.derivation.numbers import DIGITS, exact, gradient, log_softmax
+from sdpo_ref.vectors.derivation.numbers import DIGITS, exact, gradient, kl, log_softmax
 from sdpo_ref.vectors.derivation.teacher import averages, trust_region
 
 PRINTED = 0.6e-10
@@ -187,8 +187,6 @@ def test_aggregation_example(recipe: str, printed: tuple[float, ...]) -> None:
 
 def aggregation_batch() -> Batch:
     """Reverse KL of the uniform student to logits (0, d) is log cosh(d / 2), so d = 2 acosh(exp(value))."""
-    from mpmath import acosh
-
     values = [[1, 2, 3, 9], [4, 8, 9, 9], [5, 5, 5, 5]]
     return Batch(
         student_logits=[[exact([0.0, 0.0]) for _ in row] for row in values],
@@ -232,3 +230,11 @@ def test_ties_are_refused() -> None:
     """A top-k between equally likely tokens is undefined, so no vector may ask for it."""
     with pytest.raises(InvalidInputError, match="tie for place 2"):
         most_likely(exact([3.0, 1.0, 1.0]), 2)
+
+
+def test_kl_with_tokens_without_mass() -> None:
+    """0 log 0 is zero; mass where the other side has none is infinitely far away."""
+    narrow, wide = [mpf(0), -inf], logs(".5", ".5")
+    assert abs(kl(narrow, wide) - log(2)) < 1e-40
+    assert kl(wide, narrow) == inf
+    assert kl(narrow, narrow) == 0

@@ -9,7 +9,7 @@ import pytest
 from sdpo_ref.errors import LoadError, SdpoRefError, UsageError
 from sdpo_ref.verify.loader import load
 
-MODULE = '''
+MODULE = """
 from types import SimpleNamespace
 
 def divergence(student_log_probs, teacher_log_probs, *, alpha, support):
@@ -44,7 +44,7 @@ def odd_capability():
 
 def odd_type():
     return SimpleNamespace(divergence=divergence, capabilities=3)
-'''
+"""
 
 
 @pytest.fixture(autouse=True)

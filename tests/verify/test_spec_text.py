@@ -79,7 +79,11 @@ def test_line_breaks_do_not_change_the_fingerprint_and_words_do(tmp_path: Path) 
         ("It is finite.\n\n", "", r":20: LOSS-002: there is no sentence"),
         ("`loss.temperature`", "`loss.temprature`", r":5: LOSS-001: unknown capability 'loss.temprature'"),
         ("`loss`, ", "loss, ", r":5: LOSS-001: `needs` lists each capability in backticks"),
-        ("- Why: because.\n- If broken: it breaks.\n- After", "- After", r":5: LOSS-001: the list misses Why, If broken"),
+        (
+            "- Why: because.\n- If broken: it breaks.\n- After",
+            "- After",
+            r":5: LOSS-001: the list misses Why, If broken",
+        ),
         ("- After: LOSS-002", "- Afer: LOSS-002", r":5: LOSS-001: unknown item 'Afer'"),
         ("- After: LOSS-002", "- LOSS-002 goes first", r":5: LOSS-001: a list item is"),
         ("- After: LOSS-002", "- Why: again", r":5: LOSS-001: the item 'Why' is there twice"),

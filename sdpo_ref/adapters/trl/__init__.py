@@ -14,7 +14,7 @@ from sdpo_ref.adapters.trl.context import context, demonstration_context
 from sdpo_ref.adapters.trl.defaults import defaults
 from sdpo_ref.adapters.trl.divergence import divergence
 from sdpo_ref.adapters.trl.hybrid_loss import hybrid_loss
-from sdpo_ref.adapters.trl.loss import loss
+from sdpo_ref.adapters.trl.loss import loss, sdft_loss
 from sdpo_ref.adapters.trl.low_rank_average import low_rank_average
 from sdpo_ref.adapters.trl.step import step
 
@@ -37,10 +37,12 @@ _SHARED = (
 )
 
 
-def sdpo(**overrides: object) -> SimpleNamespace:
+def sdpo(*, changed_after_loading: bool = True, **overrides: object) -> SimpleNamespace:
     """TRL's ``SDPOTrainer``.
 
     Args:
+        changed_after_loading: whether the student of the training step differs from the file that it was loaded
+            from. TRL loads its teacher from that file; with ``False`` what else there is to find can be seen.
         overrides: attributes to replace, for instance ``profile="paper"``.
 
     Raises:
@@ -51,7 +53,7 @@ def sdpo(**overrides: object) -> SimpleNamespace:
     from trl.experimental.sdpo import SDPOTrainer
 
     parts = {
-        **_shared_parts(SDPOTrainer),
+        **_shared_parts(SDPOTrainer, changed_after_loading=changed_after_loading),
         "name": "TRL SDPO",
         "profile": "trl-sdpo",
         "capabilities": (
@@ -68,10 +70,12 @@ def sdpo(**overrides: object) -> SimpleNamespace:
     return assembled(parts, overrides)
 
 
-def sdft(**overrides: object) -> SimpleNamespace:
+def sdft(*, changed_after_loading: bool = True, **overrides: object) -> SimpleNamespace:
     """TRL's ``SDFTTrainer``.
 
     Args:
+        changed_after_loading: whether the student of the training step differs from the file that it was loaded
+            from. TRL loads its teacher from that file; with ``False`` what else there is to find can be seen.
         overrides: attributes to replace, for instance ``profile="paper"``.
 
     Raises:
@@ -82,21 +86,22 @@ def sdft(**overrides: object) -> SimpleNamespace:
     from trl.experimental.sdft import SDFTTrainer
 
     parts = {
-        **_shared_parts(SDFTTrainer),
+        **_shared_parts(SDFTTrainer, changed_after_loading=changed_after_loading),
         "name": "TRL SDFT",
         "profile": "trl-sdft",
-        "capabilities": (*_SHARED, "demonstration_context"),
+        "capabilities": (*_SHARED, "sdft_loss", "demonstration_context"),
+        "sdft_loss": sdft_loss,
         "demonstration_context": demonstration_context,
     }
     return assembled(parts, overrides)
 
 
-def _shared_parts(trainer_class: Any) -> dict[str, object]:
+def _shared_parts(trainer_class: Any, *, changed_after_loading: bool) -> dict[str, object]:
     return {
         "divergence": divergence,
         "loss": partial(loss, trainer_class),
         "completion_mask": partial(completion_mask, trainer_class),
-        "step": partial(step, trainer_class),
+        "step": partial(step, trainer_class, changed_after_loading=changed_after_loading),
         "low_rank_average": low_rank_average,
         "defaults": partial(defaults, trainer_class.config_cls),
     }

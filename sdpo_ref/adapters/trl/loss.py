@@ -25,12 +25,20 @@ def loss(
 
     While ``torch.distributed`` is initialised, the trainer's gathering of the logged loss is a collective call.
     """
-    args = default_arguments(
-        trainer_class.config_cls,
-        temperature=temperature,
-        teacher_model_kind="live",
-        **distillation_options(support, alpha=alpha, ratio_cap=ratio_cap),
-    )
+    options = distillation_options(support, alpha=alpha, ratio_cap=ratio_cap)
+    return _computed_loss(trainer_class, batch, {"temperature": temperature, **options})
+
+
+def sdft_loss(batch: DistillationBatch, *, alpha: float, support: Support, skip_tokens: int) -> Float[Tensor, ""]:
+    """``SDFTTrainer.compute_loss`` with ``num_loss_tokens_to_skip``."""
+    from trl.experimental.sdft import SDFTTrainer
+
+    options = distillation_options(support, alpha=alpha, ratio_cap=None)
+    return _computed_loss(SDFTTrainer, batch, {"num_loss_tokens_to_skip": skip_tokens, **options})
+
+
+def _computed_loss(trainer_class: Any, batch: DistillationBatch, options: dict[str, object]) -> Float[Tensor, ""]:
+    args = default_arguments(trainer_class.config_cls, teacher_model_kind="live", **options)
     student, teacher = ReplayModel(batch.student_logits), ReplayModel(batch.teacher_logits)
     trainer = unconstructed(trainer_class, args, model=student, teacher_model=teacher)
     prompts = single_token_prompts(batch.completions)

@@ -18,7 +18,7 @@ def _zero_mass() -> list[Case]:
         infinite = (side, alpha) in {("student", FORWARD), ("teacher", REVERSE)}
         return divergence_case(
             f"zero-mass-{side}-alpha-{alpha:g}",
-            "LOSS-008" if infinite else "LOSS-007 LOSS-061",
+            "LOSS-008" if infinite else "LOSS-007",
             f"{sentence}; alpha = {alpha:g}{', so the divergence is infinite' if infinite else ''}.",
             hazards.INFINITE if infinite else hazards.ZERO_MASS,
             student=logs(student),
@@ -206,7 +206,7 @@ def _sizes() -> list[Case]:
 def _clipping() -> Case:
     return divergence_case(
         "v4-uniform-teacher-alpha-0",
-        "LOSS-001 LOSS-061",
+        "LOSS-001",
         "A confident student and a uniform teacher: terms of both signs, whose sum must not be clipped term by term.",
         hazards.DIRECTION,
         student=logs([0.97, 0.01, 0.01, 0.01]),

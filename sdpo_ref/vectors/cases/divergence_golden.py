@@ -8,7 +8,7 @@ THREE_STUDENT, THREE_TEACHER = [0.5, 0.3, 0.2], [0.2, 0.6, 0.2]
 FIVE_STUDENT, FIVE_TEACHER = [0.40, 0.25, 0.20, 0.10, 0.05], [0.10, 0.45, 0.08, 0.30, 0.07]
 """Top-2 sets differ: {0, 1} for the student, {1, 3} for the teacher."""
 
-END_REQUIREMENTS = {FORWARD: "LOSS-001 LOSS-004 LOSS-061", REVERSE: "LOSS-002 LOSS-004 LOSS-061"}
+END_REQUIREMENTS = {FORWARD: "LOSS-001 LOSS-004", REVERSE: "LOSS-002 LOSS-004"}
 ALPHAS = (0.0, 1e-6, 0.01, 0.1, 0.25, 0.5, 0.75, 0.9, 0.99, 1.0)
 
 
@@ -17,10 +17,10 @@ def of_alpha(alpha: float) -> str:
 
     Example:
         >>> of_alpha(0.0)
-        'LOSS-001 LOSS-004 LOSS-061'
+        'LOSS-001 LOSS-004'
     """
     near_an_end = min(alpha, 1 - alpha) < 0.05
-    return END_REQUIREMENTS.get(alpha, "LOSS-003 LOSS-004 LOSS-061" if near_an_end else "LOSS-003 LOSS-061")
+    return END_REQUIREMENTS.get(alpha, "LOSS-003 LOSS-004" if near_an_end else "LOSS-003")
 
 
 def hazard_of_alpha(alpha: float) -> Hazard:
@@ -70,7 +70,7 @@ def _of_support(support: str, k: int) -> tuple[str, Hazard]:
         return ("LOSS-021 LOSS-026" if k == 1 else "LOSS-021"), hazards.RENORMALISED
     if k >= 4:
         return "LOSS-024", hazards.WHOLE_SUPPORT
-    return "LOSS-020 LOSS-022 LOSS-061", hazards.SUPPORT_MASS if k == 1 else hazards.TOP_K_OWNER
+    return "LOSS-020 LOSS-022", hazards.SUPPORT_MASS if k == 1 else hazards.TOP_K_OWNER
 
 
 def _five_tokens(support: str, k: int | None, top_k_from: str, alpha: float) -> Case:

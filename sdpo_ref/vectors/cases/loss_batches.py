@@ -32,7 +32,7 @@ def _masks() -> list[Case]:
     return [
         loss_case(
             f"mask-{name}-alpha-{alpha:g}",
-            "LOSS-050 LOSS-053 LOSS-061",
+            "LOSS-053",
             f"Drawn logits over five tokens; {sentence}.",
             hazards.MASKS,
             random_batch(31 + index, vocab=5, time=4, bounds=bounds, usable=usable),
@@ -58,7 +58,7 @@ def _temperatures() -> list[Case]:
     return [
         loss_case(
             f"temperature-{temperature:g}-alpha-{alpha:g}{'-ratio' if cap else ''}",
-            "POLICY-003 LOSS-062" + (" LOSS-040" if cap else ""),
+            "LOSS-044" if cap else "POLICY-003 LOSS-062",
             f"Both sides' logits divided by {temperature:g}" + (", the ratio at that temperature too." if cap else "."),
             hazards.TEMPERATURE,
             batch(temperature),
@@ -86,51 +86,50 @@ def _sides_agree() -> Case:
 
 def _supports() -> list[Case]:
     inputs = random_batch(51, vocab=9, time=4, bounds=[(0, 4), (1, 3)], usable=[True, True])
-    options: list[tuple[str, _Options]] = [
-        ("LOSS-020 LOSS-022", {"alpha": 0.25, "support": "top_k_tail", "k": 3, "top_k_from": "student"}),
-        ("LOSS-020 LOSS-022", {"alpha": 0.25, "support": "top_k_tail", "k": 3, "top_k_from": "teacher"}),
-        ("LOSS-021", {"alpha": 0.25, "support": "top_k_renormalized", "k": 3, "top_k_from": "student"}),
-        ("LOSS-021", {"alpha": 0.25, "support": "top_k_renormalized", "k": 3, "top_k_from": "teacher"}),
-        ("LOSS-020", {"alpha": REVERSE, "support": "top_k_tail", "k": 1}),
-        ("LOSS-021 LOSS-026", {"alpha": REVERSE, "support": "top_k_renormalized", "k": 1}),
-        ("LOSS-024", {"alpha": 0.25, "support": "top_k_tail", "k": 8}),
-        ("LOSS-024", {"alpha": 0.25, "support": "top_k_tail", "k": 9}),
-        ("LOSS-027", {"alpha": 0.25, "support": "top_k_renormalized", "k": 12}),
-        ("LOSS-030", {"alpha": REVERSE, "support": "sampled_token"}),
+    options: list[_Options] = [
+        {"alpha": 0.25, "support": "top_k_tail", "k": 3, "top_k_from": "student"},
+        {"alpha": 0.25, "support": "top_k_tail", "k": 3, "top_k_from": "teacher"},
+        {"alpha": 0.25, "support": "top_k_renormalized", "k": 3, "top_k_from": "student"},
+        {"alpha": 0.25, "support": "top_k_renormalized", "k": 3, "top_k_from": "teacher"},
+        {"alpha": REVERSE, "support": "top_k_tail", "k": 1},
+        {"alpha": REVERSE, "support": "top_k_renormalized", "k": 1},
+        {"alpha": 0.25, "support": "top_k_tail", "k": 8},
+        {"alpha": 0.25, "support": "top_k_tail", "k": 9},
+        {"alpha": REVERSE, "support": "sampled_token"},
     ]
     return [
         loss_case(
             "-".join(
                 ["support", *(f"{value:g}" if isinstance(value, float) else str(value) for value in option.values())]
             ),
-            f"{requirements} LOSS-061",
+            "LOSS-028",
             "Two drawn rows over nine tokens, with the given support.",
-            hazards.SAMPLED if requirements == "LOSS-030" else hazards.TOP_K_OWNER,
+            hazards.SAMPLED if option["support"] == "sampled_token" else hazards.TOP_K_OWNER,
             inputs,
             **option,
         )
-        for requirements, option in options
+        for option in options
     ]
 
 
 def _everything() -> list[Case]:
-    options: list[tuple[str, _Options]] = [
-        ("LOSS-003", {"alpha": 0.1}),
-        ("LOSS-003", {"alpha": 0.9}),
-        ("LOSS-001", {"alpha": FORWARD}),
-        ("LOSS-002", {"alpha": REVERSE}),
-        ("LOSS-020 LOSS-022", {"alpha": 0.25, "support": "top_k_tail", "k": 3}),
-        ("LOSS-020 LOSS-022", {"alpha": 0.75, "support": "top_k_tail", "k": 3, "top_k_from": "teacher"}),
-        ("LOSS-021", {"alpha": 0.25, "support": "top_k_renormalized", "k": 4}),
-        ("LOSS-030", {"alpha": REVERSE, "support": "sampled_token"}),
+    options: list[_Options] = [
+        {"alpha": 0.1},
+        {"alpha": 0.9},
+        {"alpha": FORWARD},
+        {"alpha": REVERSE},
+        {"alpha": 0.25, "support": "top_k_tail", "k": 3},
+        {"alpha": 0.75, "support": "top_k_tail", "k": 3, "top_k_from": "teacher"},
+        {"alpha": 0.25, "support": "top_k_renormalized", "k": 4},
+        {"alpha": REVERSE, "support": "sampled_token"},
     ]
 
-    def case(index: int, requirements: str, option: _Options) -> Case:
+    def case(index: int, option: _Options) -> Case:
         temperature = 0.7 if index % 2 else 1.7
         name = "-".join(f"{value:g}" if isinstance(value, float) else str(value) for value in option.values())
         return loss_case(
             f"everything-{name}",
-            f"{requirements} LOSS-040 LOSS-041 LOSS-050 LOSS-053 LOSS-062 POLICY-003",
+            "LOSS-067",
             f"Four rows padded at either end, one without a teacher, ratios around the cap, at {temperature:g}.",
             hazards.EVERYTHING,
             random_batch(
@@ -147,7 +146,7 @@ def _everything() -> list[Case]:
             **option,
         )
 
-    return [case(index, *option) for index, option in enumerate(options)]
+    return [case(index, option) for index, option in enumerate(options)]
 
 
 def cases() -> list[Case]:
