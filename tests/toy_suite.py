@@ -113,6 +113,7 @@ def divergence_only():
     return _parts(lambda a, b: abs(a - b))
 
 def talkative():
+    os.write(1, b'{"event": "Refused", "message": "said by nobody"}\\n')
     def divergence(a, b):
         print('{"event": "Closed"} <&]]>\\x1b[31m\\x00')
         os.write(1, b'{"event": "Closed"}\\n')
@@ -192,9 +193,10 @@ def suite(workplace: Path) -> Suite:
 
 
 @pytest.fixture
-def user_folder(workplace: Path) -> Iterator[Path]:
+def user_folder(workplace: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
     """The working directory is the user's, and afterwards nothing is left there that was not there before."""
     folder = workplace / "user"
+    monkeypatch.delenv("PYTHONDONTWRITEBYTECODE", raising=False)
     before = sorted(path.name for path in folder.rglob("*"))
     with contextlib.chdir(folder):
         yield folder

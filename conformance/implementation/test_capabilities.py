@@ -105,3 +105,13 @@ def test_offered_is_declared(subject: Subject, not_applicable: Callable[[str], N
         expected=f"capability {capability!r} declared, since it works",
         got="it is not declared, so its requirements are not checked",
     )
+
+
+@pytest.mark.requirement("CONF-003")
+def test_precision(subject: Subject) -> None:
+    """Float64 in, float64 out."""
+    assert_that(
+        subject.precision is torch.float64,
+        "results in float64 for float64 inputs",
+        "results in float32: every tolerance of this run is that of float32",
+    )

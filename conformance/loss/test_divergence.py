@@ -15,8 +15,6 @@ from sdpo_ref.verify.subject import Subject
 
 ALPHAS = st.sampled_from([0.0, 0.01, 0.25, 0.5, 0.9, 1.0])
 INTERIOR = st.sampled_from([0.01, 0.1, 0.25, 0.5, 0.75, 0.9, 0.99])
-SLACK = 1e-12
-"""Nats: rounding of a few float64 logarithms of size 10, times a few tokens, with a margin of a hundred."""
 
 
 def _divergence(subject: Subject, student: Tensor, teacher: Tensor, alpha: float) -> float:
@@ -27,6 +25,8 @@ def _divergence(subject: Subject, student: Tensor, teacher: Tensor, alpha: float
 @given(student=distributions(), teacher=distributions())
 def test_interior_tends_to_zero_at_the_ends(subject: Subject, student: Tensor, teacher: Tensor) -> None:
     """D_eps / eps approaches the forward KL, D_(1-eps) / eps the reverse KL; the ends themselves are the KLs."""
+    if subject.precision is not torch.float64:
+        return  # nothing of size 1e-9 can be told in float32; the vectors at 0.01 and 0.99 decide there
     epsilon = 1e-9
     forward, reverse = (_divergence(subject, student, teacher, end) for end in (0.0, 1.0))
     near_forward, near_reverse = (_divergence(subject, student, teacher, at) for at in (epsilon, 1 - epsilon))
@@ -48,11 +48,11 @@ def test_never_negative(subject: Subject, student: Tensor, teacher: Tensor, alph
     """The divergence is at least zero up to rounding."""
     value = _divergence(subject, student, teacher, alpha)
     assert_that(
-        value >= -SLACK,
+        value >= -subject.slack,
         "divergence >= 0 nats",
         f"{value:.6g} nats",
         {"student_log_probs": student, "teacher_log_probs": teacher, "alpha": alpha},
-        tolerance=f"{SLACK:g} nats of rounding",
+        tolerance=f"{subject.slack:g} nats of rounding",
     )
 
 
@@ -62,7 +62,7 @@ def test_zero_where_both_agree(subject: Subject, teacher: Tensor, alpha: float) 
     """Student equal to teacher gives zero."""
     value = _divergence(subject, teacher, teacher, alpha)
     assert_that(
-        abs(value) <= SLACK,
+        abs(value) <= subject.slack,
         "0 nats between a distribution and itself",
         f"{value:.6g} nats",
         {"student_log_probs": teacher, "teacher_log_probs": teacher, "alpha": alpha},
@@ -93,7 +93,7 @@ def test_token_ids_are_names(
     before = _divergence(subject, student, teacher, alpha)
     after = _divergence(subject, student[order], teacher[order], alpha)
     assert_that(
-        abs(before - after) <= SLACK * max(1.0, before),
+        abs(before - after) <= subject.slack * max(1.0, before),
         f"{before:.12g} nats under every order of the vocabulary",
         f"{after:.12g} nats in the order {order}",
         {"student_log_probs": student, "teacher_log_probs": teacher, "alpha": alpha},
@@ -136,7 +136,7 @@ def test_bounded_by_binary_entropy(subject: Subject, student: Tensor, teacher: T
     bound = -alpha * math.log(alpha) - (1 - alpha) * math.log1p(-alpha)
     value = _divergence(subject, student, teacher, alpha)
     assert_that(
-        value <= bound + SLACK,
+        value <= bound + subject.slack,
         f"at most {bound:.6g} nats",
         f"{value:.6g} nats",
         {"student_log_probs": student, "teacher_log_probs": teacher, "alpha": alpha},
@@ -162,7 +162,7 @@ def test_both_sides_are_treated_alike(subject: Subject, student: Tensor, teacher
     """D_alpha(S, T) = D_(1 - alpha)(T, S)."""
     one, other = _divergence(subject, student, teacher, alpha), _divergence(subject, teacher, student, 1 - alpha)
     assert_that(
-        abs(one - other) <= SLACK * max(1.0, one),
+        abs(one - other) <= subject.slack * max(1.0, one),
         f"{one:.12g} nats, as at alpha {alpha:g} from the other side",
         f"{other:.12g} nats at alpha {1 - alpha:g}",
         {"student_log_probs": student, "teacher_log_probs": teacher},

@@ -41,7 +41,7 @@ def test_telescopes(subject: Subject) -> None:
     def reward(prefix: int, end: int) -> Tensor:
         """Of the tokens from ``prefix`` to ``end``, with those before them moved into the prompt."""
         part, mask = completions[:, prefix:end], torch.ones(1, end - prefix, dtype=torch.bool)
-        sides = [
+        conditioned, reference = (
             policy.logits(
                 Prompts(
                     torch.cat([base.token_ids, completions[:, :prefix]], -1),
@@ -52,8 +52,8 @@ def test_telescopes(subject: Subject) -> None:
                 mask,
             ).detach()
             for base in (with_context, prompts)
-        ]
-        return subject.implicit_reward(*sides, part, mask)
+        )
+        return subject.implicit_reward(conditioned, reference, part, mask)
 
     assert_close(
         reward(0, 6),

@@ -14,7 +14,6 @@ from sdpo_ref.verify.inputs import distributions
 from sdpo_ref.verify.subject import Subject
 
 ALPHAS = st.sampled_from([0.0, 0.25, 0.5, 1.0])
-SLACK = 1e-12
 
 
 @pytest.mark.requirement("LOSS-023")
@@ -28,11 +27,11 @@ def test_tail_coarsens(subject: Subject, student: Tensor, teacher: Tensor, alpha
     ]
     rising = [*nested, full]
     assert_that(
-        all(low <= high + SLACK * max(1.0, high) for low, high in pairwise(rising)),
+        all(low <= high + subject.slack * max(1.0, high) for low, high in pairwise(rising)),
         "divergences that do not fall as k grows, the last at most that of the full vocabulary",
         ", ".join(f"k={k}: {value:.10g}" for k, value in enumerate(nested, start=1)) + f", full: {full:.10g} nats",
         {"student_log_probs": student, "teacher_log_probs": teacher, "alpha": alpha},
-        looks_like="K01 no tail and no renormalisation" if nested[0] < -SLACK else "",
+        looks_like="K01 no tail and no renormalisation" if nested[0] < -subject.slack else "",
     )
 
 
@@ -86,7 +85,7 @@ def test_one_renormalised_token_is_certain(subject: Subject, student: Tensor, te
         subject.divergence(student[None], teacher[None], alpha=alpha, support=Support("top_k_renormalized", 1))
     )
     assert_that(
-        abs(value) <= SLACK,
+        abs(value) <= subject.slack,
         "0 nats",
         f"{value:.6g} nats",
         {"student_log_probs": student, "teacher_log_probs": teacher, "alpha": alpha},

@@ -1,0 +1,1 @@
+"""The command ``sdpo-ref``, one file for each sub-command."""

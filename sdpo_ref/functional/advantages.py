@@ -43,7 +43,7 @@ def group_advantages(
         tensor([ 0.7500, -0.2500, -0.2500, -0.2500])
     """
     advantages = torch.empty_like(rewards)
-    for group in group_ids.unique():
+    for group in set(group_ids.tolist()):
         members = group_ids == group
         centered = rewards[members] - rewards[members].mean()
         size = int(members.sum())

@@ -270,13 +270,15 @@ class Implementation(Protocol):
     """**Protocol:** documentation of every attribute that ``verify`` looks for; all are optional but one part.
 
     ``profile`` is the name of a published variant, or a mapping of profile fields (spec/08-conformance); without it
-    the paper's choices are assumed. ``capabilities`` lists what is offered; without it, every capability of the
+    the paper's choices are assumed. ``precision`` is told from the dtype of what is returned; declare ``"float32"``
+    where that does not show. ``capabilities`` lists what is offered; without it, every capability of the
     parts that are present. ``defaults`` returns the defaults of the published configuration, by profile name.
     """
 
     name: str
     profile: str | Mapping[str, object]
     capabilities: Collection[str]
+    precision: Literal["float64", "float32"]
     divergence: Divergence
     loss: Loss
     hybrid_loss: HybridLoss

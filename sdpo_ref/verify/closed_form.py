@@ -17,18 +17,20 @@ Weights = Mapping[str, Tensor]
 """``current`` and ``prefix`` of the small model."""
 
 
-def closed_form_trace(problem: StepProblem, profile: Profile) -> StepTrace:
+def closed_form_trace(problem: StepProblem, profile: Profile, *, teacher_start: Weights) -> StepTrace:
     """Weights of student and teacher at the start and after each optimiser step.
 
     Args:
         problem: alpha must be 0 or 1 and the support full.
         profile: aggregation, accumulation and EMA cadence.
+        teacher_start: the teacher's weights before the first step, as the implementation reports them, so that a
+            teacher that starts elsewhere (TEACH-022) is one fault and not all of level 3.
 
     Returns:
         What an implementation must report.
     """
     student: Weights = {name: weight.detach().clone() for name, weight in problem.make_model().named_parameters()}
-    teacher = student
+    teacher = student if problem.teacher == "live" else teacher_start
     students, teachers = [student], [teacher]
     for iteration in problem.iterations:
         for number, micro_batches in enumerate(iteration, start=1):

@@ -8,6 +8,9 @@ from torch import Tensor
 from sdpo_ref.vectors.case import KnownWrong
 from sdpo_ref.verify.mismatch import Mismatch
 
+FLOAT32_RELATIVE, FLOAT32_ABSOLUTE = 1e-4, 1e-5
+"""Tolerances for results in float32: rounding of 6e-8 in logarithms of size 30, summed over a small vocabulary."""
+
 _SHOWN = 24
 """Tensors of up to this many elements are shown whole; of larger ones, the worst element."""
 
@@ -24,6 +27,8 @@ def assert_close(
 ) -> None:
     """Raise unless ``|got - expected| <= absolute + relative * |expected|`` everywhere; equal infinities pass.
 
+    A result in float32 is held to what float32 can do, whatever the check asks for (CONF-003).
+
     Args:
         got: what the implementation returned.
         expected: what the specification demands.
@@ -36,6 +41,8 @@ def assert_close(
     Raises:
         Mismatch: with the element that is furthest off.
     """
+    if got.dtype is torch.float32:
+        relative, absolute = max(relative, FLOAT32_RELATIVE), max(absolute, FLOAT32_ABSOLUTE)
     got, expected = got.double(), expected.double()
     off = (got - expected).abs()
     close = (got == expected) | (torch.isfinite(expected) & (off <= absolute + relative * expected.abs()))

@@ -4,7 +4,7 @@ from dataclasses import dataclass
 
 
 @dataclass(eq=False)
-class Mismatch(AssertionError):
+class Mismatch(AssertionError):  # noqa: N818 - a finding, as AssertionError's other children are
     """An implementation returned something other than what the requirement demands.
 
     Attributes:

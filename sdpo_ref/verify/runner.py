@@ -149,7 +149,7 @@ class _Supervisor:
 
     def _stop_if_silent(self, worker: WorkerProcess) -> None:
         limit = self._limits.start if worker.check is None else self._limits.check
-        if worker.is_silent_for(limit * 100):
+        if worker.is_silent_for(limit):
             stack = worker.where()
             worker.kill()
             self._retire(worker, f"it did not return within {limit:g} s", _HANGING_HELPS, stack)

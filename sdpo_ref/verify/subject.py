@@ -23,7 +23,7 @@ from sdpo_ref.protocols.implementation import (
     StepTrace,
     TeacherContext,
 )
-from sdpo_ref.types import DistillationBatch, Support
+from sdpo_ref.types import FULL, DistillationBatch, Support
 from sdpo_ref.verify.capabilities import declared_capabilities
 from sdpo_ref.verify.mismatch import ImplementationRaisedError, Mismatch, NotOfferedError
 
@@ -59,7 +59,33 @@ class Subject:
         self.capabilities: frozenset[str] = declared_capabilities(implementation)
         declared = getattr(implementation, "profile", "paper")
         self.profile: Profile = resolve_profile(declared)
+        self.precision: torch.dtype = self._precision()
         self.base_profile: str = declared if isinstance(declared, str) else str(declared.get("base", "paper"))
+
+    @property
+    def slack(self) -> float:
+        """Rounding allowed in a property that holds exactly on paper, in the unit of the quantity."""
+        return 1e-12 if self.precision is torch.float64 else 1e-5
+
+    def _precision(self) -> torch.dtype:
+        """Float32 if that is declared, or if the divergence or the loss answers float64 in float32; else float64."""
+        if getattr(self._implementation, "precision", None) == "float32":
+            return torch.float32
+        rows = torch.tensor([[[0.5, 0.3, 0.2]]], dtype=torch.float64).log()
+        true = torch.ones(1, 1, dtype=torch.bool)
+        batch = DistillationBatch(rows, rows.flip(-1), torch.zeros(1, 1).long(), true, true[0])
+        probes: tuple[tuple[str, tuple[object, ...], dict[str, object]], ...] = (
+            ("divergence", (rows, rows.flip(-1)), {}),
+            ("loss", (batch,), {"temperature": 1.0, "ratio_cap": None}),
+        )
+        for part, arguments, options in probes:
+            try:
+                answer = self._call(part, *arguments, alpha=1.0, support=FULL, **options)
+            except (NotOfferedError, ImplementationRaisedError):
+                continue
+            if isinstance(answer, Tensor) and answer.dtype is not torch.float64:
+                return torch.float32
+        return torch.float64
 
     def offers(self, capability: str) -> bool:
         """Whether the implementation declares a capability."""
@@ -87,7 +113,7 @@ class Subject:
         result = self._call("divergence", log_probs, _copy(teacher_log_probs), alpha=alpha, support=support)
         value = _tensor("divergence", result, student_logits.shape[:-1], graph=result)
         (gradient,) = _gradients("divergence", result.sum(), [student])
-        return Gradient(value, gradient, torch.zeros_like(gradient))
+        return Gradient(value, _no_finer(gradient, value), torch.zeros_like(gradient))
 
     def loss(
         self,
@@ -111,7 +137,8 @@ class Subject:
         own = _own(batch)
         result = self._call("loss", own, alpha=alpha, support=support, temperature=1.0, ratio_cap=None)
         _tensor("loss", result, torch.Size(()), graph=result)
-        return [_gradients("loss", factor * result, [own.student_logits])[0] for factor in upstream]
+        gradients = [_gradients("loss", factor * result, [own.student_logits])[0] for factor in upstream]
+        return [_no_finer(gradient, result) for gradient in gradients]
 
     def inputs_after_loss(self, batch: DistillationBatch, *, alpha: float, support: Support) -> DistillationBatch:
         """The copies that the implementation was given, after forward and backward."""
@@ -182,8 +209,8 @@ class Subject:
                     f"{len(weights)} snapshots of {sorted({name for at in weights for name in at})}",
                 )
         return StepTrace(
-            tuple({name: _copy(weight) for name, weight in at.items()} for at in result.student),
-            tuple({name: _copy(weight) for name, weight in at.items()} for at in result.teacher),
+            tuple({name: _copy(weight).to(self.precision) for name, weight in at.items()} for at in result.student),
+            tuple({name: _copy(weight).to(self.precision) for name, weight in at.items()} for at in result.teacher),
         )
 
     def trust_region(self, reference_logits: Tensor, student_logits: Tensor, *, mix: float) -> Tensor:
@@ -280,7 +307,12 @@ def _loss_gradient(part: str, result: object, own: DistillationBatch) -> Gradien
     value = _tensor(part, result, torch.Size(()), graph=result)
     assert isinstance(result, Tensor)  # noqa: S101 - _tensor has made sure; this tells mypy
     student, teacher = _gradients(part, result, [own.student_logits, own.teacher_logits])
-    return Gradient(value, student, teacher)
+    return Gradient(value, _no_finer(student, value), teacher)
+
+
+def _no_finer(gradient: Tensor, value: Tensor) -> Tensor:
+    """A gradient is as exact as the value it belongs to, although autograd returns it in the dtype of the leaf."""
+    return gradient.float() if value.dtype is not torch.float64 else gradient
 
 
 def _messages(part: str, messages: object) -> tuple[Message, ...]:

@@ -19,7 +19,6 @@ HEAVY = ("torch", "numpy", "pytest", "hypothesis", "pydantic", "mpmath")
 def command(user_folder: Path, workplace: Path, monkeypatch: pytest.MonkeyPatch) -> Command:
     """Runs ``sdpo-ref`` in the user's folder, 80 columns wide; ``toy=True`` on the toy suite."""
     monkeypatch.setenv("COLUMNS", "80")
-    monkeypatch.setenv("PYTHONDONTWRITEBYTECODE", "1")
 
     def run(*arguments: str, toy: bool = False) -> subprocess.CompletedProcess[str]:
         suite = ["--suite", str(workplace / "suite")] if toy else []

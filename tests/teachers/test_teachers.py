@@ -103,8 +103,8 @@ def test_first_view_is_the_conditioned_student(kind: str) -> None:
 def moved(policy: PrefixSumPolicy) -> None:
     """Change the student, as training would."""
     with torch.no_grad():
-        policy.current += 1.0
-        policy.current[0] += 2.0
+        policy.current.add_(1.0)
+        policy.current[0].add_(2.0)
 
 
 def test_after_an_update() -> None:

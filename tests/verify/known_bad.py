@@ -1,7 +1,7 @@
 """Implementations with one defect each, and the requirements that must notice it.
 
 Every MUST that an implementation can break is broken here at least once, so that no check is one that cannot fail.
-Each is an ordinary factory for ``verify``: ``tests.verify.known_bad:make,name=tail_dropped`` from the repository's root.
+Each is an ordinary factory, from the repository's root: ``sdpo-ref verify tests.verify.known_bad:make,name=tail_dropped``.
 """
 
 import math
@@ -26,17 +26,21 @@ from sdpo_ref.protocols.implementation import Attempt, MicroBatch, StepProblem, 
 from sdpo_ref.reference import Reference
 from sdpo_ref.trainers.step import run_steps
 from sdpo_ref.types import FULL, DistillationBatch, Support
-from sdpo_ref.verify.capabilities import PARTS
+from sdpo_ref.verify.capabilities import CAPABILITIES, PARTS
 
 GOOD = Reference("paper")
 KNOWN_BAD: dict[str, tuple[dict[str, Any], tuple[str, ...]]] = {}
 """Name to (attributes that differ from the reference, requirements that must fail)."""
 
+BENIGN: dict[str, dict[str, Any]] = {"reference": {}}
+"""Name to attributes that differ from the reference without being wrong: no MUST may fail."""
+
 
 def make(name: str) -> SimpleNamespace:
-    """The reference with one defect."""
+    """The reference with one defect, or a benign variant of it."""
     parts = {part: getattr(GOOD, part) for part in PARTS}
-    return SimpleNamespace(**{"profile": "paper", **parts, **KNOWN_BAD[name][0]})
+    changes = BENIGN[name] if name in BENIGN else KNOWN_BAD[name][0]
+    return SimpleNamespace(**{"profile": "paper", **parts, **changes})
 
 
 def bad(name: str, *caught_by: str, **attributes: Any) -> None:
@@ -262,6 +266,27 @@ def at(batch: DistillationBatch, **changes: Any) -> DistillationBatch:
     return replace(batch, **changes)
 
 
+def in_float32(batch: DistillationBatch) -> DistillationBatch:
+    behaviour = batch.behaviour_log_probs
+    return at(
+        batch,
+        student_logits=batch.student_logits.float(),
+        teacher_logits=batch.teacher_logits.float(),
+        behaviour_log_probs=None if behaviour is None else behaviour.float(),
+    )
+
+
+def flipped(batch: DistillationBatch) -> DistillationBatch:
+    """The vocabulary in reverse order."""
+    last = batch.student_logits.shape[-1] - 1
+    return at(
+        batch,
+        student_logits=batch.student_logits.flip(-1),
+        teacher_logits=batch.teacher_logits.flip(-1),
+        completions=torch.where(batch.completion_mask, last - batch.completions, 0),
+    )
+
+
 bad("surrogate_not_stopped", "LOSS-030", "LOSS-031", loss=sampled(lambda s, t: (s - t) * s))
 bad("divergence_as_advantage", "LOSS-031", loss=sampled(lambda s, t: (s - t).detach().square() * s))
 bad("sampled_sign", "LOSS-030", loss=sampled(lambda s, t: (t - s).detach() * s))
@@ -280,6 +305,12 @@ bad(
     loss=loss(lambda b, o: good(b, {**o, "ratio_cap": o["ratio_cap"] if b.behaviour_log_probs is not None else None})),
 )
 bad("ratio_untempered", "LOSS-044", loss=loss(untempered_ratio))
+bad("full_vocabulary_after_all", "LOSS-028", loss=loss(lambda b, o: good(b, {**o, "support": FULL})))
+bad(
+    "weighted_twice",
+    "LOSS-067",
+    loss=loss(lambda b, o: good(b, o) * (1 + (o["ratio_cap"] is not None) * (o["temperature"] != 1))),
+)
 bad(
     "row_mask_ignored",
     "LOSS-050",
@@ -640,3 +671,15 @@ def absent(*_: Any, **__: Any) -> Tensor:
 
 
 bad("declared_but_absent", "CONF-001", trust_region=absent)
+
+# --- right, although different ---------------------------------------------------------------------------------------
+
+BENIGN["float32"] = {
+    "divergence": lambda s, t, **o: GOOD.divergence(s.float(), t.float(), **o),
+    "loss": loss(lambda b, o: good(in_float32(b), o)),
+    "capabilities": {it for it in CAPABILITIES if it.partition(".")[0] in {"divergence", "loss"}},
+}
+BENIGN["lenient about empty batches"] = {
+    "loss": loss(lambda b, o: good(b, o) if b.loss_mask.any() else b.student_logits.sum() * 0)
+}
+BENIGN["other order of summation"] = {"loss": loss(lambda b, o: good(flipped(b), o))}

@@ -11,7 +11,7 @@ from rich.console import Console
 
 from sdpo_ref.errors import IntegrityError, LoadError, UsageError
 from sdpo_ref.verify.engine import Suite, verify
-from sdpo_ref.verify.events import Event, Finished, Started
+from sdpo_ref.verify.events import Collected, Event, Finished, Started
 from sdpo_ref.verify.junit import report_as_junit
 from sdpo_ref.verify.report import print_report
 from sdpo_ref.verify.report_json import report_as_json
@@ -55,6 +55,15 @@ def test_a_good_implementation_passes_everything(suite: Suite, user_folder: Path
     assert verdict(report).exit_code == 0
     assert {decided.status for decided in report.decided} == {Status.PASS}
     assert len(entry(report, "LOSS-002").checks) == 2
+
+
+def test_user_settings_of_pytest_do_not_leak_in(
+    suite: Suite, user_folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Options that the user's shell gives to pytest change nothing."""
+    monkeypatch.setenv("PYTEST_ADDOPTS", "--collect-only")
+    report = verify("my_sdpo:good", suite=suite, selection=Selection(only=("LOSS-001",)))
+    assert verdict(report).exit_code == 0
 
 
 def test_what_is_not_offered_does_not_apply(suite: Suite, user_folder: Path) -> None:
@@ -215,6 +224,7 @@ def test_progress_hears_each_check_once(suite: Suite, user_folder: Path) -> None
     started = [event.check for event in heard if isinstance(event, Started)]
     finished = [event.check for event in heard if isinstance(event, Finished)]
     assert len(set(started)) == len(started) == 11
+    assert [type(event) for event in heard].count(Collected) == 1
     assert sorted(finished) == sorted(started)
 
 

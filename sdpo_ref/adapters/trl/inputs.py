@@ -25,7 +25,7 @@ def training_inputs(
     """
     row_mask = self_distillation_mask.float()
     inputs: dict[str, Tensor] = {}
-    if False:
+    if trainer_class.__name__ == "SDFTTrainer":
         completion_mask = completion_mask & self_distillation_mask[:, None]
     else:
         inputs["self_distillation_mask"] = row_mask
