@@ -6,7 +6,7 @@ import torch
 from torch import Tensor
 
 from sdpo_ref.vectors.case import KnownWrong
-from sdpo_ref.verify.mismatch import Mismatch
+from sdpo_ref.verify.mismatch import TOO_LARGE, Mismatch
 
 FLOAT32_RELATIVE, FLOAT32_ABSOLUTE = 1e-4, 1e-5
 """Tolerances for results in float32: rounding of 6e-8 in logarithms of size 30, summed over a small vocabulary."""
@@ -113,7 +113,7 @@ def _text(value: object) -> str:
     if not isinstance(value, Tensor):
         return repr(value) if isinstance(value, str) else str(value)
     if value.numel() > _SHOWN:
-        return f"tensor of shape {tuple(value.shape)}"
+        return f"{TOO_LARGE} {tuple(value.shape)}"
     return _nested(value.tolist())
 
 

@@ -3,6 +3,10 @@
 from dataclasses import dataclass
 
 
+TOO_LARGE = "tensor of shape"
+"""How an input that is too large to show begins."""
+
+
 @dataclass(eq=False)
 class Mismatch(AssertionError):  # noqa: N818 - a finding, as AssertionError's other children are
     """An implementation returned something other than what the requirement demands.

@@ -7,6 +7,7 @@ from sdpo_ref.verify.applicability import not_declared, reason
 from sdpo_ref.verify.catalogue import Catalogue, Requirement, Strength
 from sdpo_ref.verify.events import Check, Finished, Header
 from sdpo_ref.verify.manifest import Manifest, differences, lock
+from sdpo_ref.verify.mismatch import TOO_LARGE
 from sdpo_ref.verify.run import Run
 from sdpo_ref.verify.selection import Selection
 from sdpo_ref.verify.status import Status, worst
@@ -36,7 +37,7 @@ class Decided:
         failed = [(check, check.failure) for check in self.checks if check.failure is not None]
         return min(
             failed,
-            key=lambda pair: (-pair[0].status.severity, not pair[1].looks_like, len(pair[1].given)),
+            key=lambda pair: (-pair[0].status.severity, not pair[1].looks_like, _size(pair[1].given)),
             default=(None, None),
         )[0]
 
@@ -174,3 +175,8 @@ def _failed_first(entry: Decided, own: Mapping[str, Decided]) -> Decided:
         if before is not None and hides and before.own_status.is_failure:
             return _failed_first(before, own)
     return entry
+
+
+def _size(given: str) -> tuple[bool, int]:
+    """How much there is to read: an input that is shown whole comes before one that was too large to show."""
+    return TOO_LARGE in given, len(given)

@@ -6,6 +6,7 @@ worker -> events -> this file -> :class:`~sdpo_ref.verify.run.Run` -> :mod:`sdpo
 
 import os
 import queue
+import sys
 import tempfile
 import time
 from collections import Counter
@@ -82,16 +83,18 @@ def run_in_process(request: Request, *, observe: Callable[[Event], None] = lambd
     from sdpo_ref.verify import worker
 
     log = RunLog(observe)
-    before = dict(os.environ)
+    before, before_bytecode = dict(os.environ), sys.dont_write_bytecode
     with tempfile.TemporaryDirectory(prefix="sdpo-ref-", ignore_cleanup_errors=True) as home:
         isolated = isolated_environment(Path(home))
         try:
             os.environ.clear()
             os.environ.update(isolated)
+            sys.dont_write_bytecode = True
             worker.run(request, log.hear, capture=False)
         finally:
             os.environ.clear()
             os.environ.update(before)
+            sys.dont_write_bytecode = before_bytecode
     return log.run()
 
 

@@ -23,11 +23,17 @@ def cells(vector: Vector, student: Tensor) -> tuple[Tensor, Tensor]:
 
 @pytest.mark.parametrize("vector", load("divergence"), ids=lambda vector: vector.id)
 def test_divergence(vector: Vector) -> None:
-    """Relative error at most 1e-12 against 50 digits, on float64 inputs, where the result is not itself tiny."""
+    """Against 50 digits: relative error at most 1e-12, and 1e-9 below 1e-8 nats, where the inputs have no more digits."""
     student = vector.inputs["student_log_probs"].double()
     found = generalized_jsd(*cells(vector, student), alpha=vector.options["alpha"])  # type: ignore[arg-type]
     expected = vector.expected["value"]
-    assert torch.allclose(found, expected, rtol=max(1e-12, vector.tolerance.relative), atol=vector.tolerance.absolute)
+    if vector.dtype == "float32":
+        relative = torch.full_like(expected, 1e-5)
+    else:
+        relative = torch.where(expected > 1e-8, 1e-12, 1e-9)
+    same = found == expected
+    assert bool((same | (torch.isfinite(expected) & ((found - expected).abs() <= relative * expected))).all())
+    assert bool((found >= 0).all())
 
 
 @pytest.mark.parametrize("vector", load("trust_region"), ids=lambda vector: vector.id)

@@ -9,7 +9,7 @@ from torch import Tensor
 from sdpo_ref.adapters.sdpo_rl.inputs import distillation_options, training_inputs
 from sdpo_ref.adapters.sdpo_rl.trainer import constructed
 from sdpo_ref.adapters.toys.loop import run_steps
-from sdpo_ref.adapters.toys.model import loaded_student
+from sdpo_ref.adapters.toys.model import student_changed_after_loading
 from sdpo_ref.adapters.toys.padding import pad_anew
 from sdpo_ref.errors import UnsupportedError
 from sdpo_ref.protocols.implementation import Iteration, MicroBatch, StepProblem, StepTrace
@@ -31,7 +31,7 @@ def step(problem: StepProblem) -> StepTrace:
     if problem.teacher == "live":
         raise UnsupportedError("sdpo-rl has no live teacher; allowed are 'ema' and 'frozen'")
     with TemporaryDirectory() as folder:
-        student = loaded_student(problem.make_model, Path(folder), changed_after_loading=True)
+        student = student_changed_after_loading(problem.make_model, Path(folder))
     first = problem.iterations[0][0][0]
     with torch.no_grad():
         vocabulary_size = student(first.prompts.token_ids, first.prompts.mask).logits.shape[-1]

@@ -52,20 +52,16 @@ def _model_class(make_module: Callable[[], nn.Module]) -> Any:
     return ToyModel
 
 
-def loaded_student(make_module: Callable[[], nn.Module], folder: Path, *, changed_after_loading: bool) -> Any:
-    """A student with the weights of ``make_module()`` that names ``folder`` as where it was loaded from.
+def student_changed_after_loading(make_module: Callable[[], nn.Module], folder: Path) -> Any:
+    """A student that was loaded from ``folder`` and then changed in memory, as any fine-tuned or patched model is.
 
-    Args:
-        make_module: the small module with the weights that the student has in memory.
-        folder: where the student is saved to and loaded from.
-        changed_after_loading: whether the file holds other weights (zeros), as it does for anybody who changes a
-            model after loading it; a trainer that wants the student's initial weights must then copy the student.
+    The file holds half of every weight; the student in memory has the weights of ``make_module()`` and still names
+    the folder as where it came from. A trainer that wants the student's initial weights must therefore copy it.
     """
     model_class = _model_class(make_module)
     stored = model_class(_config_class()())
-    if changed_after_loading:
-        for parameter in stored.parameters():
-            parameter.data.zero_()
+    for parameter in stored.parameters():
+        parameter.data.mul_(0.5)
     stored.save_pretrained(folder)
     student = model_class.from_pretrained(folder, dtype=next(stored.parameters()).dtype)
     student.module.load_state_dict(make_module().state_dict())

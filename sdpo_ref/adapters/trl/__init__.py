@@ -37,12 +37,10 @@ _SHARED = (
 )
 
 
-def sdpo(*, changed_after_loading: bool = True, **overrides: object) -> SimpleNamespace:
+def sdpo(**overrides: object) -> SimpleNamespace:
     """TRL's ``SDPOTrainer``.
 
     Args:
-        changed_after_loading: whether the student of the training step differs from the file that it was loaded
-            from. TRL loads its teacher from that file; with ``False`` what else there is to find can be seen.
         overrides: attributes to replace, for instance ``profile="paper"``.
 
     Raises:
@@ -53,7 +51,7 @@ def sdpo(*, changed_after_loading: bool = True, **overrides: object) -> SimpleNa
     from trl.experimental.sdpo import SDPOTrainer
 
     parts = {
-        **_shared_parts(SDPOTrainer, changed_after_loading=changed_after_loading),
+        **_shared_parts(SDPOTrainer),
         "name": "TRL SDPO",
         "profile": "trl-sdpo",
         "capabilities": (
@@ -70,12 +68,10 @@ def sdpo(*, changed_after_loading: bool = True, **overrides: object) -> SimpleNa
     return assembled(parts, overrides)
 
 
-def sdft(*, changed_after_loading: bool = True, **overrides: object) -> SimpleNamespace:
+def sdft(**overrides: object) -> SimpleNamespace:
     """TRL's ``SDFTTrainer``.
 
     Args:
-        changed_after_loading: whether the student of the training step differs from the file that it was loaded
-            from. TRL loads its teacher from that file; with ``False`` what else there is to find can be seen.
         overrides: attributes to replace, for instance ``profile="paper"``.
 
     Raises:
@@ -86,7 +82,7 @@ def sdft(*, changed_after_loading: bool = True, **overrides: object) -> SimpleNa
     from trl.experimental.sdft import SDFTTrainer
 
     parts = {
-        **_shared_parts(SDFTTrainer, changed_after_loading=changed_after_loading),
+        **_shared_parts(SDFTTrainer),
         "name": "TRL SDFT",
         "profile": "trl-sdft",
         "capabilities": (*_SHARED, "sdft_loss", "demonstration_context"),
@@ -96,12 +92,12 @@ def sdft(*, changed_after_loading: bool = True, **overrides: object) -> SimpleNa
     return assembled(parts, overrides)
 
 
-def _shared_parts(trainer_class: Any, *, changed_after_loading: bool) -> dict[str, object]:
+def _shared_parts(trainer_class: Any) -> dict[str, object]:
     return {
         "divergence": divergence,
         "loss": partial(loss, trainer_class),
         "completion_mask": partial(completion_mask, trainer_class),
-        "step": partial(step, trainer_class, changed_after_loading=changed_after_loading),
+        "step": partial(step, trainer_class),
         "low_rank_average": low_rank_average,
         "defaults": partial(defaults, trainer_class.config_cls),
     }

@@ -8,7 +8,7 @@ from typing import Any
 from torch import Tensor
 
 from sdpo_ref.adapters.toys.loop import Callbacks, run_steps
-from sdpo_ref.adapters.toys.model import loaded_student
+from sdpo_ref.adapters.toys.model import student_changed_after_loading
 from sdpo_ref.adapters.toys.padding import pad_anew
 from sdpo_ref.adapters.trl.inputs import training_inputs
 from sdpo_ref.adapters.trl.trainer import default_arguments, distillation_options, unconstructed
@@ -17,22 +17,17 @@ from sdpo_ref.protocols.implementation import MicroBatch, StepProblem, StepTrace
 _TEACHER_KINDS = {"ema": "ema", "frozen": "base", "live": "live"}
 
 
-def step(trainer_class: Any, problem: StepProblem, *, changed_after_loading: bool) -> StepTrace:
+def step(trainer_class: Any, problem: StepProblem) -> StepTrace:
     """``_setup_teacher_model``, then ``training_step`` and the trainer's callbacks for each optimiser step.
 
-    TRL pads prompts on the left itself, so both prompts are padded there. No ratio is capped, so it is of no
-    consequence that TRL would record log-probabilities of the behaviour when it takes several optimiser steps on the
-    same rollouts.
-
-    Args:
-        trainer_class: TRL's trainer.
-        problem: what to train on.
-        changed_after_loading: whether the student differs from the file that it names as its origin.
+    The student was loaded from a folder and changed in memory since; the folder still holds other weights. TRL pads
+    prompts on the left itself, so both prompts are padded there. No ratio is capped, so it is of no consequence that
+    TRL would record log-probabilities of the behaviour when it takes several optimiser steps on the same rollouts.
     """
     from accelerate import Accelerator
 
     with TemporaryDirectory() as folder:
-        student = loaded_student(problem.make_model, Path(folder), changed_after_loading=changed_after_loading)
+        student = student_changed_after_loading(problem.make_model, Path(folder))
         args = default_arguments(
             trainer_class.config_cls,
             temperature=problem.temperature,
