@@ -95,7 +95,7 @@ def test_declared_is_offered(subject: Subject, capability: str) -> None:
 def test_offered_is_declared(subject: Subject, not_applicable: Callable[[str], NoReturn], capability: str) -> None:
     """A capability that answers is declared."""
     if subject.offers(capability) or not subject.has_part(part_of(capability)):
-        not_applicable("declared, or there is no such part")
+        not_applicable("none of its parts offers what it does not declare")
     try:
         PROBES[capability](subject)
     except (NotOfferedError, ImplementationRaisedError):

@@ -2,7 +2,6 @@
 
 from dataclasses import dataclass
 
-
 TOO_LARGE = "tensor of shape"
 """How an input that is too large to show begins."""
 

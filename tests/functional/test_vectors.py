@@ -23,7 +23,7 @@ def cells(vector: Vector, student: Tensor) -> tuple[Tensor, Tensor]:
 
 @pytest.mark.parametrize("vector", load("divergence"), ids=lambda vector: vector.id)
 def test_divergence(vector: Vector) -> None:
-    """Against 50 digits: relative error at most 1e-12, and 1e-9 below 1e-8 nats, where the inputs have no more digits."""
+    """Against 50 digits: relative error at most 1e-12; 1e-9 below 1e-8 nats, where the inputs have no more digits."""
     student = vector.inputs["student_log_probs"].double()
     found = generalized_jsd(*cells(vector, student), alpha=vector.options["alpha"])  # type: ignore[arg-type]
     expected = vector.expected["value"]
