@@ -81,6 +81,14 @@ def test_left_padding(subject: Subject) -> None:
         )
 
 
+@pytest.mark.requirement("POLICY-004")
+@pytest.mark.parametrize("seed", [1, 2])
+def test_prompts_of_unequal_length(subject: Subject, seed: int) -> None:
+    """Prompts of two and three tokens and reprompts of four to six beside each other."""
+    problem = step_problem(steps_per_iteration=EQUAL, ragged_prompts=True, seed=seed)
+    _compare(subject, problem, given={"prompts": "2, 3, 2 and 3 tokens", "reprompts": "4, 6, 6 and 5 tokens"})
+
+
 @pytest.mark.requirement("POLICY-005")
 def test_sampled_ids_are_scored(subject: Subject) -> None:
     """Another sampled token gives another step; another id behind the mask gives the same."""

@@ -18,7 +18,8 @@ def exponential_moving_average_(
         \theta_T \leftarrow (1 - \rho)\, \theta_T + \rho\, \theta
 
     Buffers that are not floating point (counters) are copied. Weights are matched by name and shape, never by
-    position.
+    position. The teacher's weights must be at least float32: in bfloat16 a twentieth of a small difference rounds
+    away, and the average never moves. The student's may be coarser.
     Implements: TEACH-020, TEACH-023.
 
     Args:
@@ -27,7 +28,7 @@ def exponential_moving_average_(
         update_rate: ρ in ``[0, 1]``; 0 leaves the teacher, 1 copies the student.
 
     Raises:
-        InvalidInputError: if the rate is out of range, or names or shapes differ.
+        InvalidInputError: if the rate is out of range, names or shapes differ, or the teacher is in half precision.
 
     Example:
         >>> teacher = {"w": torch.tensor([0.0])}
@@ -43,6 +44,12 @@ def exponential_moving_average_(
         differing = sorted(set(teacher_shapes.items()) ^ set(student_shapes.items()))
         raise InvalidInputError(
             f"teacher and student weights differ in name or shape: {differing[:4]}; gather sharded weights first"
+        )
+    coarse = [name for name, weight in teacher.items() if weight.is_floating_point() and weight.itemsize < 4]
+    if coarse:
+        raise InvalidInputError(
+            f"the teacher's weights {coarse[:4]} are in half precision, in which an average stops moving; "
+            "keep the teacher in float32, and cast a copy of it for the forward pass"
         )
     with torch.no_grad():
         for name, weight in teacher.items():

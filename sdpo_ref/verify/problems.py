@@ -18,6 +18,7 @@ def step_problem(
     *,
     steps_per_iteration: Sequence[Sequence[Sequence[int]]] = (((4, 2),),),
     usable: bool = True,
+    ragged_prompts: bool = False,
     alpha: float = 0.0,
     temperature: float = 1.0,
     teacher: Literal["live", "frozen", "ema"] = "ema",
@@ -31,6 +32,7 @@ def step_problem(
         steps_per_iteration: optimiser steps of each iteration, each with the completion lengths of its rows; every
             step is one micro-batch (see :func:`cut` for more).
         usable: whether the teacher has a context anywhere.
+        ragged_prompts: whether prompts, and reprompts, differ in length within a micro-batch.
         alpha: of the divergence.
         temperature: of both sides.
         teacher: kind of teacher weights.
@@ -48,7 +50,9 @@ def step_problem(
         return PrefixSumPolicy(weights.current.detach(), weights.prefix.detach())
 
     iterations = tuple(
-        tuple((_micro_batch(lengths, usable=usable, generator=generator),) for lengths in iteration)
+        tuple(
+            (_micro_batch(lengths, usable=usable, ragged=ragged_prompts, generator=generator),) for lengths in iteration
+        )
         for iteration in steps_per_iteration
     )
     return StepProblem(make_model, iterations, learning_rate, alpha, FULL, temperature, teacher, update_rate)
@@ -81,16 +85,16 @@ def select(micro_batch: MicroBatch, rows: Sequence[int]) -> MicroBatch:
     )
 
 
-def _micro_batch(lengths: Sequence[int], *, usable: bool, generator: torch.Generator) -> MicroBatch:
-    """Rows with completions of these lengths; reprompts are longer than prompts, and both differ in length by row."""
+def _micro_batch(lengths: Sequence[int], *, usable: bool, ragged: bool, generator: torch.Generator) -> MicroBatch:
+    """Rows with completions of these lengths; reprompts are longer than prompts."""
 
     def tokens(count: int) -> list[int]:
         drawn: list[int] = torch.randint(VOCAB, (count,), generator=generator).tolist()
         return drawn
 
     group_ids = torch.zeros(len(lengths), dtype=torch.long)
-    asked = [tokens(2 + row % 2) for row in range(len(lengths))]
-    told = [[*question, *tokens(3 - row % 2)] for row, question in enumerate(asked)]
+    asked = [tokens(2 + (row % 2 if ragged else 0)) for row in range(len(lengths))]
+    told = [[*question, *tokens(2 + (row % 3 if ragged else 0))] for row, question in enumerate(asked)]
     mask = torch.arange(TIME) < torch.tensor(lengths)[:, None]
     return MicroBatch(
         left_padded(asked, group_ids),

@@ -34,6 +34,10 @@ CASES: dict[str, tuple[Callable[[], object], str]] = {
         lambda: exponential_moving_average_({"w": ROW}, {"v": ROW}, update_rate=0.5),
         "name or shape",
     ),
+    "an average in bfloat16": (
+        lambda: exponential_moving_average_({"w": ROW.bfloat16()}, {"w": ROW}, update_rate=0.05),
+        "stops moving",
+    ),
     "weights of other shapes": (
         lambda: exponential_moving_average_({"w": ROW}, {"w": torch.zeros(0)}, update_rate=0.5),
         "sharded",

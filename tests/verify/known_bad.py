@@ -93,13 +93,19 @@ def any_alpha(student: Tensor, teacher: Tensor, *, alpha: float, support: Suppor
     return GOOD.divergence(student, teacher, alpha=min(max(alpha, 0.0), 1.0), support=support)
 
 
-def other_cells(project: Callable[[Tensor, Tensor, int], tuple[Tensor, Tensor]]) -> Callable[..., Tensor]:
-    """A divergence whose formula is the reference's and whose top-k cells are ``project``'s."""
+def on_cells(s: Tensor, t: Tensor, alpha: float) -> Tensor:
+    return generalized_jsd(s, t, alpha=alpha)
+
+
+def other_cells(
+    project: Callable[[Tensor, Tensor, int], tuple[Tensor, Tensor]], formula: Callable[..., Tensor] = on_cells
+) -> Callable[..., Tensor]:
+    """A divergence whose top-k cells are ``project``'s."""
 
     def part(student: Tensor, teacher: Tensor, *, alpha: float, support: Support) -> Tensor:
         if support.kind != "top_k_tail" or support.k is None:
             return GOOD.divergence(student, teacher, alpha=alpha, support=support)
-        return generalized_jsd(*project(student, teacher, min(support.k, student.shape[-1])), alpha=alpha)
+        return formula(*project(student, teacher, min(support.k, student.shape[-1])), alpha)
 
     return part
 
@@ -174,7 +180,7 @@ bad(
     divergence=divergence(lambda s, t, a: generalized_jsd(s.clamp(min=-16), t.clamp(min=-16), alpha=a)),
 )
 bad("teacher_floored", "LOSS-012", divergence=divergence(lambda s, t, a: generalized_jsd(s, t.clamp(min=-8), alpha=a)))
-bad("tail_dropped", "LOSS-020", "LOSS-023", divergence=other_cells(no_tail))
+bad("tail_dropped", "LOSS-020", "LOSS-023", divergence=other_cells(no_tail, plain_arithmetic))
 bad("own_heads", "LOSS-022", divergence=other_cells(own_heads))
 bad("tail_clamped", "LOSS-025", divergence=other_cells(clamped))
 bad("one_fewer", "LOSS-020", "LOSS-024", divergence=other_cells(one_fewer))

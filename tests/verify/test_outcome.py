@@ -55,13 +55,13 @@ def test_a_traceback_is_the_users_own() -> None:
     """Our own frames and the marks under the code are left out; the error's last line stays."""
     text = (
         'Traceback (most recent call last):\n  File "/x/sdpo_ref/verify/subject.py", line 1, in _call\n'
-        '    result = function()\n             ^^^^^^^^^^\n  File "/home/my_sdpo.py", line 2, in loss\n'
+        '    result = function()\n             ^^^^^^^^^^\n  File "/here/my_sdpo.py", line 2, in loss\n'
         "    return 1 / 0\n           ~~^~~\nZeroDivisionError: division by zero\n"
     )
     _, failure = classify(ImplementationRaisedError("loss", "ZeroDivisionError", text))
     assert failure.traceback.splitlines() == [
         "Traceback (most recent call last):",
-        '  File "/home/my_sdpo.py", line 2, in loss',
+        '  File "/here/my_sdpo.py", line 2, in loss',
         "    return 1 / 0",
         "ZeroDivisionError: division by zero",
     ]
