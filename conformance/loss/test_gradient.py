@@ -6,7 +6,8 @@ import pytest
 import torch
 from torch import Tensor
 
-from sdpo_ref.types import FULL, DistillationBatch
+from sdpo_ref.types import FULL
+from sdpo_ref.verify.closed_form import token_weights
 from sdpo_ref.verify.comparison import assert_close, assert_that
 from sdpo_ref.verify.inputs import on_policy, random_batch
 from sdpo_ref.verify.subject import Subject
@@ -25,18 +26,6 @@ def _closed_form(student_logits: Tensor, teacher_logits: Tensor, alpha: float) -
     m = (1 - alpha) * p + alpha * q
     log_ratio = (p / m).log()
     return (1 - alpha) * p * (log_ratio - (p * log_ratio).sum(-1, keepdim=True))
-
-
-def _weights(batch: DistillationBatch, aggregation: str) -> Tensor:
-    mask = batch.loss_mask.double()
-    tokens, active = mask.sum(-1, keepdim=True).clamp(min=1), mask.any(-1).sum()
-    return {
-        "token_mean": mask / mask.sum(),
-        "row_mean": mask / tokens / active,
-        "row_mean_all": mask / tokens / mask.shape[0],
-        "row_sum": mask / active,
-        "time_normalized_sum": mask / mask.shape[1],
-    }[aggregation]
 
 
 @pytest.mark.requirement("LOSS-060")
@@ -60,7 +49,7 @@ def test_closed_form(subject: Subject, alpha: float) -> None:
     batch = on_policy(random_batch(22))
     found = subject.loss(batch, alpha=alpha, support=FULL).student
     expected = _closed_form(batch.student_logits, batch.teacher_logits, alpha)
-    expected = expected * _weights(batch, subject.profile.aggregation)[..., None]
+    expected = expected * token_weights(batch.loss_mask, subject.profile.aggregation)[..., None]
     assert_close(
         found,
         expected,

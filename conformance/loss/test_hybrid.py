@@ -9,6 +9,7 @@ from torch import Tensor
 
 from sdpo_ref.types import SAMPLED_TOKEN, DistillationBatch
 from sdpo_ref.vectors.store import Vector
+from sdpo_ref.verify.closed_form import token_weights
 from sdpo_ref.verify.comparison import assert_close
 from sdpo_ref.verify.inputs import on_policy, random_batch, vector_parameters
 from sdpo_ref.verify.subject import Subject
@@ -122,15 +123,7 @@ def test_pure_self_distillation(subject: Subject) -> None:
         tokens = batch.completion_mask.double()
         weights = batch.loss_mask / tokens.sum()
     else:
-        counted = batch.loss_mask.double()
-        weights = counted / counted.sum(-1, keepdim=True).clamp(min=1)
-        weights = {
-            "token_mean": counted / counted.sum(),
-            "row_mean": weights / counted.any(-1).sum(),
-            "row_mean_all": weights / counted.shape[0],
-            "row_sum": counted / counted.any(-1).sum(),
-            "time_normalized_sum": counted / counted.shape[1],
-        }[subject.profile.aggregation]
+        weights = token_weights(batch.loss_mask, subject.profile.aggregation)
     assert_close(
         found,
         -(weights * advantage)[..., None] * _score(batch),

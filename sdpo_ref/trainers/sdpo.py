@@ -10,9 +10,11 @@ How it departs from a policy-gradient trainer:
 """
 
 from collections.abc import Callable, Sequence
+from functools import partial
 from typing import Literal
 
 import torch
+from torch import Tensor
 
 from sdpo_ref.errors import InvalidInputError
 from sdpo_ref.functional.aggregation import micro_batch_weights
@@ -24,9 +26,11 @@ from sdpo_ref.types import (
     Aggregation,
     DistillationBatch,
     Judgement,
+    Prompts,
     Rollouts,
     StepReport,
     Support,
+    TeacherView,
     TopKFrom,
 )
 
@@ -44,7 +48,7 @@ def accumulate_gradient(
     aggregation: Aggregation = "token_mean",
     accumulation: Literal["global", "micro_batch_mean"] = "global",
     top_k_from: TopKFrom = "student",
-    loss_masks: Sequence[torch.Tensor],
+    loss_masks: Sequence[Tensor],
 ) -> float:
     """Add the gradient of one optimiser step, micro-batch by micro-batch, to the weights' ``grad``.
 
@@ -100,10 +104,11 @@ class SdpoTrainer:
         ratio_cap: upper bound of the importance ratio; ``None`` if every step is on-policy.
         aggregation: how tokens become one number.
         optimizer_steps: into how many optimiser steps the rollouts of one call are cut.
+        micro_batches: into how many backward passes each optimiser step is cut; changes memory, not the update.
         ema_cadence: whether the teacher moves once a call (``iteration``) or after every optimiser step.
 
     Raises:
-        InvalidInputError: if there are fewer rollouts than optimiser steps.
+        InvalidInputError: if a number of steps or micro-batches is below one.
     """
 
     def __init__(
@@ -118,10 +123,13 @@ class SdpoTrainer:
         ratio_cap: float | None = None,
         aggregation: Aggregation = "token_mean",
         optimizer_steps: int = 1,
+        micro_batches: int = 1,
         ema_cadence: Literal["optimizer_step", "iteration"] = "iteration",
     ) -> None:
-        if optimizer_steps < 1:
-            raise InvalidInputError(f"optimizer_steps must be at least 1, received {optimizer_steps}")
+        if optimizer_steps < 1 or micro_batches < 1:
+            raise InvalidInputError(
+                f"optimizer_steps and micro_batches must be at least 1, received {optimizer_steps} and {micro_batches}"
+            )
         self._policy = policy
         self._teacher = teacher
         self._optimizer = optimizer
@@ -131,6 +139,7 @@ class SdpoTrainer:
         self._ratio_cap = ratio_cap
         self._aggregation: Aggregation = aggregation
         self._optimizer_steps = optimizer_steps
+        self._micro_batches = micro_batches
         self._ema_cadence = ema_cadence
 
     @property
@@ -156,30 +165,11 @@ class SdpoTrainer:
             raise InvalidInputError(
                 f"received {count} rollouts for {self._optimizer_steps} optimiser steps; give at least one to each"
             )
-        losses, usable_share, teacher_updates = [], 0.0, 0
+        losses, usable, teacher_updates = [], 0, 0
         for rows in torch.arange(count).tensor_split(self._optimizer_steps):
             view = self._teacher.view(rollouts, judgement)
-            batch = DistillationBatch(
-                self._policy.logits(rollouts.prompts, rollouts.completions, rollouts.completion_mask)[rows],
-                view.logits[rows],
-                rollouts.completions[rows],
-                rollouts.completion_mask[rows],
-                view.self_distillation_mask[rows],
-                rollouts.behaviour_log_probs[rows],
-            )
-            self._optimizer.zero_grad()
-            loss = sdpo_loss(
-                batch,
-                alpha=self._alpha,
-                support=self._support,
-                temperature=self._temperature,
-                ratio_cap=self._ratio_cap,
-                aggregation=self._aggregation,
-            )
-            torch.autograd.backward(loss)
-            self._optimizer.step()
-            losses.append(float(loss.detach()))
-            usable_share += float(view.self_distillation_mask[rows].sum()) / count
+            losses.append(self._optimizer_step(rollouts, view, rows))
+            usable += int(view.self_distillation_mask[rows].sum())
             if self._ema_cadence == "optimizer_step":
                 self._teacher.update(self._policy)
                 teacher_updates += 1
@@ -190,5 +180,35 @@ class SdpoTrainer:
             loss=sum(losses) / len(losses),
             optimizer_steps=len(losses),
             teacher_updates=teacher_updates,
-            metrics={"self_distillation/reprompt_sample_fraction": usable_share},
+            metrics={"self_distillation/reprompt_sample_fraction": usable / count},
+        )
+
+    def _optimizer_step(self, rollouts: Rollouts, view: TeacherView, rows: Tensor) -> float:
+        """One update of the student on some rows; its loss in nats."""
+        parts = [part for part in rows.tensor_split(self._micro_batches) if part.numel()]
+        self._optimizer.zero_grad()
+        loss = accumulate_gradient(
+            [partial(self._batch, rollouts, view, part) for part in parts],
+            loss_masks=[rollouts.completion_mask[at] & view.self_distillation_mask[at][:, None] for at in parts],
+            alpha=self._alpha,
+            support=self._support,
+            temperature=self._temperature,
+            ratio_cap=self._ratio_cap,
+            aggregation=self._aggregation,
+        )
+        self._optimizer.step()
+        return loss
+
+    def _batch(self, rollouts: Rollouts, view: TeacherView, rows: Tensor) -> DistillationBatch:
+        """What the loss reads of some rows."""
+        prompts = rollouts.prompts
+        asked = Prompts(prompts.token_ids[rows], prompts.mask[rows], prompts.group_ids[rows])
+        completions, completion_mask = rollouts.completions[rows], rollouts.completion_mask[rows]
+        return DistillationBatch(
+            self._policy.logits(asked, completions, completion_mask),
+            view.logits[rows],
+            completions,
+            completion_mask,
+            view.self_distillation_mask[rows],
+            rollouts.behaviour_log_probs[rows],
         )

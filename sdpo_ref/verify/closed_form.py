@@ -47,6 +47,22 @@ def closed_form_trace(problem: StepProblem, profile: Profile, *, teacher_start: 
     return StepTrace(tuple(students), tuple(teachers))
 
 
+def token_weights(loss_mask: Tensor, aggregation: str) -> Tensor:
+    """The weight of each token of a batch in its loss, written out from the table in spec/04-loss, E.
+
+    Args:
+        loss_mask: True where a token counts; at least one does.
+        aggregation: which mean.
+
+    Returns:
+        Weights; zero where the mask is False.
+    """
+    weights = torch.zeros(loss_mask.shape, dtype=torch.float64)
+    for row, time in loss_mask.nonzero().tolist():
+        weights[row, time] = _token_weight(aggregation, loss_mask[row], [loss_mask])
+    return weights
+
+
 def divergence_of(problem: StepProblem, micro_batch: MicroBatch, student: Weights, teacher: Weights) -> float:
     """Sum of the divergences of all counted tokens, in nats."""
     total = 0.0

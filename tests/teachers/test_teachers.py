@@ -166,6 +166,19 @@ def test_trainer_counts_teacher_updates() -> None:
         assert (report.optimizer_steps, report.teacher_updates) == (2, updates)
 
 
+def test_micro_batches_change_nothing_but_memory() -> None:
+    """Three backward passes make the update of one."""
+    moved_to = []
+    for micro_batches in (1, 3):
+        policy, rollouts = sampled()
+        judged = Judgement(torch.tensor([0.0, 1.0, 0.0]), (Feedback("too low"), None, Feedback("too long")))
+        optimizer = torch.optim.SGD(policy.parameters(), lr=0.5)
+        trainer = SdpoTrainer(policy, FrozenTeacher(policy, REPROMPTER), optimizer, micro_batches=micro_batches)
+        trainer.step(rollouts, judged)
+        moved_to.append(policy.current.detach())
+    assert torch.allclose(moved_to[0], moved_to[1], rtol=1e-12, atol=1e-14)
+
+
 def test_trainer_refuses_more_steps_than_rollouts() -> None:
     """Every optimiser step needs a rollout."""
     policy, rollouts = sampled()

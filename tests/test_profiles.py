@@ -1,0 +1,14 @@
+"""The reference obeys every published profile, so a departure that is declared is a departure that can be kept."""
+
+import pytest
+from sdpo_ref.config.profile import PROFILES
+from sdpo_ref.verify.engine import verify
+from sdpo_ref.verify.verdict import verdict
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("profile", [name for name in PROFILES if name != "paper"])
+def test_reference_under_every_profile(profile: str) -> None:
+    """Every MUST passes; the paper's own profile is what the README's command runs."""
+    found = verdict(verify(f"reference,profile={profile}"))
+    assert found.exit_code == 0, found.sentence
