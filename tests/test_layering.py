@@ -13,6 +13,7 @@ FORBIDDEN = {
     "a path of somebody's machine": r"(?<![\w.<$])/(?:home|Users|root|work|tmp)/\w",
     "a package registry's host": r"(?:pypi|pythonhosted|download\.pytorch)\.org",
     "annotations as text, which jaxtyping cannot check": r"^from __future__ import " + "annotations",
+    "a pickle, or a loader that accepts one": r"\b(?:import pickle|from pickle|pickle\.loads?|torch\.load)\b",
     "a type that is ignored without saying which error": r"# type: ignore(?!" + r"\[)",
 }
 """What is wrong, and the pattern that finds it; this file is not searched."""

@@ -1,6 +1,7 @@
 """The reference obeys every published profile, so a departure that is declared is a departure that can be kept."""
 
 import pytest
+
 from sdpo_ref.config.profile import PROFILES
 from sdpo_ref.verify.engine import verify
 from sdpo_ref.verify.verdict import verdict
