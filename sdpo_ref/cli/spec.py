@@ -31,7 +31,7 @@ SuiteAt = Annotated[
 def show(requirement_id: Annotated[str, typer.Argument(metavar="ID")], suite_at: SuiteAt = None) -> None:
     """Print one requirement with its rationale, source, checks and golden vectors."""
     suite = Suite.at(suite_at)
-    requirement = suite.catalogue()[requirement_id]
+    requirement = suite.catalogue(study=True)[requirement_id]
     locked = suite.manifest().get(requirement.id)
     console = Console(highlight=False)
     needs = f", needs {', '.join(requirement.needs)}" if requirement.needs else ""
@@ -52,7 +52,7 @@ def list_requirements(
     suite_at: SuiteAt = None,
 ) -> None:
     """Print every requirement in one line."""
-    catalogue = Suite.at(suite_at).catalogue()
+    catalogue = Suite.at(suite_at).catalogue(study=True)
     chosen = [name for name in catalogue.chapters if chapter is None or chapter in (name, *name.split("-", 1))]
     if not chosen:
         raise UsageError(f"no chapter is called {chapter!r}; there are {', '.join(catalogue.chapters)}")

@@ -50,9 +50,9 @@ class Suite:
                 raise UsageError(f"{part} is not a folder; a suite is a folder that holds spec/ and conformance/")
         return suite
 
-    def catalogue(self) -> Catalogue:
-        """Its requirements."""
-        return read_catalogue(self.spec)
+    def catalogue(self, *, study: bool = False) -> Catalogue:
+        """Its requirements, on request with those of the simulated world."""
+        return read_catalogue(self.spec, study=study)
 
     def manifest(self) -> Manifest:
         """Its locked denominator."""

@@ -16,6 +16,8 @@ from sdpo_ref.verify.capabilities import CAPABILITIES
 from sdpo_ref.verify.catalogue import Catalogue, Requirement, Strength
 
 _CHAPTERS = "[0-9][0-9]-*.md"
+_STUDY = "06-"
+"""The chapter about our own simulated world: what it demands is decided by ``tests/``, and asked of nobody else."""
 _ANY_HEADING = re.compile(r"^#{1,6} ")
 _ENTRY = re.compile(r"^### +(?P<id>[A-Z]+-\S*)\s*$")
 _ID = re.compile(r"^[A-Z]+-\d{3}$")
@@ -26,11 +28,12 @@ _DEMANDED = ("Source", "Why", "If broken")
 _OPTIONAL = ("After", "Profile")
 
 
-def read_catalogue(spec: Path) -> Catalogue:
+def read_catalogue(spec: Path, *, study: bool = False) -> Catalogue:
     """Every requirement in a folder of chapters.
 
     Args:
         spec: folder that holds ``00-notation.md`` and so on; other files are not read.
+        study: whether to include those of the simulated world, which no implementation under test is asked for.
 
     Raises:
         IntegrityError: if the folder has no requirement, or an entry is malformed, repeated, or refers to a
@@ -40,6 +43,8 @@ def read_catalogue(spec: Path) -> Catalogue:
     retired: dict[str, str] = {}
     titles: dict[str, str] = {}
     for path in sorted(spec.glob(_CHAPTERS)):
+        if path.stem.startswith(_STUDY) and not study:
+            continue
         lines = path.read_text(encoding="utf-8").splitlines()
         titles[path.stem] = next((line[2:].strip() for line in lines if line.startswith("# ")), path.stem)
         for entry in _entries(path, lines):

@@ -112,3 +112,11 @@ def test_an_unknown_id_names_near_misses_and_a_retired_one_its_reason(tmp_path: 
         catalogue["LOSS-0O1"]
     with pytest.raises(UsageError, match=r"LOSS-003 was retired: it said the same as LOSS-002\."):
         catalogue["LOSS-003"]
+
+
+def test_the_study_is_asked_of_nobody(tmp_path: Path) -> None:
+    """A chapter that begins with 06- is read on request only."""
+    write(tmp_path, GOOD)
+    (tmp_path / "06-simulation.md").write_text("# 06 Simulation\n\n" + GOOD.split("\n", 1)[1].replace("LOSS-", "SIM-"))
+    assert not any(name.startswith("SIM-") for name in read_catalogue(tmp_path).requirements)
+    assert "SIM-001" in read_catalogue(tmp_path, study=True).requirements

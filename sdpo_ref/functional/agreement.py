@@ -1,0 +1,52 @@
+"""Do two scores of a group's rollouts agree in order? The gate of the hybrid (spec/06-simulation, D)."""
+
+import torch
+from jaxtyping import Bool, Float, Int
+from torch import Tensor
+
+
+def groups_that_agree(
+    scores: Float[Tensor, " rollout"],
+    rewards: Float[Tensor, " rollout"],
+    group_ids: Int[Tensor, " rollout"],
+    usable: Bool[Tensor, " rollout"],
+) -> Bool[Tensor, " rollout"]:
+    r"""True for the rows of groups in which scores and rewards have a positive covariance.
+
+    .. math::
+        \sum_{i<j} (s_i - s_j)(r_i - r_j) = n \sum_i (s_i - \bar s)(r_i - \bar r) > 0
+
+    over the usable rows of the group. Why the covariance: where s is the teacher's implicit reward, the policies
+    :math:`p_\eta \propto p_S\, e^{\eta s}` lead from the student (η = 0) to the teacher (η = 1), and the first step
+    on that way changes the expected reward by
+
+    .. math::
+        \left. \frac{d}{d\eta}\, \mathbb E_{p_\eta}[r] \right|_{\eta = 0} = \mathrm{Cov}_{p_S}(s, r).
+
+    So the gate is open where, by the evidence of the group, following the teacher raises the reward. A rank statistic
+    would answer another question: it forgets by how much. The sum over pairs is exactly zero where all scores or all
+    rewards are equal, which a difference from a rounded mean is not. Zero is no agreement: the gate is closed, as it
+    is where fewer than two rows are usable.
+    Implements: SIM-105.
+
+    Args:
+        scores: the teacher's implicit reward of each rollout, in nats.
+        rewards: the oracle's reward of each rollout.
+        group_ids: equal for rollouts of the same prompt.
+        usable: True for rows that the teacher has an opinion on; others are not compared.
+
+    Returns:
+        True for every row of an open group, usable or not.
+
+    Example:
+        >>> scores, rewards = torch.tensor([0.3, -0.1, 0.3, -0.1]), torch.tensor([1.0, 0.0, 0.0, 1.0])
+        >>> groups_that_agree(scores, rewards, torch.tensor([0, 0, 1, 1]), torch.ones(4).bool())
+        tensor([ True,  True, False, False])
+    """
+    agree = torch.zeros_like(usable)
+    for group in set(group_ids.tolist()):
+        members = group_ids == group
+        score, reward = scores[members & usable], rewards[members & usable].to(scores)
+        products = (score[:, None] - score[None]) * (reward[:, None] - reward[None])
+        agree[members] = products.sum() > 0
+    return agree

@@ -1,0 +1,85 @@
+"""From settings to an oracle: the one place that knows every regime and wrapper."""
+
+import torch
+
+from sdpo_ref.config.oracle import OracleSettings, RegimeSettings
+from sdpo_ref.oracles.critique import CritiqueOracle
+from sdpo_ref.oracles.heterogeneous import Heterogeneous
+from sdpo_ref.oracles.misleading import Misleading
+from sdpo_ref.oracles.missing import Missing
+from sdpo_ref.oracles.ordinal import OrdinalOracle
+from sdpo_ref.oracles.perception_biases import Position, SelfPreference, Verbosity
+from sdpo_ref.oracles.rating_biases import CentralTendency, Halo, Positivity, Severity
+from sdpo_ref.oracles.rubric import RubricOracle
+from sdpo_ref.oracles.scalar import ScalarOracle
+from sdpo_ref.oracles.staged import StagedOracle
+from sdpo_ref.world import World, random_stream
+
+
+def build_oracle(world: World, settings: OracleSettings, *, seed: int) -> StagedOracle:
+    """The oracle that the settings describe.
+
+    Wrappers stand in the order of the settings' fields, the first innermost; one of strength zero is left out.
+    Implements: SIM-037, SIM-039.
+
+    Args:
+        world: the ground truth.
+        settings: regime, biases and corruptions.
+        seed: decides which prompts mislead and which prompt has which of several regimes.
+
+    Returns:
+        The oracle.
+
+    Raises:
+        InvalidInputError: if the settings do not fit the world, such as more spans than positions.
+
+    Example:
+        >>> from sdpo_ref.config.world import WorldSettings
+        >>> world = World.draw(WorldSettings(), seed=0)
+        >>> type(build_oracle(world, OracleSettings(positivity=0.3), seed=0)).__name__
+        'Positivity'
+    """
+    members = tuple(_regime(world, regime) for regime in settings.regimes)
+    oracle = members[0] if len(members) == 1 else Heterogeneous(members, _dealt(world, len(members), seed))
+    if settings.verbosity:
+        filler = round(settings.filler_share * world.settings.vocab)
+        oracle = Verbosity(oracle, settings.verbosity, tuple(range(filler)))
+    if settings.position:
+        oracle = Position(oracle, settings.position)
+    if settings.self_preference:
+        oracle = SelfPreference(oracle, settings.self_preference, world.settings.vocab)
+    for bias, strength in (
+        (Halo, settings.halo),
+        (CentralTendency, settings.central_tendency),
+        (Severity, settings.severity),
+        (Positivity, settings.positivity),
+    ):
+        if strength:
+            oracle = bias(oracle, strength)
+    if settings.misleading_share:
+        misled = round(settings.misleading_share * world.settings.prompts)
+        oracle = Misleading(oracle, tuple(_shuffled(world, seed, "misleading")[:misled]))
+    return Missing(oracle, settings.missing_share) if settings.missing_share else oracle
+
+
+def _regime(world: World, settings: RegimeSettings) -> StagedOracle:
+    match settings.regime:
+        case "ordinal":
+            return OrdinalOracle(world, settings.noise)
+        case "scalar":
+            return ScalarOracle(world, settings.noise)
+        case "rubric":
+            return RubricOracle(world, settings.noise)
+        case "critique":
+            return CritiqueOracle(world, settings.noise, settings.spans)
+
+
+def _dealt(world: World, members: int, seed: int) -> tuple[int, ...]:
+    """A member for each prompt, dealt like cards: their shares differ by one prompt at most."""
+    return tuple(place % members for place in _shuffled(world, seed, "regimes"))
+
+
+def _shuffled(world: World, seed: int, purpose: str) -> list[int]:
+    stream = random_stream(seed, "oracle", purpose)
+    order: list[int] = torch.randperm(world.settings.prompts, generator=stream).tolist()
+    return order

@@ -1,0 +1,1 @@
+"""How runs are executed (spec/06-simulation, section E): ``reference``, one run with plain objects."""

@@ -1,0 +1,169 @@
+"""What a policy is worth at one moment, computed and not estimated (spec/06-simulation, section E)."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from itertools import pairwise
+
+import torch
+from jaxtyping import Bool, Float
+from torch import Tensor
+
+from sdpo_ref.errors import InvalidInputError
+from sdpo_ref.policies.first_order import FirstOrderPolicy
+from sdpo_ref.types import Rollouts
+from sdpo_ref.world import World
+from sdpo_ref.world.diversity import completion_entropy, distinctness, policy_kl
+from sdpo_ref.world.exact import advantage_along, expected_score, normalized_reward, true_advantage
+from sdpo_ref.world.optimum import best_completions
+
+
+@dataclass(frozen=True)
+class Measurement:
+    """Exact properties of a policy, averaged over prompts.
+
+    Attributes:
+        step: after how many iterations.
+        reward: normalised: 0 for the base policy, 1 for the optimum.
+        score: expected latent score E z.
+        entropy: of whole completions, in nats.
+        distinctness: chance that two completions differ at a position, in [0, 1).
+        kl_to_base: KL(policy‖base policy) of whole completions, in nats.
+    """
+
+    step: int
+    reward: float
+    score: float
+    entropy: float
+    distinctness: float
+    kl_to_base: float
+
+
+class Gauge:
+    """Measures policies of one world; base policy and optimum are computed once.
+
+    Implements: SIM-120, SIM-121.
+
+    Args:
+        world: the ground truth.
+    """
+
+    def __init__(self, world: World) -> None:
+        self._step_scores = world.step_scores()
+        self._base = FirstOrderPolicy.base(world).transition_log_probs().detach()
+        self._base_score = expected_score(self._base, self._step_scores)
+        self._best_score, _ = best_completions(self._step_scores)
+
+    def measure(self, policy: FirstOrderPolicy, *, step: int) -> Measurement:
+        """Everything about a policy that needs no sample.
+
+        Args:
+            policy: of this gauge's world.
+            step: after how many iterations.
+
+        Returns:
+            The measurement.
+
+        Raises:
+            InvalidInputError: if the policy is not finite any more.
+        """
+        table = policy.transition_log_probs().detach()
+        if bool(torch.isnan(table).any()):
+            raise InvalidInputError(f"the policy holds NaN after step {step}; lower the learning rate")
+        score = expected_score(table, self._step_scores)
+        return Measurement(
+            step=step,
+            reward=float(normalized_reward(score, self._base_score, self._best_score).mean()),
+            score=float(score.mean()),
+            entropy=float(completion_entropy(table).mean()),
+            distinctness=float(distinctness(table).mean()),
+            kl_to_base=float(policy_kl(table, self._base).mean()),
+        )
+
+    def true_advantages(self, policy: FirstOrderPolicy, rollouts: Rollouts) -> Float[Tensor, "rollout time"]:
+        """A* of every sampled token under the policy: what credit assignment is scored against.
+
+        Args:
+            policy: that goes on after each token.
+            rollouts: whose tokens.
+
+        Returns:
+            Latent score; positive where a token helped.
+        """
+        table = true_advantage(policy.transition_log_probs().detach(), self._step_scores)
+        along = advantage_along(table, rollouts.prompts.group_ids, rollouts.completions)
+        return along.gather(-1, rollouts.completions[..., None]).squeeze(-1)
+
+
+def credit_correlation(
+    credit: Float[Tensor, "rollout time"],
+    true_advantages: Float[Tensor, "rollout time"],
+    completion_mask: Bool[Tensor, "rollout time"],
+) -> float:
+    """How well a per-token signal tells good tokens from bad ones: its correlation with the true advantage.
+
+    Implements: SIM-122.
+
+    Args:
+        credit: implicit reward of each token, or the advantage that a method broadcasts over a completion.
+        true_advantages: A* of each token.
+        completion_mask: which tokens count.
+
+    Returns:
+        Between -1 and 1; 0 for a signal that is the same everywhere.
+
+    Example:
+        >>> truth = torch.tensor([[1.0, -1.0]])
+        >>> credit_correlation(2 * truth, truth, torch.tensor([[True, True]]))
+        1.0
+    """
+    given, actual = (values[completion_mask].double() for values in (credit, true_advantages))
+    given, actual = given - given.mean(), actual - actual.mean()
+    scale = float(given.square().sum() * actual.square().sum()) ** 0.5
+    return float((given * actual).sum()) / scale if scale > 0 else 0.0
+
+
+def area_under_curve(measurements: Sequence[Measurement]) -> float:
+    """Mean normalised reward over the run, by the trapezoidal rule over steps.
+
+    Implements: SIM-123.
+
+    Args:
+        measurements: in order of step, at least two.
+
+    Returns:
+        In the unit of the normalised reward.
+
+    Raises:
+        InvalidInputError: if there are fewer than two moments.
+
+    Example:
+        >>> ends = [Measurement(step, reward, 0.0, 0.0, 0.0, 0.0) for step, reward in ((0, 0.0), (10, 1.0))]
+        >>> area_under_curve(ends)
+        0.5
+    """
+    if len(measurements) < 2:
+        raise InvalidInputError(f"a curve needs at least 2 moments, received {len(measurements)}; measure more often")
+    trapezoids = (
+        (later.step - earlier.step) * (later.reward + earlier.reward) / 2 for earlier, later in pairwise(measurements)
+    )
+    return sum(trapezoids) / (measurements[-1].step - measurements[0].step)
+
+
+def steps_to_reach(measurements: Sequence[Measurement], level: float) -> int | None:
+    """The first measured step at which the normalised reward is at least a level.
+
+    Implements: SIM-123.
+
+    Args:
+        measurements: in order of step.
+        level: of the normalised reward.
+
+    Returns:
+        The step, or ``None`` if the run never gets there.
+
+    Example:
+        >>> curve = [Measurement(step, reward, 0.0, 0.0, 0.0, 0.0) for step, reward in ((0, 0.0), (10, 0.6))]
+        >>> steps_to_reach(curve, 0.5), steps_to_reach(curve, 0.9)
+        (10, None)
+    """
+    return next((at.step for at in measurements if at.reward >= level), None)
