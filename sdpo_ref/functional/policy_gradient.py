@@ -15,6 +15,7 @@ def completion_log_probs(
     completion_mask: Bool[Tensor, "rollout time"],
 ) -> Float[Tensor, "rollout time"]:
     """Log-probability of each sampled token, and zero where the mask is False, whatever stands there.
+
     Implements: SIM-107.
 
     Args:
