@@ -104,7 +104,7 @@ def _facts(requirement: Requirement, checks: tuple[str, ...], vectors: tuple[str
         yield "depends on", f"profile: {', '.join(requirement.profile_fields)}"
     if requirement.after:
         yield "after", ", ".join(requirement.after)
-    yield "checks", "\n".join(checks) or "none"
+    yield "checks", "\n".join(checks) or "none in the suite: tests/ of this project decide it"
     if vectors:
         yield "vectors", "\n".join(vectors)
     yield "read", requirement.anchor
