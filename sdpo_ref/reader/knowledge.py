@@ -6,7 +6,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from sdpo_ref.world.corpus import Annotations, Basis, estimate_loadings
+from sdpo_ref.world.corpus import Annotations, Basis, basis_features, estimate_loadings
 
 
 @dataclass(frozen=True)
@@ -55,10 +55,7 @@ class Knowledge:
             -0.75
         """
         loadings = estimate_loadings(annotations, embeddings, basis=basis, noise=noise)
-        if basis == "token":
-            features, coefficient_variance = torch.eye(embeddings.shape[0], dtype=torch.float64), 1.0
-        else:
-            features, coefficient_variance = embeddings.double(), 1 / embeddings.shape[1]
+        features, coefficient_variance = basis_features(embeddings, basis=basis)
         seen = features[annotations.tokens]  # [annotation, time, aspect, feature]
         precision = torch.einsum("dtkf,dtkg->tkfg", seen, seen) / noise**2
         precision = precision + torch.eye(features.shape[1], dtype=torch.float64) / coefficient_variance

@@ -64,6 +64,33 @@ def annotate(world: World, *, seed: int) -> Annotations:
     return Annotations(chosen, true + sizes.annotation_noise * torch.stack(errors))
 
 
+def basis_features(
+    embeddings: Float[Tensor, "vocab embedding"], *, basis: Basis
+) -> tuple[Float[Tensor, "vocab feature"], float]:
+    """The terms in which a reader learns loadings, and how large it takes a coefficient to be.
+
+    Args:
+        embeddings: what the reader knows of each token.
+        basis: one feature for each token, or the numbers of its embedding.
+
+    Returns:
+        Features of each token, and the prior variance of a coefficient, for which a loading has unit variance.
+
+    Raises:
+        InvalidInputError: if the basis is unknown.
+
+    Example:
+        >>> features, variance = basis_features(torch.ones(3, 2), basis="embedding")
+        >>> tuple(features.shape), variance
+        ((3, 2), 0.5)
+    """
+    if basis == "token":
+        return torch.eye(embeddings.shape[0], dtype=torch.float64), 1.0
+    if basis == "embedding":
+        return embeddings.double(), 1 / embeddings.shape[1]
+    raise InvalidInputError(f"no basis is called {basis!r}; allowed are 'token' and 'embedding'")
+
+
 def estimate_loadings(
     annotations: Annotations, embeddings: Float[Tensor, "vocab embedding"], *, basis: Basis, noise: float
 ) -> Float[Tensor, "time vocab aspect"]:
@@ -97,13 +124,7 @@ def estimate_loadings(
     """
     if not noise > 0:
         raise InvalidInputError(f"noise must be above 0, received {noise}; without it an unseen token has no estimate")
-    vocab, dimension = embeddings.shape
-    if basis == "token":
-        features, prior_variance = torch.eye(vocab, dtype=torch.float64), 1.0
-    elif basis == "embedding":
-        features, prior_variance = embeddings.double(), 1 / dimension
-    else:
-        raise InvalidInputError(f"no basis is called {basis!r}; allowed are 'token' and 'embedding'")
+    features, prior_variance = basis_features(embeddings, basis=basis)
     penalty = noise**2 / prior_variance * torch.eye(features.shape[1], dtype=torch.float64)
     estimated = []
     for position in range(annotations.tokens.shape[1]):

@@ -9,7 +9,7 @@ from torch import Tensor
 
 from sdpo_ref.config.world import WorldSettings
 from sdpo_ref.errors import InvalidInputError
-from sdpo_ref.world.corpus import Basis, annotate, estimate_loadings, loading_correlation
+from sdpo_ref.world.corpus import Basis, annotate, basis_features, estimate_loadings, loading_correlation
 from sdpo_ref.world.world import World
 
 SEEDS = range(4)
@@ -109,7 +109,6 @@ def test_noise_must_be_positive(noise: float) -> None:
 
 def test_unknown_basis_is_refused() -> None:
     """The message lists the bases there are."""
-    world = World.draw(WorldSettings(), seed=0)
-    unchecked = inspect.unwrap(estimate_loadings)  # the type checker of this test run would refuse it first
+    unchecked = inspect.unwrap(basis_features)  # the type checker of this test run would refuse it first
     with pytest.raises(InvalidInputError, match="'token' and 'embedding'"):
-        unchecked(annotate(world, seed=0), world.embeddings, basis="full", noise=1.0)
+        unchecked(torch.ones(2, 1), basis="full")
