@@ -92,10 +92,6 @@ class Catalogue:
         hint = f"did you mean {', '.join(near)}?" if near else "see `sdpo-ref spec list`"
         raise UsageError(f"no requirement is called {requirement_id!r}; {hint}")
 
-    def up_to_level(self, level: int) -> tuple[Requirement, ...]:
-        """Requirements of this level and below."""
-        return tuple(requirement for requirement in self if requirement.level <= level)
-
     @property
     def highest_level(self) -> int:
         """The highest level that any requirement has."""

@@ -154,6 +154,12 @@ bad(
     ),
 )
 bad("coefficients_swapped", "LOSS-003", "LOSS-004", divergence=divergence(swapped_coefficients))
+bad(
+    "coefficients_swapped_in_float32",
+    "LOSS-003",
+    "LOSS-004",
+    divergence=lambda s, t, **o: divergence(swapped_coefficients)(s.float(), t.float(), **o),
+)
 bad("mixture_swapped", "LOSS-003", divergence=divergence(lambda s, t, a: generalized_jsd(t, s, alpha=a)))
 bad("inner_reversed", "LOSS-003", "LOSS-010", divergence=divergence(reversed_inner))
 bad("nan_on_zero_mass", "LOSS-007", divergence=divergence(plain_arithmetic))
