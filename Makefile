@@ -14,10 +14,11 @@ test wheel-check: export SDPO_REF_REQUIRE_PEERS = 1
 BIN := $(VENV)/bin
 RUN := $(VENV)/.installed
 DEV := $(VENV)/.installed-dev
+STUDY := $(VENV)/.installed-study
 PIP_INSTALL := $(BIN)/python -m pip install --quiet --quiet --disable-pip-version-check --constraint constraints.txt
 
 .DEFAULT_GOAL := help
-.PHONY: help verify test lint format wheel-check constraints clean
+.PHONY: help verify study test lint format wheel-check constraints clean
 
 help: ## say what there is
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -27,6 +28,10 @@ verify: $(RUN) ## install, then check the bundled reference against the specific
 
 test: $(DEV) ## install with all that development needs, then run every test
 	$(BIN)/python -m pytest $(PYTEST_ARGS)
+
+study: $(STUDY) ## run the simulation study at five seeds, about half an hour on two cores, and write study-report/
+	$(BIN)/sdpo-ref study run --seeds 5
+	$(BIN)/sdpo-ref study report --seeds 5
 
 lint: $(DEV) ## format, style, types and layers; changes nothing
 	$(BIN)/ruff format --check .
@@ -43,7 +48,7 @@ wheel-check: $(DEV) ## build the wheel, and run `sdpo-ref verify` from it in an 
 
 constraints: ## rewrite constraints.txt with the newest versions that pyproject.toml admits
 	rm -rf build/constraints && $(PYTHON) -m venv build/constraints
-	build/constraints/bin/python -m pip install --quiet --quiet --disable-pip-version-check '.[dev,peers]'
+	build/constraints/bin/python -m pip install --quiet --quiet --disable-pip-version-check '.[dev,peers,study]'
 	grep '^#' constraints.txt > build/constraints.txt
 	build/constraints/bin/python -m pip freeze --exclude sdpo-ref | sed 's/+[a-z0-9.]*$$//' >> build/constraints.txt
 	mv build/constraints.txt constraints.txt
@@ -62,7 +67,12 @@ $(RUN): pyproject.toml constraints.txt | $(BIN)/python
 	@$(PIP_INSTALL) --editable .
 	@touch $@
 
+$(STUDY): pyproject.toml constraints.txt | $(BIN)/python
+	@echo "installing sdpo-ref with what the study needs into $(VENV); a minute or more the first time"
+	@$(PIP_INSTALL) --editable '.[study]'
+	@touch $(RUN) $@
+
 $(DEV): pyproject.toml constraints.txt | $(BIN)/python
 	@echo "installing sdpo-ref with its development tools and peers into $(VENV); a minute or more the first time"
-	@$(PIP_INSTALL) --editable '.[dev,peers]'
-	@touch $(RUN) $@
+	@$(PIP_INSTALL) --editable '.[dev,peers,study]'
+	@touch $(RUN) $(STUDY) $@

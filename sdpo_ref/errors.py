@@ -12,6 +12,10 @@ class InvalidInputError(SdpoRefError, ValueError):
     """A tensor, number or option lies outside what the specification allows."""
 
 
+class DivergedError(SdpoRefError, ArithmeticError):
+    """Training has left the policy with numbers that are not finite."""
+
+
 class UnsupportedError(SdpoRefError, NotImplementedError):
     """An implementation does not offer the part or the option that was asked for."""
 
@@ -26,3 +30,11 @@ class UsageError(SdpoRefError):
 
 class IntegrityError(SdpoRefError):
     """A golden vector, the spec or the manifest is not what the suite was released with."""
+
+
+class StoreError(SdpoRefError, OSError):
+    """The study's store cannot be read or written; what it holds is as it was."""
+
+
+class TaskError(SdpoRefError, RuntimeError):
+    """A task of the study raised what nobody expected; what had finished before is in the store."""

@@ -177,6 +177,18 @@ class Rollouts:
     completion_mask: Bool[Tensor, "rollout time"]
     behaviour_log_probs: Float[Tensor, "rollout time"]
 
+    def select(self, rows: Int[Tensor, " selected"]) -> "Rollouts":
+        """Some of the rollouts.
+
+        Args:
+            rows: which, in the order wanted.
+
+        Returns:
+            Copies of these rows.
+        """
+        asked = Prompts(self.prompts.token_ids[rows], self.prompts.mask[rows], self.prompts.group_ids[rows])
+        return Rollouts(asked, self.completions[rows], self.completion_mask[rows], self.behaviour_log_probs[rows])
+
 
 @dataclass(frozen=True)
 class Feedback:
@@ -214,6 +226,17 @@ class Judgement:
             raise InvalidInputError(
                 f"rewards must be finite, received {self.rewards.tolist()}; drop or re-judge those rollouts"
             )
+
+    def select(self, rows: Int[Tensor, " selected"]) -> "Judgement":
+        """What was said of some of the rollouts.
+
+        Args:
+            rows: which, in the order wanted.
+
+        Returns:
+            Copies of these rows.
+        """
+        return Judgement(self.rewards[rows], tuple(self.feedback[row] for row in rows.tolist()))
 
 
 @dataclass(frozen=True)

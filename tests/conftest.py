@@ -22,7 +22,7 @@ def pytest_runtest_setup(item: pytest.Item) -> None:
     missing = [name for name in PEERS if find_spec(name) is None]
     if not missing:
         return
-    reason = f"not installed: {', '.join(missing)}; run `pip install -c constraints.txt -e '.[dev,peers]'`"
+    reason = f"not installed: {', '.join(missing)}; run `pip install -c constraints.txt -e '.[dev,peers,study]'`"
     if os.environ.get("SDPO_REF_REQUIRE_PEERS") == "1":
         pytest.fail(reason, pytrace=False)
     pytest.skip(reason)

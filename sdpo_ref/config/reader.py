@@ -21,6 +21,7 @@ class ReaderSettings(BaseModel):
         feedback: which ratings the feedback holds, and the standard deviation of their noise.
         basis: in which terms loadings are learned: one unknown for each token, or for each number of the embedding
             (subspace conditioning).
+        overconfident: whether estimated loadings are taken for the truth, however little the corpus says.
         slope: of the true reward in the latent score, beta.
         idiosyncrasy: share of a token's quality that taste does not explain, psi.
         kappa: what one unit of credited quality, the standard deviation of a random token's, adds to a logit of the
@@ -38,6 +39,7 @@ class ReaderSettings(BaseModel):
 
     feedback: RegimeSettings = RegimeSettings()
     basis: Literal["token", "embedding"] = "embedding"
+    overconfident: bool = False
     slope: Positive = 1.0
     idiosyncrasy: Share = 0.15
     kappa: Amount = 1.0

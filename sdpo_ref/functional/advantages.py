@@ -45,10 +45,12 @@ def group_advantages(
     advantages = torch.empty_like(rewards)
     for group in set(group_ids.tolist()):
         members = group_ids == group
-        centered = rewards[members] - rewards[members].mean()
-        size = int(members.sum())
-        spread = centered.square().sum().div(max(size - 1, 1)).sqrt() + STANDARDIZED_EPSILON
-        advantages[members] = centered if kind == "centered" else centered / spread
+        own = rewards[members]
+        centered = own - own.mean()
+        if kind == "standardized":
+            spread = centered.square().sum().div(max(len(own) - 1, 1)).sqrt()
+            centered = centered / (spread + STANDARDIZED_EPSILON)
+        advantages[members] = centered
     return advantages
 
 

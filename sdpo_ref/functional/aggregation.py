@@ -85,9 +85,7 @@ def aggregate(
     return (torch.where(loss_mask, token_losses, 0.0) * weights.to(token_losses.device)).sum()
 
 
-def micro_batch_weights(
-    loss_masks: Sequence[Bool[Tensor, "rollout time"]], *, aggregation: Aggregation
-) -> tuple[float, ...]:
+def micro_batch_weights(loss_masks: Sequence[Bool[Tensor, "_ time"]], *, aggregation: Aggregation) -> tuple[float, ...]:
     r"""Factors that make the losses of micro-batches add up to the loss of the whole batch.
 
     .. math::

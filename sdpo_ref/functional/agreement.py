@@ -46,7 +46,8 @@ def groups_that_agree(
     agree = torch.zeros_like(usable)
     for group in set(group_ids.tolist()):
         members = group_ids == group
-        score, reward = scores[members & usable], rewards[members & usable].to(scores)
+        compared = members & usable
+        score, reward = scores[compared], rewards[compared].to(scores)
         products = (score[:, None] - score[None]) * (reward[:, None] - reward[None])
         agree[members] = products.sum() > 0
     return agree

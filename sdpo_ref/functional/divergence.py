@@ -13,8 +13,10 @@ from torch import Tensor
 from sdpo_ref.errors import InvalidInputError
 
 _ZERO_MASS = -torch.inf
-_NEAR = 0.5
-"""Below this log-ratio q - p is computed as p (exp(log-ratio) - 1), which keeps the digits that q - p loses."""
+_NEAR = 8.0
+"""Below this log-ratio q - p is computed as p (exp(log-ratio) - 1), which keeps the digits that q - p loses.
+
+Far above it the exponential would overflow, and long before it enlarges the rounding of its argument."""
 
 
 def kl_divergence(
@@ -43,13 +45,15 @@ def kl_divergence(
         >>> kl_divergence(torch.tensor([1.0, 0.0]).log(), torch.tensor([0.5, 0.5]).log())
         tensor(0.6931)
     """
-    has_mass = p_log_probs > _ZERO_MASS
-    p, q = p_log_probs.exp(), q_log_probs.exp()
-    log_ratio = torch.where(has_mass, q_log_probs, 0.0) - torch.where(has_mass, p_log_probs, 0.0)
-    is_near = log_ratio.abs() < _NEAR
+    p, log_ratio = p_log_probs.exp(), q_log_probs - p_log_probs
+    is_near = log_ratio < _NEAR  # nowhere that p has no mass
     near = torch.where(is_near, log_ratio, 0.0)
-    terms = torch.where(is_near, p * (near.expm1() - near), q - p - p * log_ratio)
-    return torch.where(has_mass, terms, q).sum(-1)
+    terms = p * (near.expm1() - near)
+    if not bool(is_near.all()):
+        q = q_log_probs.exp()
+        far = torch.where(is_near | (p_log_probs == _ZERO_MASS), 0.0, log_ratio)
+        terms = torch.where(is_near, terms, q - p - p * far)
+    return terms.sum(-1)
 
 
 def mixture_log_probs(

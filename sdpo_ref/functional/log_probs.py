@@ -36,7 +36,8 @@ def log_probs(logits: Float[Tensor, "*batch vocab"], *, temperature: float = 1.0
     if not (math.isfinite(temperature) and temperature > 0):
         raise InvalidInputError(f"temperature must be positive and finite, received {temperature}; 1.0 changes nothing")
     precise = logits.to(torch.promote_types(logits.dtype, torch.float32))
-    return torch.log_softmax(precise / temperature, dim=-1)
+    scaled = precise if temperature == 1.0 else precise / temperature
+    return torch.log_softmax(scaled, dim=-1)
 
 
 def token_log_probs(

@@ -1,6 +1,6 @@
 """Simulated evaluators: four regimes of feedback, and wrappers that bias or corrupt them (spec/06-simulation, B)."""
 
-from sdpo_ref.oracles.build import build_oracle
+from sdpo_ref.oracles.build import build_oracle, dealt
 from sdpo_ref.oracles.critique import CritiqueOracle
 from sdpo_ref.oracles.draws import Draws
 from sdpo_ref.oracles.evidence import Evidence
@@ -42,5 +42,6 @@ __all__ = [
     "StagedOracle",
     "Verbosity",
     "build_oracle",
+    "dealt",
     "feedback_information",
 ]

@@ -3,6 +3,7 @@
 import torch
 
 from sdpo_ref.config.oracle import OracleSettings, RegimeSettings
+from sdpo_ref.errors import InvalidInputError
 from sdpo_ref.oracles.critique import CritiqueOracle
 from sdpo_ref.oracles.heterogeneous import Heterogeneous
 from sdpo_ref.oracles.misleading import Misleading
@@ -40,7 +41,7 @@ def build_oracle(world: World, settings: OracleSettings, *, seed: int) -> Staged
         'Positivity'
     """
     members = tuple(_regime(world, regime) for regime in settings.regimes)
-    oracle = members[0] if len(members) == 1 else Heterogeneous(members, _dealt(world, len(members), seed))
+    oracle = members[0] if len(members) == 1 else Heterogeneous(members, dealt(world, len(members), seed=seed))
     if settings.verbosity:
         filler = round(settings.filler_share * world.settings.vocab)
         oracle = Verbosity(oracle, settings.verbosity, tuple(range(filler)))
@@ -62,6 +63,33 @@ def build_oracle(world: World, settings: OracleSettings, *, seed: int) -> Staged
     return Missing(oracle, settings.missing_share) if settings.missing_share else oracle
 
 
+def dealt(world: World, members: int, *, seed: int) -> tuple[int, ...]:
+    """Which of several regimes each prompt has, dealt like cards: their shares differ by one prompt at most.
+
+    What :func:`build_oracle` does with several regimes, for those who have to tell a reader what it reads.
+    Implements: SIM-074.
+
+    Args:
+        world: whose prompts.
+        members: how many regimes; at least 1.
+        seed: the oracle's.
+
+    Returns:
+        For each prompt the index of its regime, from 0.
+
+    Raises:
+        InvalidInputError: if there is no member to deal.
+
+    Example:
+        >>> from sdpo_ref.config.world import WorldSettings
+        >>> sorted(dealt(World.draw(WorldSettings(prompts=5), seed=0), 2, seed=0))
+        [0, 0, 0, 1, 1]
+    """
+    if members < 1:
+        raise InvalidInputError(f"members must be at least 1, received {members}; pass the number of regimes")
+    return tuple(place % members for place in _shuffled(world, seed, "regimes"))
+
+
 def _regime(world: World, settings: RegimeSettings) -> StagedOracle:
     match settings.regime:
         case "ordinal":
@@ -72,11 +100,6 @@ def _regime(world: World, settings: RegimeSettings) -> StagedOracle:
             return RubricOracle(world, settings.noise)
         case "critique":
             return CritiqueOracle(world, settings.noise, settings.spans)
-
-
-def _dealt(world: World, members: int, seed: int) -> tuple[int, ...]:
-    """A member for each prompt, dealt like cards: their shares differ by one prompt at most."""
-    return tuple(place % members for place in _shuffled(world, seed, "regimes"))
 
 
 def _shuffled(world: World, seed: int, purpose: str) -> list[int]:

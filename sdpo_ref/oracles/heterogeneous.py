@@ -3,13 +3,11 @@
 from dataclasses import dataclass
 
 import torch
-from jaxtyping import Int
-from torch import Tensor
 
 from sdpo_ref.errors import InvalidInputError
 from sdpo_ref.oracles.draws import Draws
 from sdpo_ref.oracles.staged import Lens, StagedOracle
-from sdpo_ref.types import Feedback, Judgement, Prompts, Rollouts
+from sdpo_ref.types import Feedback, Judgement, Rollouts
 
 
 @dataclass(frozen=True)
@@ -48,18 +46,8 @@ class Heterogeneous(StagedOracle):
         feedback: list[Feedback | None] = [None] * prompts.shape[0]
         for index, member in enumerate(self.members):
             rows = (judged_by == index).nonzero()[:, 0]
-            judgement = member.assess(_selected(rollouts, rows), draws=draws.of(rows), lens=lens)
+            judgement = member.assess(rollouts.select(rows), draws=draws.of(rows), lens=lens)
             rewards[rows] = judgement.rewards
             for row, said in zip(rows.tolist(), judgement.feedback, strict=True):
                 feedback[row] = said
         return Judgement(rewards, tuple(feedback))
-
-
-def _selected(rollouts: Rollouts, rows: Int[Tensor, " selected"]) -> Rollouts:
-    prompts = rollouts.prompts
-    return Rollouts(
-        Prompts(prompts.token_ids[rows], prompts.mask[rows], prompts.group_ids[rows]),
-        rollouts.completions[rows],
-        rollouts.completion_mask[rows],
-        rollouts.behaviour_log_probs[rows],
-    )

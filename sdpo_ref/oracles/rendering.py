@@ -28,9 +28,12 @@ def rendered(labels: Sequence[str], ratings: Float[Tensor, "rollout rating"]) ->
         >>> rendered(["Overall", "Aspect 1"], torch.tensor([[0.75, 0.1]]))
         ['Overall: good (75 of 100). Aspect 1: very poor (10 of 100).']
     """
-    hundredths: list[list[int]] = torch.round(100 * ratings).int().tolist()
-    sentences = [_sentences(label) for label in labels]
-    return [" ".join(said[value] for said, value in zip(sentences, row, strict=True)) for row in hundredths]
+    hundredths: list[list[int]] = torch.round(100 * ratings).int().T.tolist()
+    columns: list[list[str]] = []  # of one label each
+    for label, values in zip(labels, hundredths, strict=True):
+        sentences = _sentences(label)
+        columns.append([sentences[value] for value in values])
+    return [" ".join(said) for said in zip(*columns, strict=True)]
 
 
 @functools.cache

@@ -55,6 +55,16 @@ class FirstOrderPolicy(nn.Module):
         """
         return cls(world.base_logits, world.grammar)
 
+    def scores(self) -> Float[Tensor, "prompt time vocab"]:
+        """What prompt and position say of every token, before the grammar adds what the previous token says.
+
+        All else is computed from this and from the grammar, so a policy with other parameters replaces this alone.
+
+        Returns:
+            Logits; the table itself. Gradient flows.
+        """
+        return self.table
+
     def logits(
         self,
         prompts: Prompts,
@@ -69,7 +79,7 @@ class FirstOrderPolicy(nn.Module):
             completion_mask: changes nothing: only padding could be masked, and padding stands last.
 
         Returns:
-            Logits aligned to the completion tokens. Gradient flows into the table.
+            Logits aligned to the completion tokens. Gradient flows into the parameters.
 
         Raises:
             InvalidInputError: if a prompt is not in the table, a token not in the vocabulary, or a completion too long.
@@ -84,18 +94,18 @@ class FirstOrderPolicy(nn.Module):
         self._refuse_strangers(prompts.group_ids, completions.shape[-1])
         _refuse_outside("completions", completions, self.grammar.shape[0])
         after = nn.functional.pad(self.grammar[completions[:, :-1]], (0, 0, 1, 0))
-        return self.table[prompts.group_ids, : completions.shape[-1]] + after
+        return self.scores()[prompts.group_ids, : completions.shape[-1]] + after
 
     def transition_log_probs(self) -> Float[Tensor, "prompt time previous vocab"]:
         """Log-probabilities of every token after every previous token: the whole policy as one table.
 
         Returns:
             Nats; at the first position the same for every previous token, because there is none. Gradient flows into
-            the table.
+            the parameters.
         """
         after = self.grammar.expand(self.table.shape[1], -1, -1).clone()
         after[0] = 0.0
-        return log_probs(self.table[:, :, None, :] + after)
+        return log_probs(self.scores()[:, :, None, :] + after)
 
     def sample(self, prompts: Prompts, *, num_tokens: int, generator: torch.Generator) -> Rollouts:
         """One completion of exactly ``num_tokens`` tokens for each rollout's prompt.
@@ -126,19 +136,19 @@ class FirstOrderPolicy(nn.Module):
         uniform = torch.rand(rollouts, num_tokens, 1, generator=generator, dtype=torch.float64)
         completions = torch.zeros(rollouts, num_tokens, dtype=torch.long)
         with torch.no_grad():
+            logits = self.scores()[prompts.group_ids, :num_tokens]
             for position in range(num_tokens):
-                scores = self.table[prompts.group_ids, position].double()
                 if position > 0:
-                    scores = scores + self.grammar[completions[:, position - 1]]
-                cumulative = scores.softmax(-1).cumsum(-1)
-                cumulative = cumulative / cumulative[:, -1:]  # ends at exactly 1, so that no uniform number is beyond
-                completions[:, position] = (cumulative <= uniform[:, position]).sum(-1)
-            mask = torch.ones_like(completions, dtype=torch.bool)
-            chances = token_log_probs(log_probs(self.logits(prompts, completions, mask)), completions)
-        return Rollouts(prompts, completions, mask, chances)
+                    logits[:, position] += self.grammar[completions[:, position - 1]]
+                scores = logits[:, position].double()
+                cumulative = (scores - scores.amax(-1, keepdim=True)).exp().cumsum(-1)  # up to a factor
+                target = uniform[:, position] * cumulative[:, -1:]  # below the last, because uniform is below 1
+                completions[:, position] = (cumulative <= target).sum(-1)
+            chances = token_log_probs(log_probs(logits), completions)
+        return Rollouts(prompts, completions, torch.ones_like(completions, dtype=torch.bool), chances)
 
     def weights(self) -> Mapping[str, Tensor]:
-        """The table and the grammar, live, by name."""
+        """Every parameter and buffer, live, by name."""
         return {**dict(self.named_parameters()), **dict(self.named_buffers())}
 
     def _refuse_strangers(self, prompt_ids: Tensor, num_tokens: int) -> None:

@@ -65,3 +65,13 @@ class Knowledge:
         left_over = 1 - fitted_variance[at] / noise**2
         surprise = ((annotations.marks - loadings[at]) / left_over).square() - noise**2 / left_over
         return cls(loadings, fitted_variance + surprise.mean().clamp_min(0.0))
+
+    def without_doubt(self) -> "Knowledge":
+        """The belief of a reader who takes its estimates for the truth: a control, and a way to be wrong.
+
+        Implements: SIM-081.
+
+        Returns:
+            The same loadings, with no expected error.
+        """
+        return Knowledge(self.loadings, torch.zeros_like(self.variance))

@@ -5,10 +5,12 @@ from jaxtyping import Bool, Float
 from torch import Tensor
 
 
-def contrast_precision(
-    covariance: Float[Tensor, "*batch row row"], present: Bool[Tensor, "*batch row"]
-) -> Float[Tensor, "*batch row row"]:
-    r"""Inverse covariance of what numbers say once their level is unknown.
+def weigh_contrasts(
+    covariance: Float[Tensor, "*batch row row"],
+    present: Bool[Tensor, "*batch row"],
+    numbers: Float[Tensor, "*batch row column"],
+) -> Float[Tensor, "*batch row column"]:
+    r"""Numbers times the inverse covariance of what they say once their level is unknown.
 
     .. math::
         M = S^{-1} - \frac{S^{-1} 1 1^\top S^{-1}}{1^\top S^{-1} 1}
@@ -19,19 +21,21 @@ def contrast_precision(
     Args:
         covariance: of the numbers, S; positive definite.
         present: False for numbers that were not given; they have no say.
+        numbers: y, or several such columns; anything where nothing was given.
 
     Returns:
-        M; zero for numbers that are not present.
+        M y; zero for numbers that are not present.
 
     Example:
-        >>> contrast_precision(torch.eye(2), torch.tensor([True, True]))  # only the difference counts
+        >>> weigh_contrasts(torch.eye(2), torch.tensor([True, True]), torch.eye(2))  # only the difference counts
         tensor([[ 0.5000, -0.5000],
                 [-0.5000,  0.5000]])
     """
     both = present[..., :, None] & present[..., None, :]
     known = torch.where(both, covariance, torch.eye(covariance.shape[-1], dtype=covariance.dtype))
-    precision = torch.cholesky_inverse(torch.linalg.cholesky(known)) * both
-    to_level = precision.sum(-1)
-    information = to_level.sum(-1)[..., None, None]
-    shared = to_level[..., :, None] * to_level[..., None, :]
-    return precision - shared / torch.where(information > 0, information, 1.0)
+    ones = present[..., None].to(covariance)
+    given = torch.where(present[..., None], numbers, 0.0)
+    solved = torch.cholesky_solve(torch.cat([given, ones], dim=-1), torch.linalg.cholesky(known))
+    weighed, to_level = solved[..., :-1], solved[..., -1:]
+    information = to_level.sum(-2, keepdim=True)
+    return weighed - to_level * (weighed.sum(-2, keepdim=True) / torch.where(information > 0, information, 1.0))

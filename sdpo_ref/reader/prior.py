@@ -62,15 +62,20 @@ class QualityPrior:
             Coefficients of taste.
         """
         sampled = self.taste_loadings[torch.arange(completions.shape[-1]), completions]
-        summed = torch.einsum("jt,xitk->xijk", design.positions, sampled)
-        return summed * design.components[:, :-1]
+        return (design.positions @ sampled) * design.components[:, :-1]
 
     def covariance(
         self, left: Design, right: Design, completions: Int[Tensor, "group rollout time"]
     ) -> Float[Tensor, "group rollout left rollout right"]:
-        """Prior covariance of two kinds of rated scores, between all completions of a group.
+        r"""Prior covariance of two kinds of rated scores, between all completions of a group.
 
-        Completions share taste, and the effects of tokens that they have in common.
+        Completions share taste, and the effects of tokens that they have in common:
+
+        .. math::
+            \mathrm{Cov}(h_{ij}, h_{ml}) = \frac1K \sum_k z_{ijk} z_{mlk}
+                + \sum_t [y_{it} = y_{mt}]\, g_{jt} g_{lt} \sum_c b_{jc} b_{lc} \mathrm{Var}\, \epsilon_{t y_{it} c}
+
+        with z the coefficients of taste.
 
         Args:
             left: what is rated.
@@ -80,13 +85,17 @@ class QualityPrior:
         Returns:
             Squared latent score.
         """
-        rows, columns = self.taste_rows(left, completions), self.taste_rows(right, completions)
+        rows = self.taste_rows(left, completions)
+        columns = rows if right is left else self.taste_rows(right, completions)
         from_taste = torch.einsum("xijk,xmlk->xijml", rows, columns) / rows.shape[-1]
-        shared = completions[:, :, None, :] == completions[:, None, :, :]
+
         variance = self.effect_variance[torch.arange(completions.shape[-1]), completions]
-        effects = shared[..., None] * variance[:, :, None]
-        both = torch.einsum("jt,jc,lt,lc->jltc", left.positions, left.components, right.positions, right.components)
-        return from_taste + torch.einsum("ximtc,jltc->xijml", effects, both)
+        positions = (left.positions[:, None] * right.positions).flatten(0, 1)  # [left right, time]
+        components = (left.components[:, None] * right.components).flatten(0, 1)  # [left right, component]
+        of_both = variance @ components.T * positions.T  # [group, rollout, time, left right]
+        shared = completions[:, :, None, :] == completions[:, None, :, :]
+        from_effects = (shared.double() @ of_both).reshape(*shared.shape[:3], rows.shape[2], columns.shape[2])
+        return from_taste + from_effects.transpose(2, 3)
 
     def explain(
         self,
@@ -109,10 +118,10 @@ class QualityPrior:
             Taste, and quality.
         """
         time, vocab, aspects = self.taste_loadings.shape
-        taste = torch.einsum("xijk,xij->xk", self.taste_rows(design, completions), weights) / aspects
-        sampled = self.effect_variance[torch.arange(time), completions]
-        component_weights = torch.einsum("jt,jc,xij->xitc", design.positions, design.components, weights)
+        at_sampled = torch.arange(time), completions
+        shares = torch.einsum("jt,jc,xij->xitc", design.positions, design.components, weights)  # of each component
+        taste = (self.taste_loadings[at_sampled] * shares[..., :-1]).sum((1, 2)) / aspects
+        credited = (self.effect_variance[at_sampled] * shares).sum(-1)
         effects = torch.zeros(completions.shape[0], time, vocab, dtype=torch.float64)
-        credited = (sampled * component_weights).sum(-1)
         effects.scatter_add_(-1, completions.transpose(1, 2), credited.transpose(1, 2))
         return taste, torch.einsum("tvk,xk->xtv", self.taste_loadings, taste) + effects

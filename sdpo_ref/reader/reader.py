@@ -11,27 +11,48 @@ from sdpo_ref.errors import InvalidInputError
 from sdpo_ref.reader.design import Design, design_of, whole
 from sdpo_ref.reader.knowledge import Knowledge
 from sdpo_ref.reader.link import Linearized, linearize
-from sdpo_ref.reader.posterior import contrast_precision
+from sdpo_ref.reader.posterior import weigh_contrasts
 from sdpo_ref.reader.prior import QualityPrior
 
 
 @dataclass(frozen=True)
 class Reading:
-    """What a reader concludes about each group's prompt.
+    """What a reader concludes about each group's prompt; its doubts are computed when somebody asks.
 
     Attributes:
         credited_quality: posterior mean of every token's quality.
         taste: posterior mean of the evaluator's taste.
-        score_covariance: posterior covariance of the completions' latent scores.
-        prior_score_covariance: the same before the feedback.
         told: True for rollouts whose feedback was read.
+        completions: what was rated.
+        rating_covariance: of the linearised ratings before the feedback, noise included.
+        reader: who read them.
     """
 
     credited_quality: Float[Tensor, "group time vocab"]
     taste: Float[Tensor, "group aspect"]
-    score_covariance: Float[Tensor, "group rollout rollout"]
-    prior_score_covariance: Float[Tensor, "group rollout rollout"]
     told: Bool[Tensor, "group rollout"]
+    completions: Int[Tensor, "group rollout time"]
+    rating_covariance: Float[Tensor, "group row row"]
+    reader: "Reader"
+
+    @property
+    def prior_score_covariance(self) -> Float[Tensor, "group rollout rollout"]:
+        """Covariance of the completions' latent scores before the feedback."""
+        overall = self._overall
+        return self.reader.prior.covariance(overall, overall, self.completions)[:, :, 0, :, 0]
+
+    @property
+    def score_covariance(self) -> Float[Tensor, "group rollout rollout"]:
+        """Posterior covariance of the completions' latent scores."""
+        design = self.reader.design
+        with_ratings = self.reader.prior.covariance(self._overall, design, self.completions)[:, :, 0].flatten(2)
+        present = self.told.repeat_interleave(len(design.positions), dim=1)
+        learned = with_ratings @ weigh_contrasts(self.rating_covariance, present, with_ratings.mT)
+        return self.prior_score_covariance - learned
+
+    @property
+    def _overall(self) -> Design:
+        return whole(time=self.completions.shape[-1], aspects=self.taste.shape[-1])
 
     def gain(self) -> Float[Tensor, " group"]:
         """Posterior gain: how much of the doubt about the differences between completions the feedback removed.
@@ -141,22 +162,16 @@ class Reader:
         self._refuse_misfits(completions, linearized.scores)
         groups, rollouts, kinds = linearized.scores.shape
         rows = rollouts * kinds
-        noise = linearized.noise[:, None, :].expand(-1, rollouts, -1).reshape(groups, rows)
         covariance = self.prior.covariance(self.design, self.design, completions).reshape(groups, rows, rows)
-        present = told[:, :, None].expand(-1, -1, kinds).reshape(groups, rows)
-        precision = contrast_precision(covariance + torch.diag_embed(noise), present)
+        covariance.diagonal(dim1=1, dim2=2).add_(linearized.noise[:, None].expand(-1, rollouts, -1).flatten(1))
 
         # The level does not count; taking one of the scores for it makes equal scores exactly zero.
         level = linearized.scores[torch.arange(groups), told.int().argmax(-1), 0]
         differences = (linearized.scores - level[:, None, None]).reshape(groups, rows, 1)
-        weights = (precision @ differences).reshape(groups, rollouts, kinds)
+        weights = weigh_contrasts(covariance, told.repeat_interleave(kinds, dim=1), differences)
 
-        taste, quality = self.prior.explain(self.design, completions, weights)
-        overall = whole(time=completions.shape[-1], aspects=taste.shape[-1])
-        before = self.prior.covariance(overall, overall, completions)[:, :, 0, :, 0]
-        with_ratings = self.prior.covariance(overall, self.design, completions).reshape(groups, rollouts, rows)
-        after = before - with_ratings @ precision @ with_ratings.mT
-        return Reading(quality, taste, after, before, told)
+        taste, quality = self.prior.explain(self.design, completions, weights.reshape(groups, rollouts, kinds))
+        return Reading(quality, taste, told, completions, covariance, self)
 
     def _refuse_misfits(self, completions: Tensor, ratings: Tensor) -> None:
         expected = (*completions.shape[:2], self.design.positions.shape[0])

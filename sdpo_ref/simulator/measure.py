@@ -8,13 +8,16 @@ import torch
 from jaxtyping import Bool, Float
 from torch import Tensor
 
-from sdpo_ref.errors import InvalidInputError
+from sdpo_ref.errors import DivergedError, InvalidInputError
 from sdpo_ref.policies.first_order import FirstOrderPolicy
 from sdpo_ref.types import Rollouts
 from sdpo_ref.world import World
 from sdpo_ref.world.diversity import completion_entropy, distinctness, policy_kl
 from sdpo_ref.world.exact import advantage_along, expected_score, normalized_reward, true_advantage
 from sdpo_ref.world.optimum import best_completions
+
+_CELLS_AT_ONCE = 2**19
+"""Entries of a policy's table that are looked at together; many more do not fit into a processor's cache."""
 
 
 @dataclass(frozen=True)
@@ -64,19 +67,22 @@ class Gauge:
             The measurement.
 
         Raises:
-            InvalidInputError: if the policy is not finite any more.
+            DivergedError: if the policy is not finite any more.
         """
         table = policy.transition_log_probs().detach()
         if bool(torch.isnan(table).any()):
-            raise InvalidInputError(f"the policy holds NaN after step {step}; lower the learning rate")
-        score = expected_score(table, self._step_scores)
+            raise DivergedError(f"the policy holds NaN after step {step}; lower the learning rate")
+        prompts_at_once = max(1, _CELLS_AT_ONCE // table[0].numel())
+        tables = (torch.split(every, prompts_at_once) for every in (table, self._base, self._step_scores))
+        found = torch.cat([_of_each_prompt(*some) for some in zip(*tables, strict=True)], dim=-1)
+        score, entropy, distinct, kl = found
         return Measurement(
             step=step,
             reward=float(normalized_reward(score, self._base_score, self._best_score).mean()),
             score=float(score.mean()),
-            entropy=float(completion_entropy(table).mean()),
-            distinctness=float(distinctness(table).mean()),
-            kl_to_base=float(policy_kl(table, self._base).mean()),
+            entropy=float(entropy.mean()),
+            distinctness=float(distinct.mean()),
+            kl_to_base=float(kl.mean()),
         )
 
     def true_advantages(self, policy: FirstOrderPolicy, rollouts: Rollouts) -> Float[Tensor, "rollout time"]:
@@ -92,6 +98,22 @@ class Gauge:
         table = true_advantage(policy.transition_log_probs().detach(), self._step_scores)
         along = advantage_along(table, rollouts.prompts.group_ids, rollouts.completions)
         return along.gather(-1, rollouts.completions[..., None]).squeeze(-1)
+
+
+def _of_each_prompt(
+    policy: Float[Tensor, "prompt time previous vocab"],
+    base: Float[Tensor, "prompt time previous vocab"],
+    step_scores: Float[Tensor, "prompt time previous vocab"],
+) -> Float[Tensor, "number prompt"]:
+    """Score, entropy, distinctness and divergence from the base, in this order."""
+    return torch.stack(
+        [
+            expected_score(policy, step_scores),
+            completion_entropy(policy),
+            distinctness(policy).mean(-1),
+            policy_kl(policy, base),
+        ]
+    )
 
 
 def credit_correlation(
@@ -120,6 +142,45 @@ def credit_correlation(
     given, actual = given - given.mean(), actual - actual.mean()
     scale = float(given.square().sum() * actual.square().sum()) ** 0.5
     return float((given * actual).sum()) / scale if scale > 0 else 0.0
+
+
+def credit_precision(
+    credit: Float[Tensor, "rollout time"],
+    true_advantages: Float[Tensor, "rollout time"],
+    completion_mask: Bool[Tensor, "rollout time"],
+    *,
+    share: float,
+) -> float:
+    """How many of the tokens that a signal puts first are truly among the best.
+
+    A signal that is the same for many tokens picks among them at random, and the expected precision is taken.
+    Implements: SIM-134.
+
+    Args:
+        credit: implicit reward of each token, or the advantage that a method broadcasts over a completion.
+        true_advantages: A* of each token.
+        completion_mask: which tokens count.
+        share: of the tokens that is picked by either, in (0, 1].
+
+    Returns:
+        Between 0 and 1; ``share`` for a signal that is the same everywhere.
+
+    Example:
+        >>> truth, mask = torch.tensor([[4.0, 3.0, 2.0, 1.0]]), torch.ones(1, 4, dtype=torch.bool)
+        >>> credit_precision(truth, truth, mask, share=0.5), credit_precision(0 * truth, truth, mask, share=0.5)
+        (1.0, 0.5)
+    """
+    given, actual = (values[completion_mask].double() for values in (credit, true_advantages))
+    count = max(round(share * given.numel()), 1)
+    chosen, best = _chances_among_best(given, count), _chances_among_best(actual, count)
+    return float((chosen * best).sum()) / count
+
+
+def _chances_among_best(values: Float[Tensor, " token"], count: int) -> Float[Tensor, " token"]:
+    """Probability of each value to be among the highest so many, if equal ones are drawn by lot."""
+    limit = values.topk(count).values[-1]
+    above, equal = values > limit, values == limit
+    return above + equal * ((count - above.sum()) / equal.sum())
 
 
 def area_under_curve(measurements: Sequence[Measurement]) -> float:

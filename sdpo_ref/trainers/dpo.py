@@ -79,9 +79,11 @@ class DpoTrainer:
         """
         best, worst = best_and_worst(judgement.rewards, rollouts.prompts.group_ids)
         pairs = best.numel()
-        if pairs == 0 and self._penalty.weight == 0:
-            return StepReport(0.0, optimizer_steps=0, teacher_updates=0, metrics={"preference/pairs": 0.0})
         logits = logits_of(self._policy, rollouts)
+        if pairs == 0 and self._penalty.weight == 0:
+            _, of_penalty = self._penalty.added(logits.new_zeros(()), logits, rollouts)
+            metrics = {**of_penalty, "preference/pairs": 0.0}
+            return StepReport(0.0, optimizer_steps=0, teacher_updates=0, metrics=metrics)
         with torch.no_grad():
             reference_logits = logits_of(self._reference, rollouts)
         arguments = rollouts.completions, rollouts.completion_mask

@@ -107,7 +107,7 @@ class PpoTrainer:
         """
         mask = rollouts.completion_mask
         old = torch.where(mask, self._values(rollouts).detach(), 0.0)
-        advantages = generalized_advantages(judgement.rewards, old, mask, trace=self._trace)
+        advantages = self.advantages(rollouts, judgement)
         report = self._gradient.follow(rollouts, advantages)
         value_losses = []
         for _ in range(self._gradient.epochs):
@@ -115,6 +115,20 @@ class PpoTrainer:
             loss = aggregate(errors.square(), mask, aggregation=self._gradient.aggregation)
             value_losses.append(descend(self._value_optimizer, loss))
         return replace(report, metrics={**report.metrics, "value/loss": value_losses[0]})
+
+    def advantages(self, rollouts: Rollouts, judgement: Judgement) -> Float[Tensor, "rollout time"]:
+        """What each token is credited with before the value has learned from these rewards.
+
+        Args:
+            rollouts: sampled by the policy.
+            judgement: their rewards.
+
+        Returns:
+            Generalised advantages, in the unit of the reward.
+        """
+        mask = rollouts.completion_mask
+        values = torch.where(mask, self._values(rollouts).detach(), 0.0)
+        return generalized_advantages(judgement.rewards, values, mask, trace=self._trace)
 
     def _values(self, rollouts: Rollouts) -> Float[Tensor, "rollout time"]:
         values: Tensor = self._value(rollouts.prompts, rollouts.completions)

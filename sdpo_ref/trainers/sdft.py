@@ -80,9 +80,10 @@ class SdftTrainer:
         view = self._teacher.view(rollouts, judgement)
         rows = view.self_distillation_mask
         metrics = {"self_distillation/reprompt_sample_fraction": float(rows.double().mean())}
-        if not bool(rows.any()) and self._penalty.weight == 0:
-            return StepReport(0.0, optimizer_steps=0, teacher_updates=0, metrics=metrics)
         logits = logits_of(self._policy, rollouts)
+        if not bool(rows.any()) and self._penalty.weight == 0:
+            _, of_penalty = self._penalty.added(logits.new_zeros(()), logits, rollouts)
+            return StepReport(0.0, optimizer_steps=0, teacher_updates=0, metrics={**metrics, **of_penalty})
         batch = DistillationBatch(
             logits[rows], view.logits[rows], rollouts.completions[rows], rollouts.completion_mask[rows], rows[rows]
         )

@@ -21,12 +21,12 @@ from sdpo_ref.functional.aggregation import micro_batch_weights
 from sdpo_ref.losses.reference import sdpo_loss
 from sdpo_ref.protocols.policy import Policy
 from sdpo_ref.protocols.teacher import Teacher
+from sdpo_ref.trainers.update import Penalty, logits_of
 from sdpo_ref.types import (
     FULL,
     Aggregation,
     DistillationBatch,
     Judgement,
-    Prompts,
     Rollouts,
     StepReport,
     Support,
@@ -94,6 +94,9 @@ def accumulate_gradient(
 class SdpoTrainer:
     """Trains a policy by self-distillation; implements :class:`~sdpo_ref.protocols.trainer.Trainer`.
 
+    A penalty for leaving a reference counts every token of a completion, also in rows whose teacher has no context.
+    Implements: SIM-101, SIM-109.
+
     Args:
         policy: the student.
         teacher: the self-teacher, built from the same policy.
@@ -106,9 +109,11 @@ class SdpoTrainer:
         optimizer_steps: into how many optimiser steps the rollouts of one call are cut.
         micro_batches: into how many backward passes each optimiser step is cut; changes memory, not the update.
         ema_cadence: whether the teacher moves once a call (``iteration``) or after every optimiser step.
+        reference: the policy to stay near to; a copy, not the policy itself.
+        kl_weight: of the KL divergence to the reference, over all rows and at temperature 1.
 
     Raises:
-        InvalidInputError: if a number of steps or micro-batches is below one.
+        InvalidInputError: if a number of steps or micro-batches is below one, or a penalty has no reference.
     """
 
     def __init__(
@@ -125,6 +130,8 @@ class SdpoTrainer:
         optimizer_steps: int = 1,
         micro_batches: int = 1,
         ema_cadence: Literal["optimizer_step", "iteration"] = "iteration",
+        reference: Policy | None = None,
+        kl_weight: float = 0.0,
     ) -> None:
         if optimizer_steps < 1 or micro_batches < 1:
             raise InvalidInputError(
@@ -141,6 +148,7 @@ class SdpoTrainer:
         self._optimizer_steps = optimizer_steps
         self._micro_batches = micro_batches
         self._ema_cadence = ema_cadence
+        self._penalty = Penalty(policy, reference, kl_weight)
 
     @property
     def policy(self) -> Policy:
@@ -155,7 +163,8 @@ class SdpoTrainer:
             judgement: what the oracle said about them.
 
         Returns:
-            The mean loss of the optimiser steps, how many there were, and which share of the rows was usable.
+            The mean loss of the optimiser steps, how many there were, which share of the rows was usable, and with a
+            reference the mean divergence from it.
 
         Raises:
             InvalidInputError: if there are fewer rollouts than optimiser steps.
@@ -165,10 +174,12 @@ class SdpoTrainer:
             raise InvalidInputError(
                 f"received {count} rollouts for {self._optimizer_steps} optimiser steps; give at least one to each"
             )
-        losses, usable, teacher_updates = [], 0, 0
+        losses, divergences, usable, teacher_updates = [], [], 0, 0
         for rows in torch.arange(count).tensor_split(self._optimizer_steps):
             view = self._teacher.view(rollouts, judgement)
-            losses.append(self._optimizer_step(rollouts, view, rows))
+            loss, divergence = self._optimizer_step(rollouts, view, rows)
+            losses.append(loss)
+            divergences.append(divergence)
             usable += int(view.self_distillation_mask[rows].sum())
             if self._ema_cadence == "optimizer_step":
                 self._teacher.update(self._policy)
@@ -176,15 +187,18 @@ class SdpoTrainer:
         if self._ema_cadence == "iteration":
             self._teacher.update(self._policy)
             teacher_updates += 1
+        metrics = {"self_distillation/reprompt_sample_fraction": usable / count}
+        if self._penalty.reference is not None:
+            metrics["kl/reference"] = sum(divergences) / len(divergences)
         return StepReport(
             loss=sum(losses) / len(losses),
             optimizer_steps=len(losses),
             teacher_updates=teacher_updates,
-            metrics={"self_distillation/reprompt_sample_fraction": usable / count},
+            metrics=metrics,
         )
 
-    def _optimizer_step(self, rollouts: Rollouts, view: TeacherView, rows: Tensor) -> float:
-        """One update of the student on some rows; its loss in nats."""
+    def _optimizer_step(self, rollouts: Rollouts, view: TeacherView, rows: Tensor) -> tuple[float, float]:
+        """One update of the student on some rows; its loss, and its divergence from the reference, in nats."""
         parts = [part for part in rows.tensor_split(self._micro_batches) if part.numel()]
         self._optimizer.zero_grad()
         loss = accumulate_gradient(
@@ -196,19 +210,36 @@ class SdpoTrainer:
             ratio_cap=self._ratio_cap,
             aggregation=self._aggregation,
         )
+        divergence = self._accumulate_penalty([rollouts.select(part) for part in parts])
         self._optimizer.step()
-        return loss
+        weight = self._penalty.weight
+        return loss + weight * divergence if weight > 0 else loss, divergence
+
+    def _accumulate_penalty(self, parts: Sequence[Rollouts]) -> float:
+        """Add the gradient of the weighted divergence of one optimiser step; returns the divergence.
+
+        A pass of its own, because it counts other tokens than the loss does. Each micro-batch has its share of the
+        step's tokens, so that their sum is the mean over the step however it was cut.
+        """
+        if self._penalty.reference is None:
+            return 0.0
+        total = 0.0
+        shares = micro_batch_weights([part.completion_mask for part in parts], aggregation="token_mean")
+        for part, share in zip(parts, shares, strict=True):
+            divergence = share * self._penalty.of(logits_of(self._policy, part), part)
+            if self._penalty.weight > 0:
+                torch.autograd.backward(self._penalty.weight * divergence)
+            total += float(divergence.detach())
+        return total
 
     def _batch(self, rollouts: Rollouts, view: TeacherView, rows: Tensor) -> DistillationBatch:
         """What the loss reads of some rows."""
-        prompts = rollouts.prompts
-        asked = Prompts(prompts.token_ids[rows], prompts.mask[rows], prompts.group_ids[rows])
-        completions, completion_mask = rollouts.completions[rows], rollouts.completion_mask[rows]
+        part = rollouts.select(rows)
         return DistillationBatch(
-            self._policy.logits(asked, completions, completion_mask),
+            logits_of(self._policy, part),
             view.logits[rows],
-            completions,
-            completion_mask,
+            part.completions,
+            part.completion_mask,
             view.self_distillation_mask[rows],
-            rollouts.behaviour_log_probs[rows],
+            part.behaviour_log_probs,
         )

@@ -69,9 +69,7 @@ def test_every_oracle_judges(world: World, rollouts: Rollouts, regime: str, wrap
 
 def test_no_rollouts_no_judgement(world: World, rollouts: Rollouts) -> None:
     """An empty batch is judged, and the judgement is empty."""
-    from sdpo_ref.oracles.heterogeneous import _selected
-
-    nothing = _selected(rollouts, torch.tensor([], dtype=torch.long))
+    nothing = rollouts.select(torch.tensor([], dtype=torch.long))
     for regime in REGIMES.values():
         for wrap in WITH_EFFECT.values():
             judgement = wrap(regime(world, 0.15)).judge(nothing, generator=torch.Generator())

@@ -94,3 +94,13 @@ def test_prior_variance_adds_up() -> None:
     prior = QualityPrior.of(known, idiosyncrasy=ReaderSettings().idiosyncrasy)
     variance = prior.taste_loadings.square().sum(-1) / 4 + prior.effect_variance.sum(-1)
     assert abs(float(variance.mean()) - 1) < 0.1
+
+
+def test_an_overconfident_reader_has_the_same_estimates_and_no_doubt() -> None:
+    """Only the expected error differs, and it did not happen to be zero before (SIM-081)."""
+    world = World.draw(WorldSettings(), seed=0)
+    known = Knowledge.learn(annotate(world, seed=0), world.embeddings, basis="embedding", noise=1.0)
+    certain = known.without_doubt()
+    assert torch.equal(certain.loadings, known.loadings)
+    assert int(certain.variance.count_nonzero()) == 0
+    assert bool((known.variance > 0).all())

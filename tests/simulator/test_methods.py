@@ -28,6 +28,7 @@ from sdpo_ref.trainers.reinforce import ReinforceTrainer
 from sdpo_ref.trainers.rloo import RlooTrainer
 from sdpo_ref.trainers.sdft import SdftTrainer
 from sdpo_ref.trainers.sdpo import SdpoTrainer
+from sdpo_ref.trainers.span_rloo import SpanRlooTrainer
 from sdpo_ref.types import Feedback
 from sdpo_ref.world import World
 from sdpo_ref.world.corpus import annotate
@@ -49,6 +50,7 @@ METHODS: dict[str, Method] = {
     "gated": lambda policy, optimizer, teacher: HybridTrainer(policy, teacher, optimizer, gated=True),
     "reinforce": lambda policy, optimizer, _: ReinforceTrainer(policy, optimizer),
     "rloo": lambda policy, optimizer, _: RlooTrainer(policy, optimizer),
+    "span rloo": lambda policy, optimizer, _: SpanRlooTrainer(policy, optimizer, spans=1),
     "grpo": lambda policy, optimizer, _: GrpoTrainer(policy, optimizer),
     "dpo": lambda policy, optimizer, _: DpoTrainer(policy, optimizer, reference=copy.deepcopy(policy)),
     "ppo": ppo,

@@ -8,7 +8,7 @@ import torch
 
 from sdpo_ref.config.oracle import OracleSettings
 from sdpo_ref.config.world import WorldSettings
-from sdpo_ref.errors import InvalidInputError
+from sdpo_ref.errors import DivergedError, InvalidInputError
 from sdpo_ref.oracles import build_oracle
 from sdpo_ref.policies.first_order import FirstOrderPolicy
 from sdpo_ref.policies.prefix_sum import PrefixSumPolicy
@@ -143,5 +143,5 @@ def test_broken_policy_is_noticed() -> None:
     policy = FirstOrderPolicy.base(world)
     with torch.no_grad():
         policy.table[0, 0, 0] = torch.nan
-    with pytest.raises(InvalidInputError, match="NaN after step 3"):
+    with pytest.raises(DivergedError, match="NaN after step 3"):
         Gauge(world).measure(policy, step=3)

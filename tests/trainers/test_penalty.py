@@ -20,6 +20,8 @@ from sdpo_ref.trainers.ppo import PpoTrainer, ValueTable
 from sdpo_ref.trainers.reinforce import ReinforceTrainer
 from sdpo_ref.trainers.rloo import RlooTrainer
 from sdpo_ref.trainers.sdft import SdftTrainer
+from sdpo_ref.trainers.sdpo import SdpoTrainer
+from sdpo_ref.trainers.span_rloo import SpanRlooTrainer
 from sdpo_ref.types import Rollouts
 from tests.trainers.problems import EVERY_COMPLETION, GivenTeacher, change, judged, rollouts_of, small_policy
 
@@ -47,10 +49,12 @@ def _ppo(
 TRAINERS: dict[str, Penalised] = {
     "reinforce": lambda p, o, r, w: ReinforceTrainer(p, o, reference=r, kl_weight=w),
     "rloo": lambda p, o, r, w: RlooTrainer(p, o, reference=r, kl_weight=w),
+    "span rloo": lambda p, o, r, w: SpanRlooTrainer(p, o, spans=2, reference=r, kl_weight=w),
     "grpo": lambda p, o, r, w: GrpoTrainer(p, o, reference=r, kl_weight=w),
     "ppo": _ppo,
     "dpo": lambda p, o, r, w: DpoTrainer(p, o, reference=r, kl_weight=w),
     "sdft": lambda p, o, r, w: SdftTrainer(p, unheard(p), o, reference=r, kl_weight=w),
+    "sdpo": lambda p, o, r, w: SdpoTrainer(p, unheard(p), o, reference=r, kl_weight=w),
     "hybrid": lambda p, o, r, w: HybridTrainer(p, unheard(p), o, reference=r, kl_weight=w),
 }
 
@@ -100,10 +104,22 @@ def test_without_weight_it_is_measured_and_changes_nothing(name: str) -> None:
     policy, reference = small_policy(), small_policy(1)
     rollouts = rollouts_of(policy, CHOSEN, GROUPS, MASK)
     rewards = torch.tensor([0.3, 0.9, 0.8, 0.1]).double()
-    measured, _ = change(policy, partial(_penalised, TRAINERS[name], reference, 0.0), rollouts, rewards)
+    measured, report = change(policy, partial(_penalised, TRAINERS[name], reference, 0.0), rollouts, rewards)
+    assert report.metrics["kl/reference"] == pytest.approx(divergence(policy, reference, rollouts))
     weighed, _ = change(policy, partial(_penalised, TRAINERS[name], reference, 0.3), rollouts, rewards)
     expected = measured - 0.3 * slope(policy, reference, rollouts)
     torch.testing.assert_close(weighed, expected, rtol=1e-6, atol=1e-9)
+
+
+def test_a_step_that_updates_nothing_still_measures_it() -> None:
+    """Online DPO without a pair, as SDFT without a demonstration above."""
+    policy, reference = small_policy(), small_policy(1)
+    rollouts = rollouts_of(policy, CHOSEN, GROUPS, MASK)
+    make = partial(_penalised, TRAINERS["dpo"], reference, 0.0)
+    moved, report = change(policy, make, rollouts, torch.full((4,), 0.5).double())
+    assert int(moved.count_nonzero()) == 0
+    assert report.optimizer_steps == 0
+    assert report.metrics["kl/reference"] == pytest.approx(divergence(policy, reference, rollouts))
 
 
 @pytest.mark.parametrize("name", ["reinforce", "rloo", "grpo", "ppo", "dpo"])

@@ -1,0 +1,70 @@
+"""From settings to the objects of one run.
+
+A world, a corpus, an oracle and a policy have the same seed and streams of their own, so methods with the same seed
+start in the same world with the same policy and hear the same noise.
+"""
+
+from dataclasses import dataclass
+
+from sdpo_ref.config.run import RunSettings
+from sdpo_ref.oracles.build import build_oracle
+from sdpo_ref.policies.featured import FeaturedPolicy
+from sdpo_ref.policies.first_order import FirstOrderPolicy
+from sdpo_ref.protocols.oracle import Oracle
+from sdpo_ref.protocols.teacher import Teacher
+from sdpo_ref.protocols.trainer import Trainer
+from sdpo_ref.reader import Knowledge
+from sdpo_ref.study.build_teacher import build_teacher, learned
+from sdpo_ref.study.build_trainer import Student, build_trainer
+from sdpo_ref.study.third_party import made_by
+from sdpo_ref.world import World
+
+
+@dataclass(frozen=True)
+class Assembled:
+    """The objects of one run.
+
+    Attributes:
+        world: the ground truth.
+        knowledge: of the first reader.
+        oracle: who judges.
+        teacher: of the method, or for a method without one that of SDPO.
+        trainer: with its policy.
+    """
+
+    world: World
+    knowledge: Knowledge
+    oracle: Oracle
+    teacher: Teacher
+    trainer: Trainer
+
+
+def assemble(settings: RunSettings, *, seed: int) -> Assembled:
+    """Build everything that a run needs.
+
+    Implements: SIM-130.
+
+    Args:
+        settings: of the run.
+        seed: of the world, the corpus and the oracle.
+
+    Returns:
+        Objects that share nothing with those of another call.
+
+    Raises:
+        InvalidInputError: if the settings fit each other but not the world.
+        LoadError: if a third party's part cannot be made.
+    """
+    world = World.draw(settings.world, seed=seed)
+    knowledge = learned(world, settings.readers[0], seed=seed)
+    base = FirstOrderPolicy.base(world)
+    features = settings.method.student == "features"
+    policy = FeaturedPolicy.base(world, knowledge.loadings) if features else FirstOrderPolicy.base(world)
+    teacher = build_teacher(settings, world, policy, seed=seed)
+    student = Student(policy, base, spans=settings.oracle.regimes[0].spans)
+    if settings.oracle_factory is None:
+        oracle: Oracle = build_oracle(world, settings.oracle, seed=seed)
+    else:
+        given = world, settings.oracle
+        oracle = made_by(settings.oracle_factory, Oracle, *given, seed=seed)  # type: ignore[type-abstract]
+    return Assembled(world, knowledge, oracle, teacher, build_trainer(settings.method, student, teacher))

@@ -1,0 +1,108 @@
+"""From settings to what a teacher reads with and whose weights it has."""
+
+from collections.abc import Callable, Mapping
+
+from sdpo_ref.config.method import Hybrid, Sdft, Sdpo, TeacherName
+from sdpo_ref.config.oracle import RegimeSettings
+from sdpo_ref.config.reader import ReaderSettings
+from sdpo_ref.config.run import ProbeSettings, RunSettings
+from sdpo_ref.oracles.build import dealt
+from sdpo_ref.policies.first_order import FirstOrderPolicy
+from sdpo_ref.protocols.policy import Policy
+from sdpo_ref.protocols.teacher import Teacher
+from sdpo_ref.reader import Knowledge, Reader, design_of
+from sdpo_ref.study.third_party import made_by
+from sdpo_ref.teachers.conditioning import Conditioning
+from sdpo_ref.teachers.ema import EmaTeacher
+from sdpo_ref.teachers.frozen import FrozenTeacher
+from sdpo_ref.teachers.frozen_difference import FrozenDifferenceTeacher
+from sdpo_ref.teachers.live import LiveTeacher
+from sdpo_ref.teachers.placebo import ConstantFeedback, DerangedFeedback
+from sdpo_ref.teachers.read_by_prompt import ReadByPrompt
+from sdpo_ref.teachers.read_demonstration import ReadDemonstration
+from sdpo_ref.teachers.read_feedback import ReadFeedback
+from sdpo_ref.teachers.trust_region import TrustRegionTeacher
+from sdpo_ref.types import Feedback
+from sdpo_ref.world import World
+from sdpo_ref.world.corpus import annotate
+
+_KINDS: Mapping[TeacherName, Callable[[Policy, Conditioning], Teacher]] = {
+    "live": LiveTeacher,
+    "ema": EmaTeacher,
+    "frozen": FrozenTeacher,
+    "trust_region": TrustRegionTeacher,
+    "frozen_difference": FrozenDifferenceTeacher,
+}
+
+
+def build_teacher(settings: RunSettings, world: World, policy: FirstOrderPolicy, *, seed: int) -> Teacher:
+    """The teacher of a run's method; for a method without one that of SDPO, which costs nothing until it is asked.
+
+    Args:
+        settings: of the run.
+        world: gives the corpus.
+        policy: that is going to be trained.
+        seed: of the corpus, of the dealing of regimes, and of the exchange of deranged feedback.
+
+    Returns:
+        The teacher, at its start.
+
+    Raises:
+        LoadError: if a third party's teacher cannot be made.
+    """
+    method = settings.method
+    if isinstance(method, Sdft):
+        return LiveTeacher(policy, _read_demonstrations(settings.readers[0], world, seed=seed))
+    reading = read_feedback(settings, world, seed=seed)
+    if not isinstance(method, Sdpo | Hybrid):
+        return LiveTeacher(policy, reading)
+    conditioning = _as_told(settings, method, reading, seed=seed)
+    if method.teacher_factory is not None:
+        return made_by(method.teacher_factory, Teacher, policy, conditioning)  # type: ignore[type-abstract]
+    return _KINDS[method.teacher](policy, conditioning)
+
+
+def read_feedback(settings: RunSettings | ProbeSettings, world: World, *, seed: int) -> ReadByPrompt:
+    """The reader of each prompt's feedback; it knows which prompt has which regime and nothing else of the oracle.
+
+    Args:
+        settings: give the readers.
+        world: gives the corpus.
+        seed: of the corpus and of the dealing of regimes.
+    """
+    members = tuple(
+        ReadFeedback(Reader.from_settings(learned(world, one, seed=seed), one), kappa=one.kappa)
+        for one in settings.readers
+    )
+    return ReadByPrompt(members, dealt(world, len(members), seed=seed))
+
+
+def learned(world: World, reader: ReaderSettings, *, seed: int) -> Knowledge:
+    """What a reader knows from the corpus of a world, or believes to know.
+
+    Args:
+        world: that the corpus describes.
+        reader: says in which basis loadings are learned, and whether the reader doubts them.
+        seed: of the corpus.
+    """
+    corpus = annotate(world, seed=seed)
+    known = Knowledge.learn(corpus, world.embeddings, basis=reader.basis, noise=world.settings.annotation_noise)
+    return known.without_doubt() if reader.overconfident else known
+
+
+def _read_demonstrations(reader: ReaderSettings, world: World, *, seed: int) -> ReadDemonstration:
+    seen = reader.model_copy(update={"feedback": RegimeSettings(regime="scalar", noise=reader.slope / 4)})
+    return ReadDemonstration(Reader.from_settings(learned(world, reader, seed=seed), seen), kappa=reader.kappa)
+
+
+def _as_told(settings: RunSettings, method: Sdpo | Hybrid, reading: ReadByPrompt, *, seed: int) -> Conditioning:
+    match method.placebo:
+        case None:
+            return reading
+        case "constant":
+            sizes = settings.world
+            design = design_of(settings.readers[0].feedback, time=sizes.time, aspects=sizes.aspects)
+            said = Feedback("Always the same.", (0.5,) * len(design.positions))
+            return ConstantFeedback(reading, said, reward=0.5)
+        case "deranged":
+            return DerangedFeedback(reading, seed=seed)

@@ -1,0 +1,173 @@
+"""Third parties' parts in the study: their trainer, their oracle, their teacher, beside or in place of ours.
+
+A factory is called in worker processes, which import it by name. It is looked up once before anything runs, and its
+parameters are compared with what it will be given.
+"""
+
+import functools
+import inspect
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+
+from sdpo_ref.config.method import Sdpo, ThirdParty
+from sdpo_ref.config.run import RunSettings
+from sdpo_ref.errors import LoadError, UsageError
+from sdpo_ref.loading import resolve
+from sdpo_ref.study.experiment import Cell, Experiment
+from sdpo_ref.study.task import factories
+
+_GIVEN: Mapping[str, tuple[int, str, str]] = {
+    "trainer": (2, "learning_rate", "policy, teacher, *, learning_rate"),
+    "oracle": (2, "seed", "world, settings, *, seed"),
+    "teacher": (2, "", "policy, conditioning"),
+}
+"""Part to what its factory is given: how many by position, which by name, and both in words."""
+
+
+@dataclass(frozen=True)
+class Parts:
+    """Factories of third parties, each as ``module:factory``.
+
+    Attributes:
+        trainer: runs beside SDPO, in the same settings and with its learning rate and KL weight.
+        oracle: judges every run in place of ours.
+        teacher: teaches SDPO beside ours, in the same settings.
+    """
+
+    trainer: str | None = None
+    oracle: str | None = None
+    teacher: str | None = None
+
+
+def with_parts(
+    experiment: Experiment, *, trainer: str | None = None, oracle: str | None = None, teacher: str | None = None
+) -> Experiment:
+    """An experiment with third parties' parts in it.
+
+    Beside every cell whose label ``method`` or ``arm`` is "sdpo" stands a cell that is labelled with the trainer's
+    name, and one that is labelled "sdpo+" with the teacher's. The oracle judges all of them. Probes have a gradient
+    of ours as their subject and our oracle as their tool, so with an oracle they are left out.
+    Implements: SIM-151.
+
+    Args:
+        experiment: as the study has it.
+        trainer: called as ``factory(policy, teacher, learning_rate=...)``.
+        oracle: called as ``factory(world, settings, seed=...)`` with the cell's oracle settings.
+        teacher: called as ``factory(policy, conditioning)``.
+
+    Returns:
+        The experiment under its own name; its cells have keys of their own in the store.
+
+    Raises:
+        UsageError: if there is nothing left to run.
+    """
+    cells = [made for cell in experiment.cells for made in _beside(cell, trainer, teacher)]
+    if oracle is not None:
+        cells = [_judged_by(cell, cell.settings, oracle) for cell in cells if isinstance(cell.settings, RunSettings)]
+    if not cells:
+        raise UsageError(f"{experiment.name} has probes only, in which no other oracle can judge")
+    return Experiment(name=experiment.name, title=experiment.title, question=experiment.question, cells=tuple(cells))
+
+
+def all_with_parts(experiments: Sequence[Experiment], parts: Parts) -> tuple[list[Experiment], list[str]]:
+    """Several experiments with third parties' parts, and what that leaves out.
+
+    Args:
+        experiments: as the study or a user's file has them.
+        parts: to put in.
+
+    Returns:
+        Experiments that can be run, and a line for each that cannot.
+
+    Raises:
+        LoadError: if a factory, also one that a user's file names, cannot be found or does not fit.
+        UsageError: if a part has no place in any of the experiments.
+    """
+    _refuse_what_does_not_fit(experiments, parts)
+    kept = [one for one in experiments if parts.oracle is None or any(map(_is_run, one.cells))]
+    left_out = [
+        f"{one.name}: {_count_probes(one)} probes are left out, because only a run can have another oracle"
+        for one in experiments
+        if parts.oracle is not None and _count_probes(one)
+    ]
+    for option in ("trainer", "teacher"):
+        if getattr(parts, option) is None:
+            continue
+        without = [one.name for one in kept if not any(map(_is_sdpo, one.cells))]
+        if len(without) == len(kept):
+            raise UsageError(
+                f"--{option} stands beside runs labelled method or arm sdpo; {', '.join(without)} has none; "
+                "name another experiment, such as F01"
+            )
+        left_out += [f"{name}: has no run labelled sdpo for --{option} to stand beside" for name in without]
+    fitted = [with_parts(one, trainer=parts.trainer, oracle=parts.oracle, teacher=parts.teacher) for one in kept]
+    return fitted, left_out
+
+
+def _beside(cell: Cell, trainer: str | None, teacher: str | None) -> Iterator[Cell]:
+    yield cell
+    settings = cell.settings
+    if not isinstance(settings, RunSettings) or not _is_sdpo(cell):
+        return
+    method = settings.method
+    if trainer is not None:
+        theirs = ThirdParty(
+            factory=trainer, learning_rate=method.learning_rate, kl_weight=method.kl_weight, student=method.student
+        )
+        yield Cell(labels=_relabelled(cell, trainer), settings=settings.model_copy(update={"method": theirs}))
+    if teacher is not None and isinstance(method, Sdpo):
+        taught = method.model_copy(update={"teacher_factory": teacher})
+        yield Cell(labels=_relabelled(cell, f"sdpo+{teacher}"), settings=settings.model_copy(update={"method": taught}))
+
+
+def _judged_by(cell: Cell, settings: RunSettings, oracle: str) -> Cell:
+    return Cell(labels=cell.labels, settings=settings.model_copy(update={"oracle_factory": oracle}))
+
+
+def _relabelled(cell: Cell, name: str) -> dict[str, str | float]:
+    return {
+        axis: name if axis in ("method", "arm") and value == "sdpo" else value for axis, value in cell.labels.items()
+    }
+
+
+def _is_sdpo(cell: Cell) -> bool:
+    return _is_run(cell) and "sdpo" in (cell.labels.get("method"), cell.labels.get("arm"))
+
+
+def _is_run(cell: Cell) -> bool:
+    return isinstance(cell.settings, RunSettings)
+
+
+def _count_probes(experiment: Experiment) -> int:
+    return sum(not _is_run(cell) for cell in experiment.cells)
+
+
+def _refuse_what_does_not_fit(experiments: Iterable[Experiment], parts: Parts) -> None:
+    for part in _GIVEN:
+        name = getattr(parts, part)
+        if name is not None:
+            _check(part, name)
+    for experiment in experiments:
+        for cell in experiment.cells:
+            for name in factories(cell.settings):
+                resolve(name)
+
+
+def _check(part: str, name: str) -> None:
+    """Find a factory, and see whether it takes what it will be given."""
+    factory: Callable[..., object] = resolve(name)
+    if name.count(":") != 1:
+        raise LoadError(f"--{part} {name} has a second colon; give what it says another value, or a factory of its own")
+    count, keyword, words = _GIVEN[part]
+    try:
+        signature = inspect.signature(factory)
+    except ValueError:  # some of those written in C do not say
+        return
+    try:
+        signature.bind(*range(count), **({keyword: 0} if keyword else {}))
+    except TypeError as error:
+        shown = factory.func if isinstance(factory, functools.partial) else factory
+        raise LoadError(
+            f"--{part} {name} does not fit: it will be called as {getattr(shown, '__name__', name)}({words}), and "
+            f"{error}; its own parameters are {signature}"
+        ) from error

@@ -1,0 +1,182 @@
+"""Run one task and keep what the study asks about it."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+
+import torch
+from jaxtyping import Float
+from torch import Tensor
+
+from sdpo_ref.config.run import RunSettings, TaskSettings
+from sdpo_ref.errors import DivergedError
+from sdpo_ref.policies.first_order import FirstOrderPolicy
+from sdpo_ref.simulator.measure import (
+    Gauge,
+    Measurement,
+    area_under_curve,
+    credit_correlation,
+    credit_precision,
+    steps_to_reach,
+)
+from sdpo_ref.simulator.reference import every_prompt, run
+from sdpo_ref.study.assembly import Assembled, assemble
+from sdpo_ref.study.credit import Credit
+from sdpo_ref.study.outcome import CreditMap, Curve, Outcome
+from sdpo_ref.study.probe import probe
+from sdpo_ref.study.self_bleu import self_bleu
+from sdpo_ref.types import Judgement, Rollouts
+from sdpo_ref.world import random_stream
+from sdpo_ref.world.corpus import loading_correlation
+from sdpo_ref.world.diversity import distinct_n
+
+
+def execute(settings: TaskSettings, seed: int) -> Outcome:
+    """Do one unit of the study's work.
+
+    Implements: SIM-133.
+
+    Args:
+        settings: what to do.
+        seed: of everything random in it.
+
+    Returns:
+        What was found. A policy that is not finite any more ends the run and is an outcome, not an error: that a
+        method collapses is a finding.
+
+    Raises:
+        InvalidInputError: if the settings do not fit.
+        LoadError: if a third party's part cannot be loaded.
+    """
+    if settings.kind == "probe":
+        return Outcome(metrics=dict(probe(settings, seed=seed)))
+    parts = assemble(settings, seed=seed)
+    watch = _Watch(parts, settings, Gauge(parts.world))
+    try:
+        curve = run(
+            parts.world,
+            parts.oracle,
+            parts.trainer,
+            steps=settings.steps,
+            group_size=settings.group_size,
+            seed=seed,
+            measure_every=settings.measure_every,
+            observe=watch,
+        )
+    except DivergedError as error:
+        return Outcome(error=str(error))
+    return Outcome(
+        metrics={
+            **_curve_metrics(curve),
+            **_diversity_metrics(parts, seed=seed, group_size=settings.group_size),
+            **watch.metrics(),
+            "loading_correlation": loading_correlation(parts.knowledge.loadings, parts.world.loadings),
+        },
+        curve=Curve(
+            step=tuple(at.step for at in curve),
+            reward=tuple(at.reward for at in curve),
+            entropy=tuple(at.entropy for at in curve),
+            distinctness=tuple(at.distinctness for at in curve),
+            kl_to_base=tuple(at.kl_to_base for at in curve),
+        ),
+        credit_map=watch.first,
+    )
+
+
+@dataclass
+class _Watch:
+    """Looks at the rollouts after every measurement, before the update: how good is the method's credit by then?"""
+
+    parts: Assembled
+    settings: RunSettings
+    gauge: Gauge
+    correlations: list[float] = field(default_factory=list)
+    precisions: list[float] = field(default_factory=list)
+    calibration: float | None = None
+    first: CreditMap | None = None
+
+    def __call__(self, step: int, rollouts: Rollouts, judgement: Judgement) -> None:
+        """Called by the run before each update."""
+        if (step - 1) % self.settings.measure_every:
+            return
+        signal = Credit(self.settings.method, self.parts.teacher, self.parts.trainer).of(rollouts, judgement)
+        if signal is None:
+            return
+        truth = self.gauge.true_advantages(_first_order(self.parts), rollouts)
+        mask = rollouts.completion_mask
+        self.correlations.append(credit_correlation(signal, truth, mask))
+        self.precisions.append(credit_precision(signal, truth, mask, share=0.25))
+        if step == 1:
+            rows = rollouts.prompts.group_ids == rollouts.prompts.group_ids[0]
+            tokens: list[list[int]] = rollouts.completions[rows].tolist()
+            self.first = CreditMap(
+                tokens=tuple(tuple(row) for row in tokens), credit=_rows(signal[rows]), truth=_rows(truth[rows])
+            )
+            if self.settings.method.method == "sdpo":
+                self.calibration = _calibration(self.parts, rollouts, judgement)
+
+    def metrics(self) -> Mapping[str, float]:
+        """What was seen, as far as there was something to see."""
+        found: dict[str, float] = {}
+        if self.correlations:
+            found["credit"] = sum(self.correlations) / len(self.correlations)
+            found["credit_first"] = self.correlations[0]
+            found["precision"] = sum(self.precisions) / len(self.precisions)
+        if self.calibration is not None:
+            found["calibration"] = self.calibration
+        return found
+
+
+def _curve_metrics(curve: Sequence[Measurement]) -> Mapping[str, float]:
+    end = curve[-1]
+    half = steps_to_reach(curve, 0.5)
+    return {
+        "final_reward": end.reward,
+        "area": area_under_curve(curve),
+        "final_entropy": end.entropy,
+        "final_distinctness": end.distinctness,
+        "final_kl": end.kl_to_base,
+        **({} if half is None else {"steps_to_half": float(half)}),
+    }
+
+
+def _diversity_metrics(parts: Assembled, *, seed: int, group_size: int) -> Mapping[str, float]:
+    policy, world = _first_order(parts), parts.world
+    found: dict[str, float] = {}
+    if world.settings.time > 1:
+        table = policy.transition_log_probs().detach()
+        found["distinct_2"] = float(distinct_n(table, n=2, completions=group_size).mean())
+    if world.settings.time >= 4:
+        rollouts = policy.sample(
+            every_prompt(world, group_size),
+            num_tokens=world.settings.time,
+            generator=random_stream(seed, "self_bleu"),
+        )
+        groups: list[list[list[int]]] = rollouts.completions.reshape(world.settings.prompts, group_size, -1).tolist()
+        found["self_bleu"] = sum(self_bleu(group) for group in groups) / len(groups)
+    return found
+
+
+def _calibration(parts: Assembled, rollouts: Rollouts, judgement: Judgement) -> float | None:
+    """Slope of the regression of true quality on what the teacher adds to the logits, per position; None if nothing."""
+    prompts = rollouts.prompts
+    with torch.no_grad():
+        before = parts.trainer.policy.logits(prompts, rollouts.completions, rollouts.completion_mask)
+    tilt = _centred(parts.teacher.view(rollouts, judgement).logits - before)
+    truth = _centred(parts.world.quality[prompts.group_ids])
+    scale = float(tilt.square().sum())
+    return float((tilt * truth).sum()) / scale if scale > 0 else None
+
+
+def _centred(values: Float[Tensor, "rollout time vocab"]) -> Float[Tensor, "rollout time vocab"]:
+    return values - values.mean(-1, keepdim=True)
+
+
+def _first_order(parts: Assembled) -> FirstOrderPolicy:
+    policy = parts.trainer.policy
+    assert isinstance(policy, FirstOrderPolicy)  # noqa: S101  # the run has refused any other
+    return policy
+
+
+def _rows(values: Float[Tensor, "rollout time"]) -> tuple[tuple[float, ...], ...]:
+    rows: list[list[float]] = values.tolist()
+    return tuple(tuple(row) for row in rows)

@@ -1,0 +1,86 @@
+"""What is kept of one finished task."""
+
+from collections.abc import Mapping
+
+from pydantic import BaseModel, ConfigDict, model_validator
+
+METRICS: Mapping[str, str] = {
+    "final_reward": "normalised reward after the last step: 0 is the base policy, 1 the optimum",
+    "area": "area under the curve of the normalised reward, per step",
+    "steps_to_half": "first measured step with a normalised reward of 0.5 or more; absent if there is none",
+    "final_entropy": "entropy of whole completions after the last step, in nats",
+    "final_distinctness": "chance that two completions differ at a position, after the last step",
+    "final_kl": "KL divergence of whole completions from the base policy, after the last step, in nats",
+    "distinct_2": "expected share of different bigrams among those of 8 completions, after the last step",
+    "self_bleu": "mean BLEU-4 of each of a prompt's 8 completions against the other 7, after the last step",
+    "credit": "correlation of the method's per-token signal with the true advantage, mean over the measured steps",
+    "credit_first": "the same on the first rollouts, which all methods share",
+    "precision": "share of the best quarter of tokens, by the signal, that truly are; mean over the measured steps",
+    "calibration": "regression slope of true quality on the quality that the reader credits; 1 is calibrated",
+    "loading_correlation": "correlation of the reader's loadings with the true ones",
+    "identity_error": "largest difference between a completion's implicit reward and its closed form, in nats",
+    "direction": "cosine of the mean gradient under noise with the gradient without noise",
+    "single_direction": "mean cosine of one gradient under noise with the gradient without noise",
+}
+"""Metric to what it is. A task has those that exist for it."""
+
+
+class Curve(BaseModel):
+    """Exact measurements of a run, as columns of equal length.
+
+    Attributes:
+        step: after how many iterations.
+        reward: normalised.
+        entropy: in nats.
+        distinctness: in [0, 1).
+        kl_to_base: in nats.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    step: tuple[int, ...]
+    reward: tuple[float, ...]
+    entropy: tuple[float, ...]
+    distinctness: tuple[float, ...]
+    kl_to_base: tuple[float, ...]
+
+    @model_validator(mode="after")
+    def _columns_are_equally_long(self) -> "Curve":
+        lengths = {name: len(column) for name, column in dict(self).items()}
+        if len(set(lengths.values())) != 1:
+            raise ValueError(f"received columns of lengths {lengths}; allowed is one length for all")
+        return self
+
+
+class CreditMap(BaseModel):
+    """The first prompt's completions of the first step, with what each token was credited and what it was worth.
+
+    Attributes:
+        tokens: ids, one row for each completion.
+        credit: the method's per-token signal, in its own unit.
+        truth: true advantage, in units of the latent score.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    tokens: tuple[tuple[int, ...], ...]
+    credit: tuple[tuple[float, ...], ...]
+    truth: tuple[tuple[float, ...], ...]
+
+
+class Outcome(BaseModel):
+    """What is kept of one finished task.
+
+    Attributes:
+        metrics: by name of :data:`METRICS`.
+        curve: of a run.
+        credit_map: of a run whose method has a per-token signal.
+        error: why a run ended early, such as a policy that is not finite; ``None`` for one that ended well.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    metrics: dict[str, float] = {}
+    curve: Curve | None = None
+    credit_map: CreditMap | None = None
+    error: str | None = None

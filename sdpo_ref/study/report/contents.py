@@ -1,0 +1,187 @@
+"""What is in the report, before it has a form: provenance, warnings, figures with their numbers, and every cell."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+from sdpo_ref.study.experiment import Experiment, Observation
+from sdpo_ref.study.observations import observations
+from sdpo_ref.study.provenance import Provenance
+from sdpo_ref.study.report.figures import FIGURES
+from sdpo_ref.study.report.figures.figure import Effect, ReportFigure
+from sdpo_ref.study.report.figures.style import spoken
+from sdpo_ref.study.report.figures.svg import svg
+from sdpo_ref.study.selection import by_seed
+from sdpo_ref.study.store import Store
+from sdpo_ref.study.summary import Estimate, estimate
+
+SHOWN_METRICS = ("final_reward", "area", "final_distinctness", "credit")
+"""Columns of the table of cells; those that a cell does not have stay empty."""
+
+
+@dataclass(frozen=True)
+class Drawn:
+    """A figure as it stands in the report.
+
+    Attributes:
+        figure: title, question, caption and command.
+        svg: the drawing.
+        effects: its numbers.
+    """
+
+    figure: ReportFigure
+    svg: str
+    effects: tuple[Effect, ...]
+
+
+@dataclass(frozen=True)
+class Row:
+    """A cell in the table of cells.
+
+    Attributes:
+        experiment: its name.
+        labels: of the cell, in words.
+        finished: seeds that ended well.
+        failed: seeds that ended early.
+        estimates: metric to mean and interval.
+    """
+
+    experiment: str
+    labels: str
+    finished: int
+    failed: int
+    estimates: Mapping[str, Estimate | None]
+
+
+@dataclass(frozen=True)
+class Contents:
+    """All that the report says.
+
+    Attributes:
+        seeds: of the repeats.
+        runs: tasks that it rests on; what two experiments share counts once.
+        origins: of the code and the machine, what differs between rows being named with all its values.
+        warnings: what a reader must know before they believe it.
+        figures: in their order.
+        rows: every cell of every experiment.
+    """
+
+    seeds: tuple[int, ...]
+    runs: int
+    origins: Mapping[str, str]
+    warnings: tuple[str, ...]
+    figures: tuple[Drawn, ...]
+    rows: tuple[Row, ...]
+
+
+def contents_of(
+    experiments: Sequence[Experiment], seeds: Sequence[int], store: Store, *, only: str | None = None
+) -> Contents:
+    """Read everything that the report needs.
+
+    An experiment without any finished task is named as missing and not drawn.
+    Implements: SIM-155, SIM-156.
+
+    Args:
+        experiments: to report.
+        seeds: of the repeats.
+        store: to read from.
+        only: name of the one figure to draw; ``None`` for all.
+    """
+    seen = {one.name: observations(one, seeds, store) for one in experiments}
+    keys = {task.key for one in experiments for task in one.tasks(seeds)}
+    records = store.records(keys)
+    drawn = [
+        Drawn(figure, svg(figure, seen[figure.experiment]), tuple(figure.effects(seen[figure.experiment])))
+        for figure in FIGURES.values()
+        if only in (None, figure.name) and any(one.outcome.error is None for one in seen.get(figure.experiment, ()))
+    ]
+    return Contents(
+        seeds=tuple(seeds),
+        runs=len(records),
+        origins=_origins([record.provenance for record in records]),
+        warnings=(*_missing(experiments, seeds, seen), *_mixed([record.provenance for record in records])),
+        figures=tuple(drawn),
+        rows=tuple(_row(one.name, cell.labels, seen[one.name]) for one in experiments for cell in one.cells),
+    )
+
+
+def effect_words(effect: Effect) -> str:
+    """The number of an effect with its interval, as the tables show it.
+
+    Args:
+        effect: to be shown.
+
+    Example:
+        >>> effect_words(Effect("scalar", "final reward", Estimate(0.0512, 0.01, 5)))
+        '+0.051 [+0.041, +0.061], n = 5'
+    """
+    found = effect.estimate
+    if found is None:
+        return "not determined"
+    interval = "" if found.half_width is None else f" [{found.low:+.3f}, {found.high:+.3f}]"
+    return f"{found.mean:+.3f}{interval}, n = {found.count}"
+
+
+def estimate_words(found: Estimate | None) -> str:
+    """A mean with half the width of its interval, as the table of cells shows it.
+
+    Args:
+        found: to be shown; ``None`` gives a dash.
+
+    Example:
+        >>> estimate_words(Estimate(0.75, 0.012, 5)), estimate_words(None)
+        ('0.750 ± 0.012', '–')
+    """
+    if found is None:
+        return "–"
+    return f"{found.mean:.3f}" if found.half_width is None else f"{found.mean:.3f} ± {found.half_width:.3f}"
+
+
+def _row(experiment: str, labels: Mapping[str, str | float], seen: Sequence[Observation]) -> Row:
+    own = [one for one in seen if one.labels == labels]
+    finished = [one for one in own if one.outcome.error is None]
+    return Row(
+        experiment=experiment,
+        labels=", ".join(f"{spoken(axis)} {_words(value)}" for axis, value in labels.items()),
+        finished=len(finished),
+        failed=len(own) - len(finished),
+        estimates={metric: estimate(list(by_seed(own, metric).values())) for metric in SHOWN_METRICS},
+    )
+
+
+def _words(value: str | float) -> str:
+    return spoken(value) if isinstance(value, str) else f"{value:g}"
+
+
+def _missing(
+    experiments: Sequence[Experiment], seeds: Sequence[int], seen: Mapping[str, Sequence[Observation]]
+) -> list[str]:
+    found = []
+    for one in experiments:
+        expected, there = len(one.cells) * len(seeds), len(seen[one.name])
+        failed = sum(observation.outcome.error is not None for observation in seen[one.name])
+        if there < expected:
+            found.append(
+                f"{one.name} is incomplete: {there} of {expected} runs are there; "
+                f"run `sdpo-ref study run {one.name} --seeds {len(seeds)}`"
+            )
+        if failed:
+            found.append(f"{one.name}: {failed} runs ended early and are left out of its means")
+    return found
+
+
+def _mixed(provenances: Sequence[Provenance]) -> list[str]:
+    """Rows of one report always come from code of one meaning; what else may differ is worth a word."""
+    found = []
+    if any(one.git_dirty for one in provenances):
+        found.append("some runs come from a checkout with changes that were not committed")
+    for name in ("torch", "platform"):
+        values = sorted({str(getattr(one, name)) for one in provenances})
+        if len(values) > 1:
+            found.append(f"runs come from several versions of {name}: {', '.join(values)}")
+    return found
+
+
+def _origins(provenances: Sequence[Provenance]) -> dict[str, str]:
+    names = ("package", "specification", "code", "git_revision", "python", "torch", "numpy", "platform")
+    return {name: ", ".join(sorted({str(getattr(one, name)) for one in provenances})) for name in names}

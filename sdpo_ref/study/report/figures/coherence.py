@@ -1,0 +1,63 @@
+"""Rewards and SDPO's advantage when neighbouring tokens must fit each other (R02)."""
+
+from collections.abc import Sequence
+
+from matplotlib.figure import Figure
+
+from sdpo_ref.study.experiment import Observation
+from sdpo_ref.study.report.figures.comparisons import BEST_BASELINE, advantage_effect
+from sdpo_ref.study.report.figures.figure import Effect, ReportFigure
+from sdpo_ref.study.report.figures.marks import sweep, zero
+from sdpo_ref.study.report.figures.panels import finish, grid, legend
+from sdpo_ref.study.report.figures.style import in_order, look
+from sdpo_ref.study.report.figures.sweeps import advantage_along, along
+from sdpo_ref.study.selection import names_along, numbers_along, select
+
+
+def draw(observations: Sequence[Observation]) -> Figure:
+    """Left the rewards, right the advantage.
+
+    Args:
+        observations: of R02.
+    """
+    methods = in_order(names_along(observations, "method"))
+    figure, [[left, right]] = grid(1, 2, height=3.1, sharey=False)
+    for method in reversed(methods):
+        sweep(left, along(select(observations, method=method), "coherence", "final_reward"), look(method))
+    sweep(right, advantage_along(observations, "coherence", "final_reward"), look("sdpo"))
+    zero(right)
+    right.set_xticks(numbers_along(observations, "coherence"))
+    left.set_ylabel("final reward (0 base policy, 1 optimum)")
+    right.set_ylabel("final reward: SDPO − best baseline")
+    figure.supxlabel("weight of the coherence term in the latent score")
+    finish([[left, right]])
+    legend(figure, methods)
+    return figure
+
+
+def effects(observations: Sequence[Observation]) -> list[Effect]:
+    """Advantage at each weight.
+
+    Args:
+        observations: of R02.
+    """
+    return [
+        advantage_effect(
+            select(observations, coherence=weight), "final_reward", setting=f"coherence {weight:g}", noun="final reward"
+        )
+        for weight in numbers_along(observations, "coherence")
+    ]
+
+
+FIGURE = ReportFigure(
+    name="coherence",
+    experiment="R02",
+    title="Coherence",
+    question="Does the advantage hold when the true score is no sum over tokens?",
+    caption=(
+        "The coherence term rewards pairs of neighbouring tokens, which the reader does not model. Left: final reward. "
+        f"Right: SDPO minus the best baseline. Means over seeds with 95 % intervals. {BEST_BASELINE}"
+    ),
+    draw=draw,
+    effects=effects,
+)

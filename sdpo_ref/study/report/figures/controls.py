@@ -1,0 +1,59 @@
+"""Controls that SDPO must fail: feedback without information, and a reader that knows little (F12)."""
+
+from collections.abc import Sequence
+
+from matplotlib.figure import Figure
+
+from sdpo_ref.study.experiment import Observation
+from sdpo_ref.study.report.figures.comparisons import by_regime
+from sdpo_ref.study.report.figures.dot_panels import dot_panels
+from sdpo_ref.study.report.figures.figure import Effect, ReportFigure
+from sdpo_ref.study.report.figures.style import in_order, spoken
+from sdpo_ref.study.selection import by_seed, names_along, select
+from sdpo_ref.study.summary import estimate, paired_difference
+
+
+def draw(observations: Sequence[Observation]) -> Figure:
+    """Reward and entropy of each arm, a column for each regime.
+
+    Args:
+        observations: of F12.
+    """
+    metrics = {"final_reward": "final reward", "final_entropy": "final entropy (nats)"}
+    return dot_panels(observations, rows="arm", metrics=metrics)
+
+
+def effects(observations: Sequence[Observation]) -> list[Effect]:
+    """Reward of each placebo, and the weak reader minus RLOO.
+
+    Args:
+        observations: of F12.
+    """
+    found = []
+    for regime, here in by_regime(observations):
+        values = {arm: by_seed(select(here, arm=arm), "final_reward") for arm in in_order(names_along(here, "arm"))}
+        found += [
+            Effect(regime, f"final reward: {spoken(arm)}", estimate(list(values[arm].values())))
+            for arm in ("sdpo", "constant", "deranged")
+            if arm in values
+        ]
+        if {"weak reader", "rloo"} <= values.keys():
+            gap = paired_difference(values["weak reader"], values["rloo"])
+            found.append(Effect(regime, "final reward: weak reader − RLOO", gap))
+    return found
+
+
+FIGURE = ReportFigure(
+    name="controls",
+    experiment="F12",
+    title="Controls",
+    question="Does SDPO lose where it should?",
+    caption=(
+        "Constant: every attempt gets the same feedback, so there is nothing to learn. Deranged: every prompt gets the "
+        "feedback of another prompt. Weak reader: a self-teacher that knows little about what tokens express. Entropy "
+        "stands below, because a policy can collapse while it learns nothing. Large marks are means with 95 % "
+        "intervals, small dots seeds."
+    ),
+    draw=draw,
+    effects=effects,
+)

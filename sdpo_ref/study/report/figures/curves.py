@@ -1,0 +1,79 @@
+"""Learning curves of every method in every regime (F02)."""
+
+from collections.abc import Sequence
+
+from matplotlib.figure import Figure
+
+from sdpo_ref.study.experiment import Observation
+from sdpo_ref.study.report.figures.comparisons import BEST_BASELINE, advantage_by_regime
+from sdpo_ref.study.report.figures.figure import Effect, ReportFigure
+from sdpo_ref.study.report.figures.marks import band, zero
+from sdpo_ref.study.report.figures.panels import finish, grid, legend
+from sdpo_ref.study.report.figures.style import in_order, look
+from sdpo_ref.study.selection import names_along, select
+from sdpo_ref.study.summary import Estimate, estimate
+
+
+def draw(observations: Sequence[Observation]) -> Figure:
+    """Reward against the step, a panel for each regime, all on the same axes.
+
+    Args:
+        observations: of F02.
+    """
+    regimes, methods = in_order(names_along(observations, "regime")), in_order(names_along(observations, "method"))
+    rows = (len(regimes) + 1) // 2
+    figure, panels = grid(rows, min(len(regimes), 2), height=0.6 + 2.35 * rows)
+    flat = [axes for line in panels for axes in line]
+    for axes, regime in zip(flat, regimes, strict=False):
+        for method in reversed(methods):
+            points = mean_curve(select(observations, regime=regime, method=method))
+            if points:
+                band(axes, list(points), list(points.values()), look(method))
+        zero(axes)
+        axes.set_title(regime)
+    for axes in flat[len(regimes) :]:
+        axes.remove()
+    finish([flat[: len(regimes)]])
+    figure.supxlabel("step")
+    figure.supylabel("normalised reward (0 base policy, 1 optimum)")
+    legend(figure, methods)
+    return figure
+
+
+def mean_curve(observations: Sequence[Observation]) -> dict[int, Estimate]:
+    """Step to mean reward over the seeds that were measured there.
+
+    Args:
+        observations: of one cell; runs that ended early are left out.
+    """
+    rewards: dict[int, list[float]] = {}
+    for one in observations:
+        if one.outcome.curve is not None and one.outcome.error is None:
+            for step, reward in zip(one.outcome.curve.step, one.outcome.curve.reward, strict=True):
+                rewards.setdefault(step, []).append(reward)
+    found = {step: estimate(values) for step, values in sorted(rewards.items())}
+    return {step: mean for step, mean in found.items() if mean is not None}
+
+
+def effects(observations: Sequence[Observation]) -> list[Effect]:
+    """Advantage in area under the curve.
+
+    Args:
+        observations: of F02.
+    """
+    return advantage_by_regime(observations, "area", noun="area under the curve")
+
+
+FIGURE = ReportFigure(
+    name="curves",
+    experiment="F02",
+    title="Learning curves",
+    question="Who learns fast, and who stays ahead?",
+    caption=(
+        "Exact normalised reward of the policy: 0 is the base policy, 1 the optimum of the world. Lines are means over "
+        "seeds, bands 95 % intervals. The same rollouts and judgements for each method, paired by seed; every method "
+        f"at its own tuned learning rate. {BEST_BASELINE}"
+    ),
+    draw=draw,
+    effects=effects,
+)

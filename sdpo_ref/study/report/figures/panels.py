@@ -1,0 +1,79 @@
+"""Grids of panels with one legend, and what stands in a panel that has nothing to show."""
+
+from collections.abc import Sequence
+from typing import Literal
+
+import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from matplotlib.lines import Line2D
+
+from sdpo_ref.study.report.figures.style import FAINT, WIDTH, in_order, look, spoken
+
+Sharing = bool | Literal["none", "all", "row", "col"]
+"""Which panels have an axis in common, as matplotlib's ``subplots`` takes it."""
+
+Grid = list[list[Axes]]
+"""Panels by row and column."""
+
+
+def grid(
+    rows: int, columns: int, *, height: float, sharex: Sharing = True, sharey: Sharing = True
+) -> tuple[Figure, Grid]:
+    """A figure of the report's width with equal panels.
+
+    Args:
+        rows: of panels.
+        columns: of panels.
+        height: of the figure, in inches.
+        sharex: as matplotlib's ``subplots`` takes it.
+        sharey: likewise.
+    """
+    figure = Figure(figsize=(WIDTH, height), layout="constrained")
+    figure.get_layout_engine().set(w_pad=0.03, h_pad=0.03, wspace=0.02, hspace=0.04)  # type: ignore[union-attr, call-arg]
+    made = figure.subplots(max(rows, 1), max(columns, 1), squeeze=False, sharex=sharex, sharey=sharey)
+    return figure, [list(row) for row in np.asarray(made)]
+
+
+def columns(heights: Sequence[float], *, unit: float, extra: float) -> tuple[Figure, list[Axes]]:
+    """A figure of the report's width with panels below each other on one horizontal axis.
+
+    Args:
+        heights: of the panels, in rows of text.
+        unit: height of a row, in inches.
+        extra: what a title takes, in inches.
+    """
+    figure = Figure(figsize=(WIDTH, 0.5 + sum(height * unit + extra for height in heights)), layout="constrained")
+    made = figure.subplots(len(heights), 1, squeeze=False, sharex=True, height_ratios=list(heights))
+    return figure, [axes for line in made for axes in line]
+
+
+def legend(figure: Figure, names: Sequence[str], *, columns: int = 5) -> None:
+    """One legend below all panels, in the order of the looks.
+
+    Args:
+        figure: to add it to.
+        names: labels that are drawn somewhere in it.
+        columns: entries in a row.
+    """
+    handles = []
+    for name in in_order(list(names)):
+        its = look(name)
+        handles.append(
+            Line2D(
+                [], [], color=its.color, linestyle=its.line, marker=its.marker, markersize=4.5, markerfacecolor=its.face
+            )
+        )
+    labels = [spoken(name) for name in in_order(list(names))]
+    figure.legend(handles, labels, loc="outside lower center", ncols=min(columns, max(len(labels), 1)))
+
+
+def finish(panels: Grid) -> None:
+    """Say so in each panel that has nothing to show.
+
+    Args:
+        panels: of one figure.
+    """
+    for axes in (one for row in panels for one in row):
+        if not axes.has_data():
+            axes.text(0.5, 0.5, "no finished runs", transform=axes.transAxes, ha="center", va="center", color=FAINT)

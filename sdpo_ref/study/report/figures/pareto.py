@@ -1,0 +1,73 @@
+"""Reward against diversity while the KL penalty grows (F05)."""
+
+from collections.abc import Sequence
+
+from matplotlib.figure import Figure
+
+from sdpo_ref.study.advantage import is_baseline
+from sdpo_ref.study.experiment import Observation
+from sdpo_ref.study.report.figures.figure import Effect, ReportFigure
+from sdpo_ref.study.report.figures.frontier import reward_at_equal_diversity
+from sdpo_ref.study.report.figures.panels import finish, grid, legend
+from sdpo_ref.study.report.figures.paths import path
+from sdpo_ref.study.report.figures.style import in_order, look, spoken
+from sdpo_ref.study.selection import names_along, numbers_along, select
+
+
+def draw(observations: Sequence[Observation]) -> Figure:
+    """One line for each method over the weights of the penalty, which are written beside it.
+
+    Args:
+        observations: of F05.
+    """
+    methods, weights = in_order(names_along(observations, "method")), numbers_along(observations, "kl_weight")
+    figure, [[axes]] = grid(1, 1, height=4.4)
+    for method in reversed(methods):
+        own = select(observations, method=method)
+        path(
+            axes,
+            own,
+            knob="kl_weight",
+            across="final_distinctness",
+            up="final_reward",
+            look=look(method),
+            tell=weights,
+        )
+    axes.set_xlabel("distinctness after the last step (chance that two completions differ at a position)")
+    axes.set_ylabel("final reward (0 base policy, 1 optimum)")
+    finish([[axes]])
+    legend(figure, methods)
+    return figure
+
+
+def effects(observations: Sequence[Observation]) -> list[Effect]:
+    """SDPO's reward over each baseline's at the baseline's own distinctness.
+
+    Args:
+        observations: of F05.
+    """
+    own = select(observations, method="sdpo")
+    return [
+        Effect(
+            "scalar",
+            f"final reward at equal distinctness: SDPO − {spoken(method)}",
+            reward_at_equal_diversity(own, select(observations, method=method)),
+            "mean over the stations of the baseline that SDPO's frontier spans",
+        )
+        for method in filter(is_baseline, in_order(names_along(observations, "method")))
+    ]
+
+
+FIGURE = ReportFigure(
+    name="pareto",
+    experiment="F05",
+    title="Reward against diversity",
+    question="What does the KL penalty buy, and whose frontier lies further out?",
+    caption=(
+        "Each line is one method; the number beside a station is the weight of the KL divergence to the base policy. "
+        "Up and to the right is better. Scalar feedback, means over seeds with 95 % intervals both ways. The weight "
+        "acts on losses of different scale, so compare lines and not equal weights."
+    ),
+    draw=draw,
+    effects=effects,
+)

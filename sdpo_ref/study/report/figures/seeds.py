@@ -1,0 +1,88 @@
+"""How much single seeds scatter, and SDPO minus each method seed by seed (F11)."""
+
+from collections.abc import Sequence
+
+from matplotlib.figure import Figure
+from matplotlib.ticker import MaxNLocator
+
+from sdpo_ref.study.experiment import Observation
+from sdpo_ref.study.report.figures.comparisons import by_regime
+from sdpo_ref.study.report.figures.figure import Effect, ReportFigure
+from sdpo_ref.study.report.figures.marks import row, zero
+from sdpo_ref.study.report.figures.panels import finish, grid, legend
+from sdpo_ref.study.report.figures.style import in_order, look, spoken
+from sdpo_ref.study.selection import by_seed, names_along, select
+from sdpo_ref.study.summary import differences, standard_deviation
+
+
+def draw(observations: Sequence[Observation]) -> Figure:
+    """Above the final reward of each seed, below paired differences, a column for each regime.
+
+    Args:
+        observations: of F11.
+    """
+    regimes, methods = list(by_regime(observations)), in_order(names_along(observations, "method"))
+    others = [method for method in methods if method != "sdpo"]
+    figure, panels = grid(2, len(regimes), height=5.2, sharex="row", sharey="row")
+    for (above, below), (regime, here) in zip(zip(*panels, strict=True), regimes, strict=True):
+        values = {method: by_seed(select(here, method=method), "final_reward") for method in methods}
+        for method in reversed(methods):
+            its = look(method)
+            above.plot(
+                list(values[method]),
+                list(values[method].values()),
+                color=its.color,
+                linestyle=its.line,
+                linewidth=0.7,
+                marker=its.marker,
+                markersize=4,
+                markerfacecolor=its.face,
+            )
+        for place, method in enumerate(others):
+            row(below, place, differences(values.get("sdpo", {}), values[method]), look(method))
+        zero(below, upright=True)
+        below.grid(visible=False, axis="y")
+        above.xaxis.set_major_locator(MaxNLocator(integer=True, nbins=6))
+        above.set_xlabel("seed")
+        below.set_xlabel("SDPO − method")
+        above.set_title(regime)
+    panels[0][0].set_ylabel("final reward")
+    panels[1][0].set_yticks(range(len(others)), [spoken(method) for method in others])
+    panels[1][0].set_ylim(len(others) - 0.4, -0.5)
+    finish(panels)
+    legend(figure, methods)
+    return figure
+
+
+def effects(observations: Sequence[Observation]) -> list[Effect]:
+    """Largest and SDPO's standard deviation over seeds in each regime, as notes; and the count of ended runs.
+
+    Args:
+        observations: of F11.
+    """
+    found = []
+    for regime, here in by_regime(observations):
+        spreads = {
+            method: standard_deviation(list(by_seed(select(here, method=method), "final_reward").values()))
+            for method in in_order(names_along(here, "method"))
+        }
+        told = ", ".join(f"{spoken(name)} {spread:.3f}" for name, spread in spreads.items() if spread is not None)
+        ended = sum(one.outcome.error is not None for one in here)
+        note = f"standard deviations: {told or 'need two seeds'}; {ended} of {len(here)} runs ended early"
+        found.append(Effect(regime, "final reward: spread over seeds", None, note))
+    return found
+
+
+FIGURE = ReportFigure(
+    name="seeds",
+    experiment="F11",
+    title="Seeds",
+    question="Does the order of the methods hold in single seeds?",
+    caption=(
+        "A seed decides world, corpus, oracle and run, and is the same for all methods. Above: final reward of each "
+        "seed; lines join the seeds of a method and have no other meaning. Below: SDPO minus each method, seed by seed "
+        "(small dots), with mean and 95 % interval; right of the line SDPO is ahead."
+    ),
+    draw=draw,
+    effects=effects,
+)

@@ -1,0 +1,177 @@
+"""Runs tasks in parallel and stores each one as it finishes; whatever ends a study, what had finished is kept.
+
+Worker processes compute, this process alone writes. A worker is given one task at a time, and only a few tasks are
+under way, so memory does not grow with their number.
+"""
+
+import os
+import signal
+import time
+import warnings
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+
+import torch
+
+from sdpo_ref.config.run import TaskSettings
+from sdpo_ref.errors import TaskError, UsageError
+from sdpo_ref.loading import summary, where
+from sdpo_ref.study.execute import execute as execute_task
+from sdpo_ref.study.extra import needed
+from sdpo_ref.study.outcome import Outcome
+from sdpo_ref.study.provenance import provenance
+from sdpo_ref.study.record import Record
+from sdpo_ref.study.store import Store
+from sdpo_ref.study.task import Task
+
+Execute = Callable[[TaskSettings, int], Outcome]
+"""Does one task; a module-level function, because worker processes import it by name."""
+
+_MORE = "what had finished is in the store, and the same command goes on from there"
+
+
+@dataclass(frozen=True)
+class _Done:
+    """A task that ended, and when it ran."""
+
+    task: Task
+    outcome: Outcome
+    started: float
+    wall_seconds: float
+
+
+@dataclass(frozen=True)
+class _Broken:
+    """A task that raised, and what, in words that survive the way between processes."""
+
+    task: Task
+    summary: str
+    where: str
+
+
+def pending(tasks: Iterable[Task], store: Store) -> list[Task]:
+    """Those that the store does not have, each once, in their order.
+
+    Args:
+        tasks: that are asked for; several experiments may ask for the same.
+        store: to look in.
+    """
+    there = store.keys()
+    return list({task.key: task for task in tasks if task.key not in there}.values())
+
+
+def run_tasks(
+    tasks: Iterable[Task],
+    store: Store,
+    *,
+    jobs: int,
+    progress: Callable[[Record], None] = lambda _record: None,
+    execute: Execute = execute_task,
+) -> None:
+    """Run what the store does not have, and put each outcome into it.
+
+    An outcome that holds an error is an outcome: it is stored and not tried again.
+    Implements: SIM-146, SIM-147, SIM-148.
+
+    Args:
+        tasks: that are asked for.
+        store: open for writing.
+        jobs: worker processes; with 1 everything runs in this process.
+        progress: is shown each record once it is in the store.
+        execute: does one task.
+
+    Raises:
+        UsageError: if there is no job.
+        UnsupportedError: if joblib is not installed and there are several jobs.
+        TaskError: if a task raises; tasks that were under way are finished and stored first.
+        StoreError: if the store cannot be written.
+    """
+    if jobs < 1:
+        raise UsageError(f"received {jobs} jobs; allowed are 1 or more, and one for each core is the default")
+    todo = pending(tasks, store)
+    broken: list[_Broken] = []
+
+    def until_broken() -> Iterator[Task]:
+        for task in todo:
+            if broken:
+                return
+            yield task
+
+    with _ended(execute, until_broken(), jobs=min(jobs, max(len(todo), 1))) as ended:
+        for one in ended:
+            if isinstance(one, _Broken):
+                broken.append(one)
+            else:
+                store.put(_record(one))
+                progress(_record(one))
+    if broken:
+        first = broken[0]
+        settings = first.task.settings.model_dump(mode="json", exclude_defaults=True)
+        raise TaskError(
+            f"a task raised {first.summary} ({first.where}); it was seed {first.task.seed} of {settings}; {_MORE}"
+        )
+
+
+def available_jobs() -> int:
+    """Cores that this process may use, as a container or a scheduler has granted them."""
+    return int(needed("joblib").cpu_count())
+
+
+@contextmanager
+def _ended(execute: Execute, tasks: Iterator[Task], *, jobs: int) -> Iterator[Iterator[_Done | _Broken]]:
+    """Tasks as they end, in any order; leaving early stops what is under way."""
+    if jobs == 1:
+        threads = torch.get_num_threads()
+        try:
+            yield (_attempt(execute, task) for task in tasks)
+        finally:
+            torch.set_num_threads(threads)
+        return
+    joblib = needed("joblib")
+    with joblib.parallel_config("loky", n_jobs=jobs, inner_max_num_threads=1, initializer=_settle_in):
+        workers = joblib.Parallel(return_as="generator_unordered", batch_size=1, pre_dispatch="2 * n_jobs")
+        ended = workers(joblib.delayed(_attempt_for)(os.getpid(), execute, task) for task in tasks)
+    try:
+        yield ended
+    except joblib.externals.loky.process_executor.TerminatedWorkerError as error:
+        raise TaskError(
+            f"a worker process died, perhaps because memory ran out; try fewer --jobs than {jobs}; {_MORE}"
+        ) from error
+    finally:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # joblib warns that tasks were still under way
+            ended.close()
+
+
+def _settle_in() -> None:
+    """Once in each worker: Ctrl-C is the parent's business."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+
+
+def _attempt_for(parent: int, execute: Execute, task: Task) -> _Done | _Broken:
+    """In a worker, whose parent may have been killed."""
+    if os.getppid() != parent:
+        os._exit(1)
+    return _attempt(execute, task)
+
+
+def _attempt(execute: Execute, task: Task) -> _Done | _Broken:
+    """One task on one thread, so that its numbers do not depend on how many run beside it."""
+    torch.set_num_threads(1)
+    started, clock = time.time(), time.perf_counter()
+    try:
+        outcome = execute(task.settings, task.seed)
+    except (Exception, SystemExit) as error:  # noqa: BLE001 - whatever it is, it is reported with the task
+        return _Broken(task, summary(error), where(error, machinery=__file__))
+    return _Done(task, outcome, started, time.perf_counter() - clock)
+
+
+def _record(done: _Done) -> Record:
+    return Record(
+        key=done.task.key,
+        settings=done.task.settings,
+        seed=done.task.seed,
+        outcome=done.outcome,
+        provenance=provenance(started=done.started, wall_seconds=done.wall_seconds),
+    )

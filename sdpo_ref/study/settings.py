@@ -1,0 +1,93 @@
+"""The study's default setting, and the ways in which experiments depart from it."""
+
+from collections.abc import Mapping
+from typing import get_args
+
+from sdpo_ref.config.method import MethodSettings
+from sdpo_ref.config.oracle import OracleSettings, RegimeName, RegimeSettings
+from sdpo_ref.config.reader import ReaderSettings
+from sdpo_ref.config.run import ProbeSettings, RunSettings
+from sdpo_ref.config.world import WorldSettings
+from sdpo_ref.world.corpus import Basis
+
+REGIMES: tuple[RegimeName, ...] = get_args(RegimeName)
+"""From the poorest feedback to the richest."""
+
+SELF_DISTILLING = ("sdpo", "hybrid", "gated", "sdft")
+"""Methods that learn from a teacher, as the study calls them."""
+
+BASELINES = ("reinforce", "rloo", "grpo", "ppo", "dpo")
+"""Methods that see the scalar only."""
+
+ALWAYS_LEARNING = ("reinforce", "rloo", "grpo")
+"""Baselines of the sweeps, in which every method at every point would cost more than it says."""
+
+
+def run_settings(
+    regime: RegimeName,
+    method: MethodSettings,
+    *,
+    noise: float = 0.15,
+    basis: Basis = "embedding",
+    overconfident: bool = False,
+    world: Mapping[str, object] | None = None,
+    oracle: Mapping[str, object] | None = None,
+    measure_every: int = 10,
+) -> RunSettings:
+    """A run of the default size under one regime, whose reader is told the truth about it.
+
+    Args:
+        regime: of the feedback.
+        method: what is trained.
+        noise: of every rating, in the oracle and in the reader's assumption.
+        basis: in which the reader learns loadings.
+        overconfident: whether the reader takes what it learned for the truth.
+        world: settings of the world that depart from the default.
+        oracle: biases and corruptions, which the reader is *not* told.
+        measure_every: steps between measurements.
+
+    Returns:
+        Settings of the run.
+    """
+    of_world = WorldSettings.model_validate(world or {})
+    judged, read = _told(regime, noise, basis, of_world)
+    read = read.model_copy(update={"overconfident": overconfident})
+    return RunSettings(
+        world=of_world,
+        oracle=OracleSettings.model_validate({**(oracle or {}), "regimes": (judged,)}),
+        readers=(read,),
+        method=method,
+        measure_every=measure_every,
+    )
+
+
+def probe_settings(regime: RegimeName, *, noise: float) -> ProbeSettings:
+    """A probe of the default size under one regime, whose reader assumes the default noise.
+
+    Args:
+        regime: of the feedback.
+        noise: of every rating.
+    """
+    world = WorldSettings()
+    judged, _ = _told(regime, noise, "embedding", world)
+    _, read = _told(regime, 0.15, "embedding", world)
+    return ProbeSettings(world=world, oracle=OracleSettings(regimes=(judged,)), readers=(read,))
+
+
+def mixed_settings(method: MethodSettings, regimes: tuple[RegimeSettings, ...]) -> RunSettings:
+    """A run in which every prompt has one of several regimes, and the reader knows which.
+
+    Args:
+        method: what is trained.
+        regimes: that are dealt to the prompts.
+    """
+    readers = tuple(ReaderSettings(feedback=regime) for regime in regimes)
+    return RunSettings(oracle=OracleSettings(regimes=regimes), readers=readers, method=method)
+
+
+def _told(
+    regime: RegimeName, noise: float, basis: Basis, world: WorldSettings
+) -> tuple[RegimeSettings, ReaderSettings]:
+    judged = RegimeSettings(regime=regime, noise=noise)
+    read = ReaderSettings(feedback=judged, basis=basis, slope=world.slope, idiosyncrasy=world.idiosyncrasy)
+    return judged, read

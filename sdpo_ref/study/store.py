@@ -1,0 +1,215 @@
+"""Where finished tasks are kept: one SQLite file, one row for each task, one transaction for each row.
+
+The file has a rollback journal and not a write-ahead log: it stays one file that can be copied when no study runs,
+it can be read in a folder that is read-only, and it works on network file systems.
+"""
+
+import json
+import sqlite3
+from collections.abc import Collection, Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+from types import TracebackType
+
+from pydantic import TypeAdapter, ValidationError
+
+from sdpo_ref.config.run import TaskSettings
+from sdpo_ref.errors import StoreError
+from sdpo_ref.study.outcome import Outcome
+from sdpo_ref.study.provenance import Provenance
+from sdpo_ref.study.record import Entry, Record, settings_text
+from sdpo_ref.study.store_problems import reported
+from sdpo_ref.study.writer import WriterLock
+
+APPLICATION_ID = 0x5344504F
+"""Marks the file as ours in SQLite's header: "SDPO"."""
+
+SCHEMA_VERSION = 1
+"""Grows when a table changes; kept in SQLite's header."""
+
+_TABLE = """task (
+    key TEXT PRIMARY KEY,
+    settings TEXT NOT NULL,
+    seed INTEGER NOT NULL,
+    outcome TEXT NOT NULL,
+    provenance TEXT NOT NULL,
+    wall_seconds REAL NOT NULL
+) WITHOUT ROWID"""
+
+_PATIENCE = 30.0
+"""Seconds to wait for somebody who reads or writes just now."""
+
+
+class Store:
+    """Finished tasks by key. Open it with ``with``, or close it.
+
+    Implements: SIM-140, SIM-141, SIM-142, SIM-143.
+
+    Args:
+        path: of the file. Opening for writing makes it and its folder, and keeps other writers out until it is closed.
+        read_only: whether to look only; then the file has to exist.
+
+    Raises:
+        StoreError: if the file is no store, or of a newer version, or another study is writing into it, or it cannot
+            be opened; it is left as it was.
+    """
+
+    def __init__(self, path: Path, *, read_only: bool = False) -> None:
+        self.path = path
+        self._writer: WriterLock | None = None
+        with reported(path):
+            if path.is_dir():
+                raise StoreError(f"the store {path} cannot be used: it is a folder; name a file in it with --store")
+            if read_only and not path.exists():
+                raise StoreError(f"there is no store {path}; run `sdpo-ref study run`, or say where it is with --store")
+            if not read_only:
+                path.parent.mkdir(parents=True, exist_ok=True)
+            address = f"{path.resolve().as_uri()}?mode={'rw' if read_only else 'rwc'}"
+            self._connection = sqlite3.connect(address, uri=True, isolation_level=None, timeout=_PATIENCE)
+        try:
+            self._open(read_only=read_only)
+        except BaseException:
+            self.close()
+            raise
+
+    def keys(self) -> frozenset[str]:
+        """Of all tasks in the store, by whatever version of the code."""
+        with reported(self.path):
+            return frozenset(key for (key,) in self._connection.execute("SELECT key FROM task"))
+
+    def put(self, record: Record) -> None:
+        """Keep a finished task; it is on disk when this returns, and a second one of its key takes its place.
+
+        Args:
+            record: of the task.
+
+        Raises:
+            StoreError: if it cannot be written; nothing has changed then.
+        """
+        row = (
+            record.key,
+            settings_text(record.settings),
+            record.seed,
+            json.dumps(record.outcome.model_dump(mode="json")),
+            json.dumps(record.provenance.model_dump(mode="json", exclude={"wall_seconds"})),
+            record.provenance.wall_seconds,
+        )
+        with self._transaction():
+            self._connection.execute("INSERT OR REPLACE INTO task VALUES (?, ?, ?, ?, ?, ?)", row)
+
+    def outcomes(self, keys: Collection[str]) -> dict[str, Outcome]:
+        """What some tasks found; those that are not in the store are left out.
+
+        Args:
+            keys: of the tasks.
+
+        Raises:
+            StoreError: if a row cannot be read.
+        """
+        return {record.key: record.outcome for record in self.records(keys)}
+
+    def records(self, keys: Collection[str]) -> list[Record]:
+        """The rows of some tasks, in the order of the keys; those that are not in the store are left out.
+
+        Args:
+            keys: of the tasks.
+
+        Raises:
+            StoreError: if a row cannot be read.
+        """
+        question = "SELECT key, settings, seed, outcome, provenance, wall_seconds FROM task WHERE key = ?"
+        with reported(self.path):
+            rows = [self._connection.execute(question, (key,)).fetchone() for key in keys]
+        return [self._record(row) for row in rows if row is not None]
+
+    def entries(self) -> list[Entry]:
+        """Every row without its numbers, whatever version of the code wrote it, in the order of the keys."""
+        question = "SELECT key, settings, seed, outcome, wall_seconds FROM task ORDER BY key"
+        with reported(self.path):
+            return [
+                Entry(key, settings, seed, json.loads(outcome).get("error") is not None, wall_seconds)
+                for key, settings, seed, outcome, wall_seconds in self._connection.execute(question)
+            ]
+
+    def close(self) -> None:
+        """Let others write."""
+        self._connection.close()
+        if self._writer is not None:
+            self._writer.release()
+            self._writer = None
+
+    def __enter__(self) -> "Store":  # noqa: PYI034 - beartype takes Self in decorated classes only
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+    def _open(self, *, read_only: bool) -> None:
+        with reported(self.path):
+            blank = self._is_blank()
+        if not read_only:
+            self._writer = WriterLock(self.path)
+            with self._transaction():
+                if self._is_blank():
+                    self._connection.execute(f"CREATE TABLE {_TABLE}")
+                    self._connection.execute(f"PRAGMA application_id = {APPLICATION_ID}")
+                self._connection.execute(f"PRAGMA user_version = {SCHEMA_VERSION}")  # refused now if it ever will be
+            return
+        with reported(self.path):
+            if blank:  # a study was killed before its first row
+                self._connection.execute(f"CREATE TEMP TABLE {_TABLE}")
+            self._connection.execute("PRAGMA query_only = ON")
+
+    def _is_blank(self) -> bool:
+        """Whether nothing has been written yet; what others have written is refused."""
+        identity = self._number("PRAGMA application_id")
+        version = self._number("PRAGMA user_version")
+        if identity == 0 and version == 0 and self._number("SELECT count(*) FROM sqlite_schema") == 0:
+            return True
+        if identity != APPLICATION_ID:
+            raise StoreError(
+                f"the store {self.path} cannot be used: it is a database of another program; name another place with "
+                "--store"
+            )
+        if version != SCHEMA_VERSION:
+            raise StoreError(
+                f"the store {self.path} cannot be used: its schema has version {version} and this sdpo-ref knows "
+                f"{SCHEMA_VERSION}; update sdpo-ref, or name another place with --store"
+            )
+        return False
+
+    def _number(self, question: str) -> int:
+        (found,) = self._connection.execute(question).fetchone()
+        return int(found)
+
+    @contextmanager
+    def _transaction(self) -> Iterator[None]:
+        """All or nothing; starts by taking SQLite's write lock, so that what was read is still true when it writes."""
+        with reported(self.path):
+            self._connection.execute("BEGIN IMMEDIATE")
+            try:
+                yield
+                self._connection.execute("COMMIT")
+            except BaseException:
+                if self._connection.in_transaction:
+                    with suppress(sqlite3.Error):
+                        self._connection.execute("ROLLBACK")
+                raise
+
+    def _record(self, row: tuple[str, str, int, str, str, float]) -> Record:
+        key, settings, seed, outcome, provenance, wall_seconds = row
+        try:
+            return Record(
+                key=key,
+                settings=TypeAdapter[TaskSettings](TaskSettings).validate_json(settings),
+                seed=seed,
+                outcome=Outcome.model_validate(json.loads(outcome)),
+                provenance=Provenance.model_validate({**json.loads(provenance), "wall_seconds": wall_seconds}),
+            )
+        except (ValueError, ValidationError) as error:
+            raise StoreError(
+                f"the store {self.path} holds a row that cannot be read, {key[:12]} with seed {seed}: {error}; move "
+                "the file away, or delete that row, and run the same command again"
+            ) from error

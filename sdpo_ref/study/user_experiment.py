@@ -1,0 +1,135 @@
+"""A user's own experiment: a TOML or JSON file with the fields of :class:`~sdpo_ref.study.experiment.Experiment`."""
+
+import difflib
+import json
+import tomllib
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from pydantic import ValidationError
+from pydantic_core import ErrorDetails
+
+from sdpo_ref.errors import UsageError
+from sdpo_ref.study.experiment import Experiment
+
+SUFFIXES = (".toml", ".json")
+"""Of files that hold an experiment."""
+
+_SHOWN = 10
+
+
+def read_experiment(path: Path) -> Experiment:
+    """Read and check a file.
+
+    Implements: SIM-150.
+
+    Args:
+        path: ends in ``.toml`` or ``.json``.
+
+    Returns:
+        The experiment; whatever can be known to be wrong with it without running it has been refused.
+
+    Raises:
+        UsageError: if the file cannot be read or is no experiment; one line for each mistake, saying which cell and
+            which setting, what was received and what is allowed.
+    """
+    document = _document(path)
+    try:
+        return Experiment.model_validate(document)
+    except ValidationError as error:
+        mistakes = [_mistake(one, document) for one in _causes(error.errors())]
+        more = [f"and {len(mistakes) - _SHOWN} more"] if len(mistakes) > _SHOWN else []
+        raise UsageError("\n".join([f"{path} is no experiment that can be run:", *mistakes[:_SHOWN], *more])) from error
+
+
+def _document(path: Path) -> object:
+    try:
+        text = path.read_text(encoding="utf-8")
+        document: object = tomllib.loads(text) if path.suffix == ".toml" else json.loads(text)
+    except FileNotFoundError as error:
+        raise UsageError(f"there is no file {path}; check its name and folder") from error
+    except OSError as error:
+        raise UsageError(f"cannot read {path}: {error.strerror}") from error
+    except ValueError as error:  # also what is not UTF-8
+        raise UsageError(f"{path} is not {path.suffix.removeprefix('.').upper()}: {error}") from error
+    return document
+
+
+def _causes(errors: Sequence[ErrorDetails]) -> list[ErrorDetails]:
+    """Without those that only say that something inside them is wrong."""
+    places = [one["loc"] for one in errors]
+    return [
+        one
+        for one, at in zip(errors, places, strict=True)
+        if not any(len(inner) > len(at) and inner[: len(at)] == at for inner in places)
+    ]
+
+
+def _mistake(error: ErrorDetails, document: object) -> str:
+    at = error["loc"]
+    said = error["msg"].removeprefix("Value error, ")
+    said = said[:1].lower() + said[1:] if said.startswith("Input") else said
+    match error["type"]:
+        case "extra_forbidden":
+            said = f"there is no such setting; {_nearest(str(at[-1]), _siblings(at))}"
+        case "missing":
+            said = "is missing"
+        case "value_error":
+            pass
+        case _:
+            said = f"received {_short(repr(error['input']))}, {said}"
+    return f"  {_place(at, document)}: {said}"
+
+
+def _short(text: str, longest: int = 80) -> str:
+    return text if len(text) <= longest else f"{text[: longest - 3]}..."
+
+
+def _place(at: Sequence[str | int], document: object) -> str:
+    """Which cell, by number and labels, and which setting in it; names of alternatives are left out."""
+    words: list[str] = []
+    found: Any = document
+    if len(at) >= 2 and at[0] == "cells" and isinstance(at[1], int):
+        found = found["cells"][at[1]]
+        labels = found.get("labels") if isinstance(found, Mapping) else None
+        named = ", ".join(f"{axis} = {value}" for axis, value in labels.items()) if isinstance(labels, Mapping) else ""
+        words.append(f"cell {at[1] + 1}{f' ({named})' if named else ''}")
+        at = at[2:]
+    setting = ""
+    for number, step in enumerate(at):
+        if isinstance(step, int):
+            setting += f"[{step}]"
+        elif (isinstance(found, Mapping) and step in found) or number == len(at) - 1:
+            setting += f".{step}" if setting else step
+        else:
+            continue
+        found = found[step] if _has(found, step) else None
+    return " ".join([*words, setting]).strip() or "the file"
+
+
+def _has(found: object, step: str | int) -> bool:
+    if isinstance(found, Mapping):
+        return step in found
+    return isinstance(found, Sequence) and isinstance(step, int) and step < len(found)
+
+
+def _siblings(at: Sequence[str | int]) -> list[str]:
+    """Settings that are allowed where one was found that is not."""
+    schema = Experiment.model_json_schema()
+    node: Mapping[str, Any] = schema
+    for step in at[:-1]:
+        if isinstance(step, int):
+            node = node["items"]
+        elif step in node.get("properties", {}):
+            node = node["properties"][step]
+        else:
+            node = {"$ref": node["discriminator"]["mapping"][step]}
+        if "$ref" in node:
+            node = schema["$defs"][node["$ref"].rpartition("/")[2]]
+    return list(node["properties"])
+
+
+def _nearest(name: str, allowed: Sequence[str]) -> str:
+    near = difflib.get_close_matches(name, allowed, n=1)
+    return f"did you mean {near[0]}?" if near else f"allowed are {', '.join(allowed)}"

@@ -1,0 +1,39 @@
+"""Measurements are of the policy, however they are computed."""
+
+import pytest
+import torch
+
+from sdpo_ref.config.world import WorldSettings
+from sdpo_ref.errors import DivergedError
+from sdpo_ref.policies.first_order import FirstOrderPolicy
+from sdpo_ref.simulator.measure import Gauge
+from sdpo_ref.simulator.reference import every_prompt
+from sdpo_ref.world import World, random_stream
+
+SETTINGS = WorldSettings(prompts=5, time=3, vocab=4, aspects=2, embedding=4)
+
+
+def moved_policy(world: World) -> FirstOrderPolicy:
+    """A policy that is neither the base nor the best."""
+    noise = torch.randn(world.base_logits.shape, generator=random_stream(2, "moved"), dtype=torch.float64)
+    return FirstOrderPolicy(world.base_logits + noise, world.grammar)
+
+
+@pytest.mark.parametrize("cells", [1, 2 * 3 * 4 * 4, 10**9])
+def test_prompts_may_be_measured_in_portions(monkeypatch: pytest.MonkeyPatch, cells: int) -> None:
+    """One prompt at a time, two at a time or all at once: the same numbers."""
+    world = World.draw(SETTINGS, seed=2)
+    expected = vars(Gauge(world).measure(moved_policy(world), step=7))
+    monkeypatch.setattr("sdpo_ref.simulator.measure._CELLS_AT_ONCE", cells)
+    found = vars(Gauge(world).measure(moved_policy(world), step=7))
+    assert found == pytest.approx(expected, rel=1e-13)
+
+
+def test_a_policy_that_broke_is_named() -> None:
+    """It can still be sampled from, so the run reaches the measurement, which says what happened."""
+    world = World.draw(SETTINGS, seed=2)
+    broken = FirstOrderPolicy(torch.full_like(world.base_logits, torch.nan), world.grammar)
+    rollouts = broken.sample(every_prompt(world, 2), num_tokens=3, generator=random_stream(2))
+    assert int(rollouts.completions.max()) < SETTINGS.vocab
+    with pytest.raises(DivergedError, match="NaN after step 7"):
+        Gauge(world).measure(broken, step=7)

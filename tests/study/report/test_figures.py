@@ -1,0 +1,89 @@
+"""Every figure, drawn from observations that a study could have made."""
+
+import re
+from dataclasses import replace
+
+import pytest
+
+from sdpo_ref.study.experiment import Observation
+from sdpo_ref.study.experiments import EXPERIMENTS
+from sdpo_ref.study.outcome import Outcome
+from sdpo_ref.study.report.figures import FIGURES
+from sdpo_ref.study.report.figures.style import spoken
+from sdpo_ref.study.report.figures.svg import svg
+from tests.study.synthetic import observations
+
+ISSUE = {"curves", "final", "credit_maps", "pareto", "noise", "bias", "complexity", "hybrid", "decomposition", "seeds"}
+
+
+def texts(drawing: str) -> str:
+    """All that is written in a drawing."""
+    return " ".join(re.findall(r"<text[^>]*>([^<]*)</text>", drawing))
+
+
+def test_the_figures_that_were_asked_for_are_there() -> None:
+    """By name; each belongs to an experiment of the study."""
+    assert set(FIGURES) >= ISSUE
+    assert {figure.experiment for figure in FIGURES.values()} == set(EXPERIMENTS)
+
+
+@pytest.mark.parametrize("name", FIGURES)
+def test_a_figure_shows_every_method_and_nothing_empty(name: str) -> None:
+    """Names of what is compared stand in it, every panel has data, and no number is NaN."""
+    figure = FIGURES[name]
+    seen = observations(figure.experiment)
+    drawing = svg(figure, seen)
+    written = texts(drawing)
+    assert "no finished runs" not in written
+    assert "nan" not in drawing.lower().replace("dominance", "")
+    for method in {str(one.labels["method"]) for one in seen if "method" in one.labels}:
+        if name in ("credit_maps", "bias", "complexity"):
+            continue  # these show SDPO against what is best
+        assert spoken(method) in written
+    assert len(written) > 40
+
+
+@pytest.mark.parametrize("name", FIGURES)
+def test_the_same_data_give_the_same_bytes_and_other_data_others(name: str) -> None:
+    """So a report can be compared with an older one."""
+    figure = FIGURES[name]
+    once, again = (svg(figure, observations(figure.experiment)) for _ in range(2))
+    other = svg(figure, observations(figure.experiment, range(5, 10), shift=0.1))
+    assert once == again
+    assert once != other
+
+
+@pytest.mark.parametrize("name", FIGURES)
+def test_one_seed_and_runs_that_ended_early_can_be_drawn(name: str) -> None:
+    """Without intervals, and without what is not there."""
+    figure = FIGURES[name]
+    few = observations(figure.experiment, range(1))
+    broken = [
+        replace(one, outcome=Outcome(error="diverged")) if place % 3 == 1 else one for place, one in enumerate(few)
+    ]
+    for seen in (few, broken):
+        assert "<svg" in svg(figure, seen)
+        figure.effects(seen)
+
+
+def test_a_third_partys_name_is_text() -> None:
+    """Whatever it is called, it is written and not executed."""
+    hostile = "<script>alert(1)</script>:make"
+    figure = FIGURES["final"]
+    seen = observations("F01")
+    theirs = [
+        Observation({**one.labels, "method": hostile}, one.seed, one.outcome)
+        for one in seen
+        if one.labels["method"] == "sdpo"
+    ]
+    drawing = svg(figure, [*seen, *theirs])
+    assert "<script" not in drawing
+    assert "&lt;script&gt;" in drawing
+
+
+def test_ids_of_two_figures_never_clash() -> None:
+    """Several drawings stand in one page."""
+    drawings = [svg(figure, observations(figure.experiment)) for figure in (FIGURES["final"], FIGURES["credit"])]
+    first, second = (set(re.findall(r'\bid="([^"]+)"', drawing)) for drawing in drawings)
+    assert first
+    assert first.isdisjoint(second)

@@ -1,0 +1,101 @@
+"""The study's experiments are data, and say what their claim is about."""
+
+import pytest
+from pydantic import ValidationError
+
+from sdpo_ref.config.oracle import OracleSettings, RegimeSettings
+from sdpo_ref.config.reader import ReaderSettings
+from sdpo_ref.config.run import RunSettings
+from sdpo_ref.config.world import WorldSettings
+from sdpo_ref.study.experiment import Cell, Experiment
+from sdpo_ref.study.experiments import EXPERIMENTS
+
+
+@pytest.mark.parametrize("name", EXPERIMENTS)
+def test_an_experiment_is_named_and_survives_its_file_format(name: str) -> None:
+    """JSON and back gives the same cells, so that a user can start from any of them."""
+    made = EXPERIMENTS[name]()
+    assert made.name == name
+    assert made.question.endswith("?")
+    assert Experiment.model_validate_json(made.model_dump_json()) == made
+
+
+@pytest.mark.parametrize("name", EXPERIMENTS)
+def test_labels_say_what_the_settings_are(name: str) -> None:
+    """A label cannot claim a regime, a noise, a size or a learning rate that the settings do not have."""
+    for cell in EXPERIMENTS[name]().cells:
+        labels, settings = cell.labels, cell.settings
+        if "regime" in labels:
+            assert [regime.regime for regime in settings.oracle.regimes] == [labels["regime"]]
+        if "noise" in labels:
+            assert [regime.noise for regime in settings.oracle.regimes] == [labels["noise"]]
+        if "axis" in labels:
+            assert getattr(settings.world, str(labels["axis"])) == labels["size"]
+        if labels.get("basis") in ("token", "embedding"):
+            assert settings.readers[0].basis == labels["basis"]
+        if labels.get("bias", "none") != "none":
+            assert getattr(settings.oracle, str(labels["bias"])) == labels["strength"]
+        if isinstance(settings, RunSettings):
+            for setting in ("learning_rate", "kl_weight", "student", "teacher"):
+                assert setting not in labels or getattr(settings.method, setting) == labels[setting]
+            called = "hybrid" if labels.get("method") == "gated" else labels.get("method", settings.method.method)
+            assert settings.method.method == called
+
+
+def test_the_reader_knows_the_noise_and_not_the_bias() -> None:
+    """Fairness both ways: the teacher's assumption is the oracle's noise, and nobody tells it of a bias (SIM-060)."""
+    for cell in EXPERIMENTS["F06"]().cells:
+        assert cell.settings.readers[0].feedback == cell.settings.oracle.regimes[0]
+    biased = [cell for cell in EXPERIMENTS["F08"]().cells if cell.labels["bias"] != "none"]
+    assert all(cell.settings.readers[0] == ReaderSettings(feedback=cell.settings.oracle.regimes[0]) for cell in biased)
+
+
+def test_every_cell_has_the_same_budget() -> None:
+    """Steps and rollouts a step are equal for all methods of all claims (SIM-130)."""
+    runs = [cell.settings for name in EXPERIMENTS for cell in EXPERIMENTS[name]().cells if cell.settings.kind == "run"]
+    assert {(run.steps, run.group_size, run.world.prompts) for run in runs} == {(200, 8, 16)}
+
+
+def test_two_cells_with_the_same_labels_are_refused() -> None:
+    """Nobody could tell their results apart."""
+    cell = EXPERIMENTS["F04"]().cells[0]
+    with pytest.raises(ValidationError, match="two cells"):
+        Experiment(name="twice", title="Twice", question="Which?", cells=(cell, cell))
+
+
+@pytest.mark.parametrize(
+    ("changes", "named"),
+    [
+        ({"oracle": {"regimes": [{"regime": "critique", "spans": 9}]}}, "spans"),
+        ({"oracle": {"regimes": [{"noise": -0.1}]}}, "noise"),
+        ({"oracle": {"regimes": [{"regime": "haiku"}]}}, "regime"),
+        ({"readers": [{"feedback": {"regime": "rubric"}}]}, "readers"),
+        ({"method": {"method": "span_rloo"}}, "span_rloo"),
+        ({"method": {"method": "rloo", "learning_rate": 0}}, "learning_rate"),
+        ({"method": {"method": "ddpo"}}, "method"),
+        ({"world": {"aspects": 9}}, "aspects"),
+        ({"steps": 0}, "steps"),
+        ({"group_size": 1}, "group_size"),
+        ({"grup_size": 8}, "grup_size"),
+    ],
+)
+def test_impossible_settings_are_refused_by_name(changes: dict[str, object], named: str) -> None:
+    """Before anything runs."""
+    if "spans" in named:
+        changes = {**changes, "readers": [{"feedback": {"regime": "critique", "spans": 9}}]}
+    with pytest.raises(ValidationError, match=named):
+        RunSettings.model_validate({"method": {"method": "rloo"}, **changes})
+
+
+def test_a_cell_may_mix_regimes() -> None:
+    """One reader for each, in their order."""
+    regimes = (RegimeSettings(regime="ordinal"), RegimeSettings(regime="critique", spans=2))
+    settings = RunSettings.model_validate(
+        {
+            "world": WorldSettings(time=4),
+            "oracle": OracleSettings(regimes=regimes),
+            "readers": [ReaderSettings(feedback=regime) for regime in regimes],
+            "method": {"method": "sdpo"},
+        }
+    )
+    assert Cell(labels={}, settings=settings).settings == settings
