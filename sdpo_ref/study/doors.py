@@ -29,7 +29,7 @@ class Parts:
     """Factories of third parties, each as ``module:factory``.
 
     Attributes:
-        trainer: runs beside SDPO, in the same settings and with its learning rate and KL weight.
+        trainer: runs beside SDPO wherever that has no KL penalty, in the same settings and with its learning rate.
         oracle: judges every run in place of ours.
         teacher: teaches SDPO beside ours, in the same settings.
     """
@@ -45,8 +45,9 @@ def with_parts(
     """An experiment with third parties' parts in it.
 
     Beside every cell whose label ``method`` or ``arm`` is "sdpo" stands a cell that is labelled with the trainer's
-    name, and one that is labelled "sdpo+" with the teacher's. The oracle judges all of them. Probes have a gradient
-    of ours as their subject and our oracle as their tool, so with an oracle they are left out.
+    name, and one that is labelled "sdpo+" with the teacher's. A trainer is not told of a KL penalty, so it stands only
+    where there is none. The oracle judges all of them. Probes have a gradient of ours as their subject and our oracle
+    as their tool, so with an oracle they are left out.
     Implements: SIM-151.
 
     Args:
@@ -110,10 +111,8 @@ def _beside(cell: Cell, trainer: str | None, teacher: str | None) -> Iterator[Ce
     if not isinstance(settings, RunSettings) or not _is_sdpo(cell):
         return
     method = settings.method
-    if trainer is not None:
-        theirs = ThirdParty(
-            factory=trainer, learning_rate=method.learning_rate, kl_weight=method.kl_weight, student=method.student
-        )
+    if trainer is not None and method.kl_weight == 0:
+        theirs = ThirdParty(factory=trainer, learning_rate=method.learning_rate, student=method.student)
         yield Cell(labels=_relabelled(cell, trainer), settings=settings.model_copy(update={"method": theirs}))
     if teacher is not None and isinstance(method, Sdpo):
         taught = method.model_copy(update={"teacher_factory": teacher})

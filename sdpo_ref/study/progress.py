@@ -92,7 +92,7 @@ def duration(seconds: float) -> str:
         seconds: not negative.
 
     Example:
-        >>> duration(0.4), duration(75), duration(7300)
+        >>> duration(0.4), duration(75.0), duration(7300.0)
         ('1 s', '1 min 15 s', '2 h 1 min')
     """
     whole = max(round(seconds), 1)

@@ -1,15 +1,18 @@
 """Runs tasks in parallel and stores each one as it finishes; whatever ends a study, what had finished is kept.
 
-Worker processes compute, this process alone writes. A worker is given one task at a time, and only a few tasks are
-under way, so memory does not grow with their number.
+Worker processes compute, this process alone writes. Tasks are handed out in chunks, so memory does not grow with
+their number.
 """
 
+import itertools
+import json
 import os
 import signal
+import threading
 import time
 import warnings
-from collections.abc import Callable, Iterable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Generator, Iterable, Iterator
+from contextlib import closing
 from dataclasses import dataclass
 
 import torch
@@ -27,6 +30,9 @@ from sdpo_ref.study.task import Task
 
 Execute = Callable[[TaskSettings, int], Outcome]
 """Does one task; a module-level function, because worker processes import it by name."""
+
+_CHUNK = 64
+"""Tasks for each worker that are handed out together. Joblib computes ahead of whoever stores, without a limit."""
 
 _MORE = "what had finished is in the store, and the same command goes on from there"
 
@@ -84,7 +90,7 @@ def run_tasks(
     Raises:
         UsageError: if there is no job.
         UnsupportedError: if joblib is not installed and there are several jobs.
-        TaskError: if a task raises; tasks that were under way are finished and stored first.
+        TaskError: if a task raises; tasks that were handed out are finished and stored first.
         StoreError: if the store cannot be written.
     """
     if jobs < 1:
@@ -98,18 +104,17 @@ def run_tasks(
                 return
             yield task
 
-    with _ended(execute, until_broken(), jobs=min(jobs, max(len(todo), 1))) as ended:
+    with closing(_ended(execute, until_broken(), jobs=min(jobs, max(len(todo), 1)))) as ended:
         for one in ended:
             if isinstance(one, _Broken):
                 broken.append(one)
             else:
-                store.put(_record(one))
-                progress(_record(one))
+                record = _record(one)
+                store.put(record)
+                progress(record)
     if broken:
-        first = broken[0]
-        settings = first.task.settings.model_dump(mode="json", exclude_defaults=True)
         raise TaskError(
-            f"a task raised {first.summary} ({first.where}); it was seed {first.task.seed} of {settings}; {_MORE}"
+            f"a task raised {broken[0].summary} ({broken[0].where}); it was {_described(broken[0].task)}; {_MORE}"
         )
 
 
@@ -118,22 +123,31 @@ def available_jobs() -> int:
     return int(needed("joblib").cpu_count())
 
 
-@contextmanager
-def _ended(execute: Execute, tasks: Iterator[Task], *, jobs: int) -> Iterator[Iterator[_Done | _Broken]]:
-    """Tasks as they end, in any order; leaving early stops what is under way."""
+def _ended(execute: Execute, tasks: Iterator[Task], *, jobs: int) -> Generator[_Done | _Broken, None, None]:
+    """Tasks as they end, in any order; closing it stops what is under way."""
     if jobs == 1:
         threads = torch.get_num_threads()
         try:
-            yield (_attempt(execute, task) for task in tasks)
+            yield from (_attempt(execute, task) for task in tasks)
         finally:
             torch.set_num_threads(threads)
         return
+    for first in tasks:
+        chunk = itertools.chain([first], itertools.islice(tasks, _CHUNK * jobs - 1))
+        yield from _ended_together(execute, chunk, jobs=jobs)
+
+
+def _ended_together(execute: Execute, tasks: Iterator[Task], *, jobs: int) -> Generator[_Done | _Broken, None, None]:
+    """The tasks of one chunk in worker processes, which stay for the next."""
     joblib = needed("joblib")
-    with joblib.parallel_config("loky", n_jobs=jobs, inner_max_num_threads=1, initializer=_settle_in):
+    with joblib.parallel_config(
+        "loky", n_jobs=jobs, inner_max_num_threads=1, initializer=_settle_in, initargs=(os.getpid(),)
+    ):
         workers = joblib.Parallel(return_as="generator_unordered", batch_size=1, pre_dispatch="2 * n_jobs")
-        ended = workers(joblib.delayed(_attempt_for)(os.getpid(), execute, task) for task in tasks)
+        ended = workers(joblib.delayed(_attempt)(execute, task) for task in tasks)
     try:
-        yield ended
+        for one in ended:  # noqa: UP028 - `yield from` would close it before the warning is silenced
+            yield one
     except joblib.externals.loky.process_executor.TerminatedWorkerError as error:
         raise TaskError(
             f"a worker process died, perhaps because memory ran out; try fewer --jobs than {jobs}; {_MORE}"
@@ -144,16 +158,16 @@ def _ended(execute: Execute, tasks: Iterator[Task], *, jobs: int) -> Iterator[It
             ended.close()
 
 
-def _settle_in() -> None:
-    """Once in each worker: Ctrl-C is the parent's business."""
+def _settle_in(parent: int) -> None:
+    """Once in each worker: Ctrl-C is the parent's business, and without a parent there is nothing to do."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)
 
-
-def _attempt_for(parent: int, execute: Execute, task: Task) -> _Done | _Broken:
-    """In a worker, whose parent may have been killed."""
-    if os.getppid() != parent:
+    def watch() -> None:
+        while os.getppid() == parent:
+            time.sleep(1.0)
         os._exit(1)
-    return _attempt(execute, task)
+
+    threading.Thread(target=watch, daemon=True).start()
 
 
 def _attempt(execute: Execute, task: Task) -> _Done | _Broken:
@@ -165,6 +179,14 @@ def _attempt(execute: Execute, task: Task) -> _Done | _Broken:
     except (Exception, SystemExit) as error:  # noqa: BLE001 - whatever it is, it is reported with the task
         return _Broken(task, summary(error), where(error, machinery=__file__))
     return _Done(task, outcome, started, time.perf_counter() - clock)
+
+
+def _described(task: Task) -> str:
+    """What departs from the defaults, and always the method."""
+    settings = task.settings.model_dump(mode="json", exclude_defaults=True)
+    if task.settings.kind == "run":
+        settings["method"] = task.settings.method.model_dump(mode="json")
+    return f"seed {task.seed} of the {task.settings.kind} {json.dumps(settings)}"
 
 
 def _record(done: _Done) -> Record:

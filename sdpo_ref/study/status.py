@@ -1,5 +1,6 @@
 """How far a study is: what is done, what is left and how long that takes, and what other code has left behind."""
 
+import math
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 
@@ -80,7 +81,7 @@ def _progress(
         done=len(done),
         failed=sum(entry.failed for entry in done),
         stale=sum((settings_text(task.settings), task.seed) in answered for task in left),
-        wall_seconds=sum(entry.wall_seconds for entry in done),
+        wall_seconds=math.fsum(entry.wall_seconds for entry in done),
         seconds_left=0.0 if not left else None if each is None else len(left) * each,
     )
 

@@ -69,16 +69,17 @@ def _causes(errors: Sequence[ErrorDetails]) -> list[ErrorDetails]:
 def _mistake(error: ErrorDetails, document: object) -> str:
     at = error["loc"]
     said = error["msg"].removeprefix("Value error, ")
-    said = said[:1].lower() + said[1:] if said.startswith("Input") else said
     match error["type"]:
         case "extra_forbidden":
             said = f"there is no such setting; {_nearest(str(at[-1]), _siblings(at))}"
         case "missing":
             said = "is missing"
+        case "union_tag_not_found":
+            said = f"{error['ctx']['discriminator']} is missing, which says what this is"
         case "value_error":
             pass
         case _:
-            said = f"received {_short(repr(error['input']))}, {said}"
+            said = f"received {_short(repr(error['input']))}, {said[:1].lower()}{said[1:]}"
     return f"  {_place(at, document)}: {said}"
 
 

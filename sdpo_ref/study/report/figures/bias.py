@@ -31,7 +31,7 @@ def draw(observations: Sequence[Observation]) -> Figure:
         for place, ((bias, strength), here) in enumerate(cells.items()):
             found = advantage(here, "final_reward")
             if found is not None:
-                _bar(axes, place, found.difference, _shade([key for key in cells if key[0] == bias], strength))
+                _bar(axes, float(place), found.difference, _shade([key for key in cells if key[0] == bias], strength))
                 if bias == _UNBIASED:
                     axes.axvline(found.difference.mean, color=FAINT, linewidth=0.8, linestyle=(0, (2, 2)), zorder=0.5)
         zero(axes, upright=True)

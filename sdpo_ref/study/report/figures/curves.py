@@ -28,7 +28,7 @@ def draw(observations: Sequence[Observation]) -> Figure:
         for method in reversed(methods):
             points = mean_curve(select(observations, regime=regime, method=method))
             if points:
-                band(axes, list(points), list(points.values()), look(method))
+                band(axes, [float(step) for step in points], list(points.values()), look(method))
         zero(axes)
         axes.set_title(regime)
     for axes in flat[len(regimes) :]:

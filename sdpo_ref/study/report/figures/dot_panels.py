@@ -26,7 +26,7 @@ def dot_panels(observations: Sequence[Observation], *, rows: str, metrics: Mappi
         for axes, regime in zip(line, regimes, strict=True):
             here = select(observations, regime=regime)
             for place, name in enumerate(names):
-                row(axes, place, by_seed(select(here, **{rows: name}), metric), look(name))
+                row(axes, float(place), by_seed(select(here, **{rows: name}), metric), look(name))
             zero(axes, upright=True)
             axes.set_xlabel(title)
             axes.grid(visible=False, axis="y")

@@ -42,7 +42,7 @@ def draw(observations: Sequence[Observation]) -> Figure:
 
 def _draw_rows(axes: Axes, observations: Sequence[Observation], methods: Sequence[str]) -> None:
     for place, method in enumerate(methods):
-        row(axes, place, by_seed(select(observations, method=method), "final_reward"), look(method))
+        row(axes, float(place), by_seed(select(observations, method=method), "final_reward"), look(method))
     axes.set_yticks(range(len(methods)), [spoken(method) for method in methods])
     axes.set_ylim(len(methods) - 0.4, -0.5)
     axes.grid(visible=False, axis="y")

@@ -39,7 +39,7 @@ def draw(observations: Sequence[Observation]) -> Figure:
                 markerfacecolor=its.face,
             )
         for place, method in enumerate(others):
-            row(below, place, differences(values.get("sdpo", {}), values[method]), look(method))
+            row(below, float(place), differences(values.get("sdpo", {}), values[method]), look(method))
         zero(below, upright=True)
         below.grid(visible=False, axis="y")
         above.xaxis.set_major_locator(MaxNLocator(integer=True, nbins=6))
