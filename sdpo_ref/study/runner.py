@@ -146,8 +146,11 @@ def _ended_together(execute: Execute, tasks: Iterator[Task], *, jobs: int) -> Ge
         workers = joblib.Parallel(return_as="generator_unordered", batch_size=1, pre_dispatch="2 * n_jobs")
         ended = workers(joblib.delayed(_attempt)(execute, task) for task in tasks)
     try:
-        for one in ended:  # noqa: UP028 - `yield from` would close it before the warning is silenced
-            yield one
+        with warnings.catch_warnings():
+            # loky replaces workers whose memory has grown, as it does after large worlds; nothing is lost by it
+            warnings.filterwarnings("ignore", message="A worker stopped while some jobs were given to the executor")
+            for one in ended:  # noqa: UP028 - `yield from` would close it before the next warning is silenced
+                yield one
     except joblib.externals.loky.process_executor.TerminatedWorkerError as error:
         raise TaskError(
             f"a worker process died, perhaps because memory ran out; try fewer --jobs than {jobs}; {_MORE}"

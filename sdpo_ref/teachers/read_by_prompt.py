@@ -57,6 +57,8 @@ class ReadByPrompt:
             InvalidInputError: if there is no rollout, one answers a prompt without a member, or a member refuses.
         """
         reads = self._members_of(rollouts)
+        if len(self.members) == 1:
+            return self.members[0].view(policy, rollouts, judgement)
         rows = [(reads == index).nonzero()[:, 0] for index in range(len(self.members))]
         views = [
             member.view(policy, rollouts.select(own), judgement.select(own))

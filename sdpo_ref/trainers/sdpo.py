@@ -210,12 +210,12 @@ class SdpoTrainer:
             ratio_cap=self._ratio_cap,
             aggregation=self._aggregation,
         )
-        divergence = self._accumulate_penalty([rollouts.select(part) for part in parts])
+        divergence = self._accumulate_penalty(rollouts, parts)
         self._optimizer.step()
         weight = self._penalty.weight
         return loss + weight * divergence if weight > 0 else loss, divergence
 
-    def _accumulate_penalty(self, parts: Sequence[Rollouts]) -> float:
+    def _accumulate_penalty(self, rollouts: Rollouts, micro_batches: Sequence[Tensor]) -> float:
         """Add the gradient of the weighted divergence of one optimiser step; returns the divergence.
 
         A pass of its own, because it counts other tokens than the loss does. Each micro-batch has its share of the
@@ -224,6 +224,7 @@ class SdpoTrainer:
         if self._penalty.reference is None:
             return 0.0
         total = 0.0
+        parts = [rollouts.select(rows) for rows in micro_batches]
         shares = micro_batch_weights([part.completion_mask for part in parts], aggregation="token_mean")
         for part, share in zip(parts, shares, strict=True):
             divergence = share * self._penalty.of(logits_of(self._policy, part), part)

@@ -28,6 +28,7 @@ _LEVEL = {
     "constant": 0.0,
     "deranged": 0.25,
     "weak reader": 0.62,
+    "overconfident reader": 0.5,
 }
 _SIGNAL = {"ordinal": 0.37, "scalar": 0.4, "rubric": 0.54, "critique": 0.7}
 
@@ -66,7 +67,9 @@ CELLS: Mapping[str, list[Labels]] = {
         *_product(corruption=("misleading",), share=(0.0, 0.25, 0.5, 0.75), method=_HYBRIDS),
         *_product(corruption=("mixed regimes",), share=(1.0,), method=_HYBRIDS),
     ],
-    "F12": _product(regime=REGIMES, arm=("sdpo", "constant", "deranged", "weak reader", "rloo")),
+    "F12": _product(
+        regime=REGIMES, arm=("sdpo", "constant", "deranged", "weak reader", "overconfident reader", "rloo")
+    ),
     "F13": [
         *_product(regime=REGIMES, student=("table", "features"), method=("sdpo", "rloo", "grpo")),
         *_product(regime=("critique",), student=("table", "features"), method=("span_rloo",)),

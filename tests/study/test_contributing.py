@@ -54,6 +54,17 @@ def study(folder: Path, *arguments: str) -> str:
     return done.stdout
 
 
+def test_the_experiment_of_the_page_is_one(tmp_path: Path) -> None:
+    """As it stands there."""
+    page = (ROOT / "CONTRIBUTING.md").read_text(encoding="utf-8")
+    code = re.search(r"```toml\n(.*?)```", page, flags=re.DOTALL)
+    assert code is not None
+    (tmp_path / "fewer-rollouts.toml").write_text(code[1], encoding="utf-8")
+    made = read_experiment(tmp_path / "fewer-rollouts.toml")
+    assert [cell.labels["method"] for cell in made.cells] == ["sdpo", "rloo"]
+    assert {cell.settings.group_size for cell in made.cells} == {4}
+
+
 def test_there_are_at_most_five_steps() -> None:
     """As promised."""
     assert re.findall(r"^(\d)\. ", section(), flags=re.MULTILINE) == ["1", "2", "3", "4", "5"]

@@ -113,13 +113,13 @@ def effect_words(effect: Effect) -> str:
 
     Example:
         >>> effect_words(Effect("scalar", "final reward", Estimate(0.0512, 0.01, 5)))
-        '+0.051 [+0.041, +0.061], n = 5'
+        '0.051 [0.041, 0.061], n = 5'
     """
     found = effect.estimate
     if found is None:
-        return "not determined"
-    interval = "" if found.half_width is None else f" [{found.low:+.3f}, {found.high:+.3f}]"
-    return f"{found.mean:+.3f}{interval}, n = {found.count}"
+        return "–" if effect.note else "not determined"
+    interval = "" if found.half_width is None else f" [{found.low:.3f}, {found.high:.3f}]"
+    return f"{found.mean:.3f}{interval}, n = {found.count}"
 
 
 def estimate_words(found: Estimate | None) -> str:

@@ -24,7 +24,7 @@ def draw(observations: Sequence[Observation]) -> Figure:
 
 
 def effects(observations: Sequence[Observation]) -> list[Effect]:
-    """Reward of each placebo, and the weak reader minus RLOO.
+    """Reward of each placebo, and the weak readers minus RLOO.
 
     Args:
         observations: of F12.
@@ -37,9 +37,11 @@ def effects(observations: Sequence[Observation]) -> list[Effect]:
             for arm in ("sdpo", "constant", "deranged")
             if arm in values
         ]
-        if {"weak reader", "rloo"} <= values.keys():
-            gap = paired_difference(values["weak reader"], values["rloo"])
-            found.append(Effect(regime, "final reward: weak reader − RLOO", gap))
+        found += [
+            Effect(regime, f"final reward: {arm} − RLOO", paired_difference(values[arm], values["rloo"]))
+            for arm in ("weak reader", "overconfident reader")
+            if {arm, "rloo"} <= values.keys()
+        ]
     return found
 
 
@@ -50,8 +52,9 @@ FIGURE = ReportFigure(
     question="Does SDPO lose where it should?",
     caption=(
         "Constant: every attempt gets the same feedback, so there is nothing to learn. Deranged: every prompt gets the "
-        "feedback of another prompt. Weak reader: a self-teacher that knows little about what tokens express. Entropy "
-        "stands below, because a policy can collapse while it learns nothing. Large marks are means with 95 % "
+        "feedback of another prompt. Weak reader: a self-teacher that has read two annotations where the others have "
+        "64, and knows how little that is; overconfident reader: the same, but it takes what it learned for the truth. "
+        "Entropy stands below, because a policy can collapse while it learns nothing. Large marks are means with 95 % "
         "intervals, small dots seeds."
     ),
     draw=draw,

@@ -13,12 +13,12 @@ from sdpo_ref.study.summary import estimate
 
 
 def draw(observations: Sequence[Observation]) -> Figure:
-    """Two lines of panels: mean over the run, and the first rollouts, which all methods share.
+    """Two lines of panels: the first rollouts, which all methods share, and the mean over the run.
 
     Args:
         observations: of F03.
     """
-    metrics = {"credit": "correlation, mean over run", "credit_first": "correlation, first step"}
+    metrics = {"credit_first": "correlation, first step", "credit": "correlation, mean over run"}
     return dot_panels(observations, rows="method", metrics=metrics)
 
 
@@ -30,9 +30,10 @@ def effects(observations: Sequence[Observation]) -> list[Effect]:
     """
     found = []
     for regime, here in by_regime(observations):
-        own = by_seed(select(here, method="sdpo"), "credit")
-        found.append(Effect(regime, "credit correlation of SDPO", estimate(list(own.values()))))
-        found.append(advantage_effect(here, "credit", setting=regime, noun="credit correlation"))
+        for metric, noun in (("credit_first", "credit, first step"), ("credit", "credit, mean over run")):
+            own = by_seed(select(here, method="sdpo"), metric)
+            found.append(Effect(regime, f"{noun}: SDPO", estimate(list(own.values()))))
+            found.append(advantage_effect(here, metric, setting=regime, noun=noun))
     return found
 
 
@@ -42,11 +43,11 @@ FIGURE = ReportFigure(
     title="Credit assignment",
     question="Whose per-token signal tracks what a token was truly worth?",
     caption=(
-        "Correlation of the signal that a method gives each sampled token with the true advantage of that token: the "
+        "Correlation of the signal that a method gives each sampled token with that token's true advantage: the "
         "implicit reward for methods with a teacher, the advantage (mostly one number for a whole completion) for the "
-        "others. Above: mean over the measured steps, each method on its own rollouts. Below: the first step, where "
-        f"all methods judge the same rollouts. Large marks are means with 95 % intervals, small dots seeds. "
-        f"{BEST_BASELINE}"
+        "others. Above: the first step, where all methods judge the same rollouts. Below: mean over the run, "
+        "each method on its own rollouts; it falls as a method succeeds, because a good policy samples tokens that "
+        f"hardly differ in worth. Large marks are means with 95 % intervals, small dots seeds. {BEST_BASELINE}"
     ),
     draw=draw,
     effects=effects,

@@ -46,7 +46,8 @@ def draw(observations: Sequence[Observation]) -> Figure:
         bar = figure.colorbar(image, ax=flat[: len(maps)], location="bottom", shrink=0.6, aspect=45, pad=0.03)
         bar.set_label("standard deviations from the mean of the map")
         bar.outline.set_visible(False)
-    figure.supxlabel("position in the completion")
+    for axes in flat[max(len(maps) - 2, 0) : len(maps)]:
+        axes.set_xlabel("position in the completion")
     figure.supylabel("completion of the group")
     return figure
 

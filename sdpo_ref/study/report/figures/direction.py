@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 
 from matplotlib.figure import Figure
+from matplotlib.ticker import FuncFormatter
 
 from sdpo_ref.study.experiment import Observation
 from sdpo_ref.study.report.figures.comparisons import by_regime
@@ -39,9 +40,10 @@ def draw(observations: Sequence[Observation]) -> Figure:
         axes.set_title(title)
     one.set_ylabel("cosine with the gradient without noise")
     error.set_title("identity")
-    error.set_ylabel("largest error of the implicit reward (nats)")
+    error.set_ylabel("largest error (nats)")
     error.set_yscale("log")
     error.set_ylim(_FLOOR / 3, 10 * _BOUND)
+    error.yaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:.0e}"))
     error.axhline(_BOUND, color=FAINT, linewidth=0.8, linestyle=(0, (2, 2)))
     error.annotate("bar: 1e-10", (0, _BOUND), xytext=(2, 2), textcoords="offset points", color=FAINT, fontsize=7.5)
     figure.supxlabel("noise of each rating (standard deviation, % of the scale)")

@@ -49,7 +49,7 @@ def columns(heights: Sequence[float], *, unit: float, extra: float) -> tuple[Fig
 
 
 def legend(figure: Figure, names: Sequence[str], *, columns: int = 5) -> None:
-    """One legend below all panels, in the order of the looks.
+    """One legend above all panels, in the order of the looks.
 
     Args:
         figure: to add it to.
@@ -65,7 +65,7 @@ def legend(figure: Figure, names: Sequence[str], *, columns: int = 5) -> None:
             )
         )
     labels = [spoken(name) for name in in_order(list(names))]
-    figure.legend(handles, labels, loc="outside lower center", ncols=min(columns, max(len(labels), 1)))
+    figure.legend(handles, labels, loc="outside upper center", ncols=min(columns, max(len(labels), 1)))
 
 
 def finish(panels: Grid) -> None:

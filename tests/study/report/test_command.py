@@ -1,0 +1,58 @@
+"""``sdpo-ref study report`` as its user types it, after a run of one experiment of the study."""
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parent.parent.parent.parent
+
+
+def study(folder: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
+    """Run the command in a folder."""
+    return subprocess.run(
+        [sys.executable, "-m", "sdpo_ref.cli.main", "study", *arguments],
+        cwd=folder,
+        env={**os.environ, "PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1", "COLUMNS": "80"},
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=300,
+    )
+
+
+@pytest.mark.slow
+def test_a_run_and_its_report(tmp_path: Path) -> None:
+    """Page, Markdown and figure; then the figure alone, by the command that the page prints under it."""
+    assert study(tmp_path, "run", "F07", "--seeds", "1", "--jobs", "2").returncode == 0
+    done = study(tmp_path, "report", "F07", "--seeds", "1")
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert "16 runs, 1 figures" in done.stdout
+    page = (tmp_path / "study-report" / "report.html").read_text(encoding="utf-8")
+    command = "sdpo-ref study run F07 --seeds 1 &amp;&amp; sdpo-ref study report --seeds 1 --figure direction"
+    assert command in page
+    drawn = tmp_path / "study-report" / "figures" / "direction.svg"
+    before = drawn.read_bytes()
+    drawn.unlink()
+    assert study(tmp_path, "report", "--seeds", "1", "--figure", "direction").returncode == 0
+    assert drawn.read_bytes() == before
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        (("--figure", "curve"), "there is no figure 'curve'; there are final, curves"),
+        (("F07",), "there is no store sdpo-study.sqlite"),
+        (("F99",), "no experiment is called 'F99'"),
+        (("--seeds", "0"), "received 0 seeds"),
+    ],
+)
+def test_what_cannot_be_reported_is_one_line(tmp_path: Path, arguments: tuple[str, ...], words: str) -> None:
+    """On standard error, with exit code 2, and nothing is written."""
+    done = study(tmp_path, "report", *arguments)
+    assert done.returncode == 2
+    assert words in done.stderr
+    assert "Traceback" not in done.stderr
+    assert list(tmp_path.iterdir()) == []
