@@ -92,7 +92,7 @@ def paired_ratio(numerator: Mapping[int, float], denominator: Mapping[int, float
         could then be anything.
 
     Example:
-        >>> paired_ratio({0: 1.0, 1: 2.0}, {0: 2.0, 1: 4.0})
+        >>> paired_ratio({0: 4.0, 1: 4.5}, {0: 8.0, 1: 9.0})
         Estimate(mean=0.5, half_width=0.0, count=2)
     """
     shared = sorted(numerator.keys() & denominator.keys())

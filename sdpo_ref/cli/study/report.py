@@ -50,12 +50,13 @@ def report(
     console = Console(highlight=False)
     if figure is not None and figure not in FIGURES:
         raise UsageError(f"there is no figure {figure!r}; there are {', '.join(FIGURES)}")
+    repeats = claim_seeds(seeds)
     wanted = names or ([] if figure is None else [FIGURES[figure].experiment])
     experiments = requested(console, wanted, Parts(trainer=trainer, oracle=oracle, teacher=teacher))
     if not store_at.exists():
         raise UsageError(f"there is no store {store_at}; run `sdpo-ref study run` first, or name it with --store")
     with Store(store_at, read_only=True) as store:
-        contents = contents_of(experiments, claim_seeds(seeds), store, only=figure)
+        contents = contents_of(experiments, repeats, store, only=figure)
     if not contents.runs or (figure is not None and not contents.figures):
         raise UsageError(
             f"{store_at} has nothing to show for {', '.join(one.name for one in experiments)} at {seeds} seeds and the "

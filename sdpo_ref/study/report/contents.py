@@ -118,8 +118,8 @@ def effect_words(effect: Effect) -> str:
     found = effect.estimate
     if found is None:
         return "–" if effect.note else "not determined"
-    interval = "" if found.half_width is None else f" [{found.low:.3f}, {found.high:.3f}]"
-    return f"{found.mean:.3f}{interval}, n = {found.count}"
+    interval = "" if found.half_width is None else f" [{_number(found.low)}, {_number(found.high)}]"
+    return f"{_number(found.mean)}{interval}, n = {found.count}"
 
 
 def estimate_words(found: Estimate | None) -> str:
@@ -134,7 +134,13 @@ def estimate_words(found: Estimate | None) -> str:
     """
     if found is None:
         return "–"
-    return f"{found.mean:.3f}" if found.half_width is None else f"{found.mean:.3f} ± {found.half_width:.3f}"
+    return _number(found.mean) if found.half_width is None else f"{_number(found.mean)} ± {found.half_width:.3f}"
+
+
+def _number(value: float) -> str:
+    """With a minus that is as wide as a digit; without a sign where three digits leave zero."""
+    text = f"{value:.3f}"
+    return "0.000" if text == "-0.000" else text.replace("-", "−")
 
 
 def _row(experiment: str, labels: Mapping[str, str | float], seen: Sequence[Observation]) -> Row:

@@ -37,7 +37,7 @@ def test_a_figure_shows_every_method_and_nothing_empty(name: str) -> None:
     assert "no finished runs" not in written
     assert "nan" not in drawing.lower().replace("dominance", "")
     for method in {str(one.labels["method"]) for one in seen if "method" in one.labels}:
-        if name in ("credit_maps", "bias", "complexity"):
+        if name in ("credit_maps", "bias", "complexity", "information"):
             continue  # these show SDPO against what is best
         assert spoken(method) in written
     assert len(written) > 40

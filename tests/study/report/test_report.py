@@ -50,7 +50,7 @@ def test_the_page_holds_everything_and_fetches_nothing(tmp_path: Path) -> None:
     """One file: drawings inside, no script, no link to anywhere; the command under its figure (SIM-155)."""
     contents = reported(tmp_path)
     page = html(contents)
-    assert page.count("<svg") == len(contents.figures) == 1
+    assert page.count("<svg") == len(contents.figures) == 2
     assert "<script" not in page
     assert not re.findall(r'(?:src|href)="(?!#)[^"]*"', page)
     assert not re.findall(r"url\((?!#)[^)]*\)|@import", page)
@@ -109,7 +109,7 @@ def test_files_are_written_whole(tmp_path: Path) -> None:
     first = write_report(contents, tmp_path / "out")
     texts = [path.read_text(encoding="utf-8") for path in first]
     shown = re.findall(r"\]\((figures/[^)]*)\)", texts[1])
-    assert len(shown) == 2
+    assert len(shown) == 3
     assert all((tmp_path / "out" / name).is_file() for name in shown)
     assert [path.read_text(encoding="utf-8") for path in write_report(contents, tmp_path / "out")] == texts
     assert not list((tmp_path / "out").rglob("*.unfinished"))

@@ -20,7 +20,7 @@ def draw(observations: Sequence[Observation]) -> Figure:
         observations: of F12.
     """
     metrics = {"final_reward": "final reward", "final_entropy": "final entropy (nats)"}
-    return dot_panels(observations, rows="arm", metrics=metrics)
+    return dot_panels(observations, rows="arm", metrics=metrics, from_zero=True)
 
 
 def effects(observations: Sequence[Observation]) -> list[Effect]:

@@ -18,8 +18,8 @@ def draw(observations: Sequence[Observation]) -> Figure:
     Args:
         observations: of F03.
     """
-    metrics = {"credit_first": "correlation, first step", "credit": "correlation, mean over run"}
-    return dot_panels(observations, rows="method", metrics=metrics)
+    metrics = {"credit_first": "r, first step", "credit": "r, mean over the run"}
+    return dot_panels(observations, rows="method", metrics=metrics, from_zero=True)
 
 
 def effects(observations: Sequence[Observation]) -> list[Effect]:
@@ -43,7 +43,7 @@ FIGURE = ReportFigure(
     title="Credit assignment",
     question="Whose per-token signal tracks what a token was truly worth?",
     caption=(
-        "Correlation of the signal that a method gives each sampled token with that token's true advantage: the "
+        "Correlation r of the signal that a method gives each sampled token with that token's true advantage: the "
         "implicit reward for methods with a teacher, the advantage (mostly one number for a whole completion) for the "
         "others. Above: the first step, where all methods judge the same rollouts. Below: mean over the run, "
         "each method on its own rollouts; it falls as a method succeeds, because a good policy samples tokens that "

@@ -4,7 +4,6 @@ from collections.abc import Sequence
 from dataclasses import replace
 
 from matplotlib.figure import Figure
-from matplotlib.ticker import FuncFormatter
 
 from sdpo_ref.study.experiment import Observation
 from sdpo_ref.study.report.figures.comparisons import by_regime
@@ -18,6 +17,7 @@ from sdpo_ref.study.summary import Estimate, estimate
 
 _BOUND = 1e-10
 _FLOOR = 1e-17
+_POWERS = range(-17, -9, 2)
 
 
 def draw(observations: Sequence[Observation]) -> Figure:
@@ -43,9 +43,18 @@ def draw(observations: Sequence[Observation]) -> Figure:
     error.set_ylabel("largest error (nats)")
     error.set_yscale("log")
     error.set_ylim(_FLOOR / 3, 10 * _BOUND)
-    error.yaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:.0e}"))
+    error.set_yticks([10.0**power for power in _POWERS], [f"1e{power}" for power in _POWERS])
+    error.minorticks_off()
     error.axhline(_BOUND, color=FAINT, linewidth=0.8, linestyle=(0, (2, 2)))
-    error.annotate("bar: 1e-10", (0, _BOUND), xytext=(2, 2), textcoords="offset points", color=FAINT, fontsize=7.5)
+    error.annotate(
+        "bar: 1e-10",
+        (0.0, _BOUND),
+        xycoords=("axes fraction", "data"),
+        xytext=(3, 2),
+        textcoords="offset points",
+        color=FAINT,
+        fontsize=7.5,
+    )
     figure.supxlabel("noise of each rating (standard deviation, % of the scale)")
     finish([panels])
     legend(figure, [regime for regime, _ in regimes])
@@ -68,12 +77,12 @@ def effects(observations: Sequence[Observation]) -> list[Effect]:
     found = []
     for regime, here in by_regime(observations):
         noise = max(numbers_along(here, "noise"))
-        for metric, noun in (("direction", "mean gradient"), ("single_direction", "one gradient")):
+        for metric, noun in (("direction", "the mean gradient"), ("single_direction", "one gradient")):
             values = by_seed(select(here, noise=noise), metric)
             found.append(
                 Effect(
                     f"{regime}, noise {noise:.0%}",
-                    f"cosine of the {noun} with the one without noise",
+                    f"cosine of {noun} with the one without noise",
                     estimate(list(values.values())),
                 )
             )

@@ -54,6 +54,7 @@ def draw(observations: Sequence[Observation]) -> Figure:
     left.minorticks_off()
     left.set_xlabel("learning rate of Adam (nats of a logit)")
     left.set_ylabel("distinctness after the last step")
+    right.locator_params(axis="x", nbins=6)
     right.set_xlabel("final reward (0 base policy, 1 optimum)")
     finish([[left, right]])
     legend(figure, methods)

@@ -11,13 +11,16 @@ from sdpo_ref.study.report.figures.style import in_order, look, spoken
 from sdpo_ref.study.selection import by_seed, names_along, select
 
 
-def dot_panels(observations: Sequence[Observation], *, rows: str, metrics: Mapping[str, str]) -> Figure:
+def dot_panels(
+    observations: Sequence[Observation], *, rows: str, metrics: Mapping[str, str], from_zero: bool
+) -> Figure:
     """A figure with a column for each regime, a line of panels for each metric and a row for each label.
 
     Args:
         observations: of one experiment, told apart by ``regime`` and the label of the rows.
         rows: axis whose values stand below each other.
         metrics: name to the title of its axis.
+        from_zero: whether the axes reach to zero; marks that lie far from it are easier to tell apart without.
     """
     regimes, names = in_order(names_along(observations, "regime")), in_order(names_along(observations, rows))
     height = len(metrics) * (0.7 + 0.21 * len(names))
@@ -27,7 +30,8 @@ def dot_panels(observations: Sequence[Observation], *, rows: str, metrics: Mappi
             here = select(observations, regime=regime)
             for place, name in enumerate(names):
                 row(axes, float(place), by_seed(select(here, **{rows: name}), metric), look(name))
-            zero(axes, upright=True)
+            if from_zero:
+                zero(axes, upright=True)
             axes.set_xlabel(title)
             axes.grid(visible=False, axis="y")
             if line is panels[0]:

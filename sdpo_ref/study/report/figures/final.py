@@ -16,7 +16,7 @@ def draw(observations: Sequence[Observation]) -> Figure:
     Args:
         observations: of F01.
     """
-    return dot_panels(observations, rows="method", metrics={"final_reward": "final reward"})
+    return dot_panels(observations, rows="method", metrics={"final_reward": "final reward"}, from_zero=False)
 
 
 def effects(observations: Sequence[Observation]) -> list[Effect]:
@@ -35,8 +35,8 @@ FIGURE = ReportFigure(
     question="Which method ends highest in which regime of feedback?",
     caption=(
         "Normalised reward after the last step: 0 is the base policy, 1 the optimum. Large marks are means with 95 % "
-        f"intervals, the small dots below them single seeds. {BEST_BASELINE} What these margins are made of is the "
-        "question of F13."
+        f"intervals, the small dots below them single seeds; the axis does not begin at 0. {BEST_BASELINE} What these "
+        "margins are made of is the question of F13."
     ),
     draw=draw,
     effects=effects,

@@ -43,7 +43,7 @@ def height(frontier: Sequence[_Station], place: float) -> float | None:
         The reward; ``None`` where no two neighbouring stations have the place between them.
 
     Example:
-        >>> height([(0.2, 1.0), (0.6, 0.0)], 0.4), height([(0.2, 1.0), (0.6, 0.0)], 0.7)
+        >>> height([(0.25, 1.0), (0.75, 0.0)], 0.5), height([(0.25, 1.0), (0.75, 0.0)], 0.8)
         (0.5, None)
     """
     found = []

@@ -9,18 +9,18 @@ from sdpo_ref.study.experiment import Observation
 from sdpo_ref.study.report.figures.figure import Effect, ReportFigure
 from sdpo_ref.study.report.figures.frontier import reward_at_equal_diversity
 from sdpo_ref.study.report.figures.panels import finish, grid, legend
-from sdpo_ref.study.report.figures.paths import path
+from sdpo_ref.study.report.figures.paths import path, stations, tell
 from sdpo_ref.study.report.figures.style import in_order, look, spoken
-from sdpo_ref.study.selection import names_along, numbers_along, select
+from sdpo_ref.study.selection import names_along, select
 
 
 def draw(observations: Sequence[Observation]) -> Figure:
-    """One line for each method over the weights of the penalty, which are written beside it.
+    """One line for each method over the weights of the penalty, which are written beside two of them.
 
     Args:
         observations: of F05.
     """
-    methods, weights = in_order(names_along(observations, "method")), numbers_along(observations, "kl_weight")
+    methods = in_order(names_along(observations, "method"))
     figure, [[axes]] = grid(1, 1, height=4.4)
     for method in reversed(methods):
         own = select(observations, method=method)
@@ -31,8 +31,10 @@ def draw(observations: Sequence[Observation]) -> Figure:
             across="final_distinctness",
             up="final_reward",
             look=look(method),
-            tell=weights,
         )
+    for method, above in (("sdpo", True), ("rloo", False)):
+        found = stations(select(observations, method=method), "kl_weight", "final_distinctness", "final_reward")
+        tell(axes, found, look(method), above=above)
     axes.set_xlabel("distinctness after the last step (chance that two completions differ at a position)")
     axes.set_ylabel("final reward (0 base policy, 1 optimum)")
     finish([[axes]])
@@ -64,9 +66,10 @@ FIGURE = ReportFigure(
     title="Reward against diversity",
     question="What does the KL penalty buy, and whose frontier lies further out?",
     caption=(
-        "Each line is one method; the number beside a station is the weight of the KL divergence to the base policy. "
-        "Up and to the right is better. Scalar feedback, means over seeds with 95 % intervals both ways. The weight "
-        "acts on losses of different scale, so compare lines and not equal weights."
+        "Each line is one method; the numbers beside SDPO and RLOO are weights of the KL divergence to the base "
+        "policy, and the other lines have the same weights in the same order (a number is left out where it would "
+        "stand on its neighbour). Up and to the right is better. Scalar feedback, means over seeds with 95 % intervals "
+        "both ways. The weight acts on losses of different scale, so compare lines and not equal weights."
     ),
     draw=draw,
     effects=effects,

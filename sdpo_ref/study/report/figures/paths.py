@@ -1,6 +1,7 @@
 """One method's way through two metrics while a knob is turned."""
 
-from collections.abc import Sequence
+import math
+from collections.abc import Mapping, Sequence
 
 from matplotlib.axes import Axes
 
@@ -8,6 +9,9 @@ from sdpo_ref.study.experiment import Observation
 from sdpo_ref.study.report.figures.style import Look
 from sdpo_ref.study.selection import by_seed, numbers_along, select
 from sdpo_ref.study.summary import Estimate, estimate
+
+_CROWDED = 0.045
+"""Distance between two stations, in widths of the panel, below which one number is left out."""
 
 
 def stations(
@@ -38,7 +42,6 @@ def path(
     across: str,
     up: str,
     look: Look,
-    tell: Sequence[float] = (),
 ) -> None:
     """The stations joined by a line, with intervals both ways.
 
@@ -49,7 +52,6 @@ def path(
         across: metric on the horizontal axis.
         up: metric on the vertical axis.
         look: colour, marker and line.
-        tell: settings of the knob that are written beside their station.
     """
     found = stations(observations, knob, across, up)
     if not found:
@@ -66,7 +68,31 @@ def path(
         markersize=4.5,
         markerfacecolor=look.face,
     )
-    for value in tell:
-        if value in found:
-            place = (found[value][0].mean, found[value][1].mean)
-            axes.annotate(f"{value:g}", place, xytext=(4, 4), textcoords="offset points", fontsize=7, color=look.color)
+
+
+def tell(axes: Axes, found: Mapping[float, tuple[Estimate, Estimate]], look: Look, *, above: bool) -> None:
+    """The setting of the knob beside each station, but for one that would stand on the one before.
+
+    Args:
+        axes: in which all paths are drawn already.
+        found: stations.
+        look: colour.
+        above: whether the numbers stand above the path, to the right, or below it, to the left.
+    """
+    last: tuple[float, float] | None = None
+    for value, (first, second) in found.items():
+        across, up = axes.transLimits.transform((first.mean, second.mean))
+        if last is not None and math.hypot(across - last[0], up - last[1]) < _CROWDED:
+            continue
+        last = (across, up)
+        axes.annotate(
+            f"{value:g}",
+            (first.mean, second.mean),
+            xytext=(5, 4) if above else (-5, -4),
+            textcoords="offset points",
+            ha="left" if above else "right",
+            va="bottom" if above else "top",
+            fontsize=7.5,
+            color=look.color,
+            bbox={"facecolor": "white", "edgecolor": "none", "alpha": 0.8, "pad": 0.6},
+        )

@@ -12,7 +12,7 @@ from sdpo_ref.study.report.figures.marks import row, zero
 from sdpo_ref.study.report.figures.panels import finish, grid, legend
 from sdpo_ref.study.report.figures.style import in_order, look, spoken
 from sdpo_ref.study.selection import by_seed, names_along, select
-from sdpo_ref.study.summary import differences, standard_deviation
+from sdpo_ref.study.summary import differences, estimate, standard_deviation
 
 
 def draw(observations: Sequence[Observation]) -> Figure:
@@ -55,21 +55,22 @@ def draw(observations: Sequence[Observation]) -> Figure:
 
 
 def effects(observations: Sequence[Observation]) -> list[Effect]:
-    """Largest and SDPO's standard deviation over seeds in each regime, as notes; and the count of ended runs.
+    """SDPO's mean in each regime, with every method's standard deviation and the count of ended runs as a note.
 
     Args:
         observations: of F11.
     """
     found = []
     for regime, here in by_regime(observations):
-        spreads = {
-            method: standard_deviation(list(by_seed(select(here, method=method), "final_reward").values()))
+        rewards = {
+            method: list(by_seed(select(here, method=method), "final_reward").values())
             for method in in_order(names_along(here, "method"))
         }
+        spreads = {method: standard_deviation(values) for method, values in rewards.items()}
         told = ", ".join(f"{spoken(name)} {spread:.3f}" for name, spread in spreads.items() if spread is not None)
         ended = sum(one.outcome.error is not None for one in here)
-        note = f"standard deviations: {told or 'need two seeds'}; {ended} of {len(here)} runs ended early"
-        found.append(Effect(regime, "final reward: spread over seeds", None, note))
+        note = f"standard deviations over seeds: {told or 'need two seeds'}; {ended} of {len(here)} runs ended early"
+        found.append(Effect(regime, "final reward: SDPO", estimate(rewards.get("sdpo", [])), note))
     return found
 
 

@@ -20,7 +20,7 @@ def draw(observations: Sequence[Observation]) -> Figure:
         observations: of R01.
     """
     metrics = {"final_reward": "final reward", "area": "area under the curve"}
-    return dot_panels(observations, rows="teacher", metrics=metrics)
+    return dot_panels(observations, rows="teacher", metrics=metrics, from_zero=False)
 
 
 def effects(observations: Sequence[Observation]) -> list[Effect]:
@@ -51,8 +51,8 @@ FIGURE = ReportFigure(
     question="Does it matter whose weights the self-teacher has?",
     caption=(
         "SDPO with each kind of teacher weights. Above the reward after the last step, below the area under the "
-        "learning curve, both normalised (0 base policy, 1 optimum). Large marks are means with 95 % intervals, small "
-        "dots seeds."
+        "learning curve, both normalised (0 base policy, 1 optimum); the axes do not begin at 0. Large marks are means "
+        "with 95 % intervals, small dots seeds."
     ),
     draw=draw,
     effects=effects,
