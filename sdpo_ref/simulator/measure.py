@@ -12,8 +12,7 @@ from sdpo_ref.errors import DivergedError, InvalidInputError
 from sdpo_ref.policies.first_order import FirstOrderPolicy
 from sdpo_ref.types import Rollouts
 from sdpo_ref.world import World
-from sdpo_ref.world.diversity import completion_entropy, distinctness, policy_kl
-from sdpo_ref.world.exact import advantage_along, expected_score, normalized_reward, true_advantage
+from sdpo_ref.world.exact import advantage_along, expected_score, normalized_reward, true_advantage, visits
 from sdpo_ref.world.optimum import best_completions
 
 _CELLS_AT_ONCE = 2**19
@@ -106,14 +105,14 @@ def _of_each_prompt(
     step_scores: Float[Tensor, "prompt time previous vocab"],
 ) -> Float[Tensor, "number prompt"]:
     """Score, entropy, distinctness and divergence from the base, in this order."""
-    return torch.stack(
-        [
-            expected_score(policy, step_scores),
-            completion_entropy(policy),
-            distinctness(policy).mean(-1),
-            policy_kl(policy, base),
-        ]
-    )
+    taken = visits(policy)
+
+    def expected(of_step: Float[Tensor, "prompt time previous vocab"]) -> Float[Tensor, " prompt"]:
+        return torch.where(taken > 0, taken * of_step, 0.0).sum((-3, -2, -1))
+
+    distinct = 1 - taken.sum(-2).square().sum(-1)
+    divergence = expected(policy - base).clamp_min(0.0)
+    return torch.stack([expected(step_scores), expected(-policy), distinct.mean(-1), divergence])
 
 
 def credit_correlation(

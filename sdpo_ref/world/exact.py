@@ -61,6 +61,36 @@ def previous_marginals(
     return torch.cat([first, marginals(transition_log_probs)[:, :-1]], dim=1)
 
 
+def visits(
+    transition_log_probs: Float[Tensor, "prompt time previous vocab"],
+) -> Float[Tensor, "prompt time previous vocab"]:
+    """Probability that a completion takes each step of the table: previous token and token at a position.
+
+    Whatever a policy expects of a sum over steps is the sum of its visits times the summand.
+    Implements: SIM-012.
+
+    Args:
+        transition_log_probs: the policy, in nats. Gradient flows.
+
+    Returns:
+        Probabilities; each position's sum to one, at the first position all of them after token 0.
+
+    Example:
+        >>> turn = torch.tensor([[0.0, 1.0], [1.0, 0.0]])  # after one token comes the other
+        >>> policy = torch.stack([torch.tensor([[0.75, 0.25], [0.75, 0.25]]), turn]).log()[None]
+        >>> visits(policy)[0, 1]
+        tensor([[0.0000, 0.7500],
+                [0.2500, 0.0000]])
+    """
+    chances = transition_log_probs.exp()
+    first = torch.zeros_like(chances[:, 0])
+    first[:, 0] = chances[:, 0, 0]
+    steps = [first]
+    for position in range(1, chances.shape[1]):
+        steps.append(steps[-1].sum(-2)[..., None] * chances[:, position])
+    return torch.stack(steps, dim=1)
+
+
 def expected_score(
     transition_log_probs: Float[Tensor, "prompt time previous vocab"],
     step_scores: Float[Tensor, "prompt time previous vocab"],
