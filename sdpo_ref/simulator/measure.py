@@ -12,7 +12,7 @@ from sdpo_ref.errors import DivergedError, InvalidInputError
 from sdpo_ref.policies.first_order import FirstOrderPolicy
 from sdpo_ref.types import Rollouts
 from sdpo_ref.world import World
-from sdpo_ref.world.exact import advantage_along, expected_score, normalized_reward, true_advantage, visits
+from sdpo_ref.world.exact import advantage_along, normalized_reward, true_advantage, visits
 from sdpo_ref.world.optimum import best_completions
 
 _CELLS_AT_ONCE = 2**19
@@ -52,7 +52,7 @@ class Gauge:
     def __init__(self, world: World) -> None:
         self._step_scores = world.step_scores()
         self._base = FirstOrderPolicy.base(world).transition_log_probs().detach()
-        self._base_score = expected_score(self._base, self._step_scores)
+        self._base_score = self._of_each_prompt(self._base)[0]
         self._best_score, _ = best_completions(self._step_scores)
 
     def measure(self, policy: FirstOrderPolicy, *, step: int) -> Measurement:
@@ -71,10 +71,7 @@ class Gauge:
         table = policy.transition_log_probs().detach()
         if bool(torch.isnan(table).any()):
             raise DivergedError(f"the policy holds NaN after step {step}; lower the learning rate")
-        prompts_at_once = max(1, _CELLS_AT_ONCE // table[0].numel())
-        tables = (torch.split(every, prompts_at_once) for every in (table, self._base, self._step_scores))
-        found = torch.cat([_of_each_prompt(*some) for some in zip(*tables, strict=True)], dim=-1)
-        score, entropy, distinct, kl = found
+        score, entropy, distinct, kl = self._of_each_prompt(table)
         return Measurement(
             step=step,
             reward=float(normalized_reward(score, self._base_score, self._best_score).mean()),
@@ -83,6 +80,12 @@ class Gauge:
             distinctness=float(distinct.mean()),
             kl_to_base=float(kl.mean()),
         )
+
+    def _of_each_prompt(self, policy: Float[Tensor, "prompt time previous vocab"]) -> Float[Tensor, "number prompt"]:
+        """The same numbers for the same table to the last bit, so that the base policy is worth exactly 0."""
+        prompts_at_once = max(1, _CELLS_AT_ONCE // policy[0].numel())
+        tables = (torch.split(every, prompts_at_once) for every in (policy, self._base, self._step_scores))
+        return torch.cat([_of_some_prompts(*some) for some in zip(*tables, strict=True)], dim=-1)
 
     def true_advantages(self, policy: FirstOrderPolicy, rollouts: Rollouts) -> Float[Tensor, "rollout time"]:
         """A* of every sampled token under the policy: what credit assignment is scored against.
@@ -99,7 +102,7 @@ class Gauge:
         return along.gather(-1, rollouts.completions[..., None]).squeeze(-1)
 
 
-def _of_each_prompt(
+def _of_some_prompts(
     policy: Float[Tensor, "prompt time previous vocab"],
     base: Float[Tensor, "prompt time previous vocab"],
     step_scores: Float[Tensor, "prompt time previous vocab"],

@@ -2,6 +2,7 @@
 
 import pytest
 import torch
+from torch import Tensor
 
 from sdpo_ref.config.oracle import OracleSettings, RegimeName, RegimeSettings
 from sdpo_ref.config.reader import ReaderSettings
@@ -16,7 +17,7 @@ from sdpo_ref.simulator.reference import every_prompt
 from sdpo_ref.teachers.conditioning import Conditioning
 from sdpo_ref.teachers.placebo import ConstantFeedback
 from sdpo_ref.teachers.read_feedback import ReadFeedback
-from sdpo_ref.types import DistillationBatch, Feedback
+from sdpo_ref.types import DistillationBatch, Feedback, Rollouts
 from sdpo_ref.world import World, random_stream
 from sdpo_ref.world.corpus import annotate
 from sdpo_ref.world.diversity import completion_entropy, distinctness
@@ -26,18 +27,28 @@ REGIMES: tuple[RegimeName, ...] = ("ordinal", "scalar", "rubric", "critique")
 KINDS = {"ordinal": 1, "scalar": 1, "rubric": 5, "critique": 4}
 
 
+def _sampled(world: World, rollouts: Rollouts) -> tuple[Tensor, Tensor, Tensor]:
+    """Of each prompt's completions: scores, surprises, and the share of positions at which two of them differ."""
+    scores = world.latent_score(rollouts.prompts.group_ids, rollouts.completions).reshape(16, -1)
+    surprise = -rollouts.behaviour_log_probs.sum(-1).reshape(16, -1)
+    first, second = rollouts.completions.reshape(16, -1, 2, 8).unbind(2)
+    return scores, surprise, (first != second).double().mean(-1)
+
+
 @pytest.mark.slow
 def test_exact_expectations_agree_with_a_million_samples() -> None:
     """Expected score, entropy and distinctness of every prompt are within four standard errors of the sample mean."""
     world = World.draw(WorldSettings(), seed=3)
     policy = FirstOrderPolicy.base(world)
     table = policy.transition_log_probs().detach()
-    rollouts = policy.sample(every_prompt(world, 62_500), num_tokens=8, generator=random_stream(3, "samples"))
-    assert rollouts.completions.shape[0] == 1_000_000
-    scores = world.latent_score(rollouts.prompts.group_ids, rollouts.completions).reshape(16, -1)
-    surprise = -rollouts.behaviour_log_probs.sum(-1).reshape(16, -1)
-    first, second = rollouts.completions.reshape(16, -1, 2, 8).unbind(2)
-    differ = (first != second).double().mean(-1)
+    portions = [  # a million completions at once need gigabytes
+        policy.sample(every_prompt(world, 6_250), num_tokens=8, generator=random_stream(3, "samples", portion))
+        for portion in range(10)
+    ]
+    assert sum(rollouts.completions.shape[0] for rollouts in portions) == 1_000_000
+    scores, surprise, differ = (
+        torch.cat(parts, dim=-1) for parts in zip(*(_sampled(world, one) for one in portions), strict=True)
+    )
     for exact, sampled in (
         (expected_score(table, world.step_scores()), scores),
         (completion_entropy(table), surprise),
