@@ -30,3 +30,9 @@ def test_the_order_of_completions_does_not_count(completions: list[list[int]]) -
     shuffled = completions[1:] + completions[:1]
     assert 0.0 <= self_bleu(completions) <= 1.0
     assert self_bleu(shuffled) == pytest.approx(self_bleu(completions))
+
+
+def test_counts_are_clipped_by_one_reference_and_not_by_all() -> None:
+    """Two others that say a token once each are not one that says it twice."""
+    first, second, third = [7, 7, 1, 2], [7, 3, 4, 5], [7, 6, 8, 9]
+    assert self_bleu([first, second, third], longest=1) == pytest.approx((1 / 4 + 1 / 4 + 1 / 4) / 3)
