@@ -38,6 +38,15 @@ class Parts:
     oracle: str | None = None
     teacher: str | None = None
 
+    def options(self) -> str:
+        """As they are typed, each with a space in front.
+
+        Example:
+            >>> Parts(oracle="tired:make").options()
+            ' --oracle tired:make'
+        """
+        return "".join(f" --{part} {name}" for part, name in vars(self).items() if name is not None)
+
 
 def with_parts(
     experiment: Experiment, *, trainer: str | None = None, oracle: str | None = None, teacher: str | None = None

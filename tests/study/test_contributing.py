@@ -78,6 +78,7 @@ def test_a_new_oracle_judges_the_study(tmp_path: Path) -> None:
     assert "done: 2 tasks" in study(
         tmp_path, "run", "small.json", "--seeds", "1", "--jobs", "1", "--oracle", "tired:make"
     )
+    assert "2 runs" in study(tmp_path, "report", "small.json", "--seeds", "1", "--oracle", "tired:make")
     with Store(tmp_path / "sdpo-study.sqlite", read_only=True) as store:
         entries = store.entries()
         ours = observations(read_experiment(tmp_path / "small.json"), (0,), store)

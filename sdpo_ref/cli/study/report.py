@@ -52,11 +52,12 @@ def report(
         raise UsageError(f"there is no figure {figure!r}; there are {', '.join(FIGURES)}")
     repeats = claim_seeds(seeds)
     wanted = names or ([] if figure is None else [FIGURES[figure].experiment])
-    experiments = requested(console, wanted, Parts(trainer=trainer, oracle=oracle, teacher=teacher))
+    parts = Parts(trainer=trainer, oracle=oracle, teacher=teacher)
+    experiments = requested(console, wanted, parts)
     if not store_at.exists():
         raise UsageError(f"there is no store {store_at}; run `sdpo-ref study run` first, or name it with --store")
     with Store(store_at, read_only=True) as store:
-        contents = contents_of(experiments, repeats, store, only=figure)
+        contents = contents_of(experiments, repeats, store, only=figure, parts=parts.options())
     if not contents.runs or (figure is not None and not contents.figures):
         raise UsageError(
             f"{store_at} has nothing to show for {', '.join(one.name for one in experiments)} at {seeds} seeds and the "

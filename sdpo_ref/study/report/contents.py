@@ -61,6 +61,7 @@ class Contents:
         runs: tasks that it rests on; what two experiments share counts once.
         origins: of the code and the machine, what differs between rows being named with all its values.
         warnings: what a reader must know before they believe it.
+        parts: options that name third parties' parts, as they are typed; empty without.
         figures: in their order.
         rows: every cell of every experiment.
     """
@@ -69,12 +70,13 @@ class Contents:
     runs: int
     origins: Mapping[str, str]
     warnings: tuple[str, ...]
+    parts: str
     figures: tuple[Drawn, ...]
     rows: tuple[Row, ...]
 
 
 def contents_of(
-    experiments: Sequence[Experiment], seeds: Sequence[int], store: Store, *, only: str | None = None
+    experiments: Sequence[Experiment], seeds: Sequence[int], store: Store, *, only: str | None = None, parts: str = ""
 ) -> Contents:
     """Read everything that the report needs.
 
@@ -85,6 +87,7 @@ def contents_of(
         experiments: to report.
         seeds: of the repeats.
         store: to read from.
+        parts: options that name the third parties' parts in the experiments.
         only: name of the one figure to draw; ``None`` for all.
     """
     seen = {one.name: observations(one, seeds, store) for one in experiments}
@@ -99,7 +102,8 @@ def contents_of(
         seeds=tuple(seeds),
         runs=len(records),
         origins=_origins([record.provenance for record in records]),
-        warnings=(*_missing(experiments, seeds, seen), *_mixed([record.provenance for record in records])),
+        warnings=(*_missing(experiments, seeds, seen, parts), *_mixed([record.provenance for record in records])),
+        parts=parts,
         figures=tuple(drawn),
         rows=tuple(_row(one.name, cell.labels, seen[one.name]) for one in experiments for cell in one.cells),
     )
@@ -160,7 +164,7 @@ def _words(value: str | float) -> str:
 
 
 def _missing(
-    experiments: Sequence[Experiment], seeds: Sequence[int], seen: Mapping[str, Sequence[Observation]]
+    experiments: Sequence[Experiment], seeds: Sequence[int], seen: Mapping[str, Sequence[Observation]], parts: str
 ) -> list[str]:
     found = []
     for one in experiments:
@@ -169,7 +173,7 @@ def _missing(
         if there < expected:
             found.append(
                 f"{one.name} is incomplete: {there} of {expected} runs are there; "
-                f"run `sdpo-ref study run {one.name} --seeds {len(seeds)}`"
+                f"run `sdpo-ref study run {one.name} --seeds {len(seeds)}{parts}`"
             )
         if failed:
             found.append(f"{one.name}: {failed} runs ended early and are left out of its means")

@@ -53,7 +53,7 @@ def _lines(contents: Contents) -> Iterator[str]:
         figure = drawn.figure
         yield from ("", f"## {figure.experiment} {figure.title}", "", figure.question, "")
         yield f"![{figure.title}]({file_name(drawn)})"
-        yield from ("", figure.caption, "", "```sh", figure.command(len(contents.seeds)), "```")
+        yield from ("", figure.caption, "", "```sh", figure.command(len(contents.seeds), contents.parts), "```")
         if drawn.effects:
             yield from ("", "| setting | quantity | mean [95 % interval] | |", "|---|---|---|---|")
         for effect in drawn.effects:

@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 
 from sdpo_ref.errors import UsageError
+from sdpo_ref.study.doors import Parts
 from sdpo_ref.study.experiment import Cell, Experiment
 from sdpo_ref.study.outcome import Outcome
 from sdpo_ref.study.provenance import provenance
@@ -146,3 +147,13 @@ def test_runs_of_several_versions_are_pointed_out(tmp_path: Path) -> None:
         contents = contents_of([made], SEEDS, store)
     assert any("several versions of torch" in warning and "9.9" in warning for warning in contents.warnings)
     assert any("not committed" in warning for warning in contents.warnings)
+
+
+def test_the_printed_command_names_third_parties_parts(tmp_path: Path) -> None:
+    """Without them it would make another figure."""
+    made = synthetic.experiment("F06")
+    with stored(tmp_path / "store.sqlite", [made], leave_out=1) as store:
+        contents = contents_of([made], SEEDS, store, parts=Parts(oracle="tired:make").options())
+    for text in (html(contents).replace("&amp;", "&"), markdown(contents)):
+        assert "run F06 --seeds 3 --oracle tired:make && sdpo-ref study report --seeds 3 --oracle tired:make" in text
+    assert "--seeds 3 --oracle tired:make`" in contents.warnings[0]

@@ -48,15 +48,16 @@ class ReportFigure:
     draw: Callable[[Sequence[Observation]], Figure]
     effects: Callable[[Sequence[Observation]], list[Effect]]
 
-    def command(self, seeds: int) -> str:
+    def command(self, seeds: int, parts: str = "") -> str:
         """What to type to get this figure again.
 
         Args:
             seeds: how many.
+            parts: options that name third parties' parts, with a space in front; empty without.
         """
         return (
-            f"sdpo-ref study run {self.experiment} --seeds {seeds} && "
-            f"sdpo-ref study report --seeds {seeds} --figure {self.name}"
+            f"sdpo-ref study run {self.experiment} --seeds {seeds}{parts} && "
+            f"sdpo-ref study report --seeds {seeds}{parts} --figure {self.name}"
         )
 
 
