@@ -6,10 +6,8 @@ from dataclasses import dataclass
 
 from sdpo_ref.study.experiment import Observation
 from sdpo_ref.study.selection import by_seed, names_along, select
+from sdpo_ref.study.settings import SELF_DISTILLING
 from sdpo_ref.study.summary import Estimate, differences, estimate
-
-SELF_DISTILLED = ("sdpo", "hybrid", "gated", "sdft")
-"""Methods that learn from a self-teacher, and so are no baselines."""
 
 
 @dataclass(frozen=True)
@@ -42,7 +40,7 @@ def is_baseline(method: str) -> bool:
         >>> [is_baseline(name) for name in ("rloo", "gated", "mine:make")]
         [True, False, False]
     """
-    return method not in SELF_DISTILLED and ":" not in method
+    return method not in SELF_DISTILLING and ":" not in method
 
 
 def advantage(observations: Sequence[Observation], metric: str, *, method: str = "sdpo") -> Advantage | None:

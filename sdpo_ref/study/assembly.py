@@ -56,15 +56,15 @@ def assemble(settings: RunSettings, *, seed: int) -> Assembled:
         LoadError: if a third party's part cannot be made.
     """
     world = World.draw(settings.world, seed=seed)
-    knowledge = learned(world, settings.readers[0], seed=seed)
+    knowledge = [learned(world, reader, seed=seed) for reader in settings.readers]
     base = FirstOrderPolicy.base(world)
     features = settings.method.student == "features"
-    policy = FeaturedPolicy.base(world, knowledge.loadings) if features else FirstOrderPolicy.base(world)
-    teacher = build_teacher(settings, world, policy, seed=seed)
+    policy = FeaturedPolicy.base(world, knowledge[0].loadings) if features else FirstOrderPolicy.base(world)
+    teacher = build_teacher(settings, world, knowledge, policy, seed=seed)
     student = Student(policy, base, spans=settings.oracle.regimes[0].spans)
     if settings.oracle_factory is None:
         oracle: Oracle = build_oracle(world, settings.oracle, seed=seed)
     else:
         given = world, settings.oracle
         oracle = made_by(settings.oracle_factory, Oracle, *given, seed=seed)  # type: ignore[type-abstract]
-    return Assembled(world, knowledge, oracle, teacher, build_trainer(settings.method, student, teacher))
+    return Assembled(world, knowledge[0], oracle, teacher, build_trainer(settings.method, student, teacher))

@@ -1,6 +1,6 @@
 """From settings to what a teacher reads with and whose weights it has."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 
 from sdpo_ref.config.method import Hybrid, Sdft, Sdpo, TeacherName
 from sdpo_ref.config.oracle import RegimeSettings
@@ -35,14 +35,17 @@ _KINDS: Mapping[TeacherName, Callable[[Policy, Conditioning], Teacher]] = {
 }
 
 
-def build_teacher(settings: RunSettings, world: World, policy: FirstOrderPolicy, *, seed: int) -> Teacher:
+def build_teacher(
+    settings: RunSettings, world: World, knowledge: Sequence[Knowledge], policy: FirstOrderPolicy, *, seed: int
+) -> Teacher:
     """The teacher of a run's method; for a method without one that of SDPO, which costs nothing until it is asked.
 
     Args:
         settings: of the run.
-        world: gives the corpus.
+        world: whose prompts are dealt to regimes.
+        knowledge: of each reader.
         policy: that is going to be trained.
-        seed: of the corpus, of the dealing of regimes, and of the exchange of deranged feedback.
+        seed: of the dealing of regimes, and of the exchange of deranged feedback.
 
     Returns:
         The teacher, at its start.
@@ -52,8 +55,8 @@ def build_teacher(settings: RunSettings, world: World, policy: FirstOrderPolicy,
     """
     method = settings.method
     if isinstance(method, Sdft):
-        return LiveTeacher(policy, _read_demonstrations(settings.readers[0], world, seed=seed))
-    reading = read_feedback(settings, world, seed=seed)
+        return LiveTeacher(policy, _read_demonstrations(settings.readers[0], knowledge[0]))
+    reading = read_feedback(settings, world, knowledge, seed=seed)
     if not isinstance(method, Sdpo | Hybrid):
         return LiveTeacher(policy, reading)
     conditioning = _as_told(settings, method, reading, seed=seed)
@@ -62,17 +65,20 @@ def build_teacher(settings: RunSettings, world: World, policy: FirstOrderPolicy,
     return _KINDS[method.teacher](policy, conditioning)
 
 
-def read_feedback(settings: RunSettings | ProbeSettings, world: World, *, seed: int) -> ReadByPrompt:
+def read_feedback(
+    settings: RunSettings | ProbeSettings, world: World, knowledge: Sequence[Knowledge], *, seed: int
+) -> ReadByPrompt:
     """The reader of each prompt's feedback; it knows which prompt has which regime and nothing else of the oracle.
 
     Args:
         settings: give the readers.
-        world: gives the corpus.
-        seed: of the corpus and of the dealing of regimes.
+        world: whose prompts are dealt to regimes.
+        knowledge: of each reader.
+        seed: of the dealing of regimes.
     """
     members = tuple(
-        ReadFeedback(Reader.from_settings(learned(world, one, seed=seed), one), kappa=one.kappa)
-        for one in settings.readers
+        ReadFeedback(Reader.from_settings(known, one), kappa=one.kappa)
+        for known, one in zip(knowledge, settings.readers, strict=True)
     )
     return ReadByPrompt(members, dealt(world, len(members), seed=seed))
 
@@ -90,9 +96,9 @@ def learned(world: World, reader: ReaderSettings, *, seed: int) -> Knowledge:
     return known.without_doubt() if reader.overconfident else known
 
 
-def _read_demonstrations(reader: ReaderSettings, world: World, *, seed: int) -> ReadDemonstration:
+def _read_demonstrations(reader: ReaderSettings, knowledge: Knowledge) -> ReadDemonstration:
     seen = reader.model_copy(update={"feedback": RegimeSettings(regime="scalar", noise=reader.slope / 4)})
-    return ReadDemonstration(Reader.from_settings(learned(world, reader, seed=seed), seen), kappa=reader.kappa)
+    return ReadDemonstration(Reader.from_settings(knowledge, seen), kappa=reader.kappa)
 
 
 def _as_told(settings: RunSettings, method: Sdpo | Hybrid, reading: ReadByPrompt, *, seed: int) -> Conditioning:

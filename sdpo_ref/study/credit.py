@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 
 import torch
-from jaxtyping import Float
+from jaxtyping import Bool, Float
 from torch import Tensor
 
 from sdpo_ref.config.method import Dpo, Grpo, Hybrid, MethodSettings, Ppo, Reinforce, Rloo, Sdft, Sdpo, SpanRloo
@@ -50,7 +50,7 @@ class Credit:
         rewards, groups = judgement.rewards, rollouts.prompts.group_ids
         match self.method:
             case Sdpo() | Sdft():
-                return self._implicit(rollouts, judgement)
+                return self._implicit(rollouts, judgement)[0]
             case Hybrid():
                 return self._mixed(rollouts, judgement, self.method)
             case Reinforce():
@@ -72,15 +72,18 @@ class Credit:
                 return None
         return broadcast[:, None].expand(rollouts.completions.shape).contiguous()
 
-    def _implicit(self, rollouts: Rollouts, judgement: Judgement) -> Float[Tensor, "rollout time"]:
+    def _implicit(
+        self, rollouts: Rollouts, judgement: Judgement
+    ) -> tuple[Float[Tensor, "rollout time"], Bool[Tensor, " rollout"]]:
+        """Implicit reward of each token, and which rows the teacher had something to read for."""
         view = self.teacher.view(rollouts, judgement)
         told = token_log_probs(log_probs(view.logits), rollouts.completions)
-        return torch.where(view.self_distillation_mask[:, None], told - rollouts.behaviour_log_probs, 0.0)
+        usable = view.self_distillation_mask
+        return torch.where(usable[:, None], told - rollouts.behaviour_log_probs, 0.0), usable
 
     def _mixed(self, rollouts: Rollouts, judgement: Judgement, method: Hybrid) -> Float[Tensor, "rollout time"]:
-        implicit = self._implicit(rollouts, judgement)
+        implicit, usable = self._implicit(rollouts, judgement)
         groups = rollouts.prompts.group_ids
-        usable = self.teacher.view(rollouts, judgement).self_distillation_mask
         is_open = torch.ones_like(usable)
         if method.gated:
             is_open = groups_that_agree(implicit.sum(-1), judgement.rewards, groups, usable)

@@ -111,8 +111,9 @@ class _Watch:
             self.first = CreditMap(
                 tokens=tuple(tuple(row) for row in tokens), credit=_rows(signal[rows]), truth=_rows(truth[rows])
             )
-            if self.settings.method.method == "sdpo":
-                self.calibration = _calibration(self.parts, rollouts, judgement)
+            kappas = {reader.kappa for reader in self.settings.readers}
+            if self.settings.method.method == "sdpo" and len(kappas) == 1:
+                self.calibration = _calibration(self.parts, rollouts, judgement, kappa=kappas.pop())
 
     def metrics(self) -> Mapping[str, float]:
         """What was seen, as far as there was something to see."""
@@ -156,15 +157,15 @@ def _diversity_metrics(parts: Assembled, *, seed: int, group_size: int) -> Mappi
     return found
 
 
-def _calibration(parts: Assembled, rollouts: Rollouts, judgement: Judgement) -> float | None:
-    """Slope of the regression of true quality on what the teacher adds to the logits, per position; None if nothing."""
+def _calibration(parts: Assembled, rollouts: Rollouts, judgement: Judgement, *, kappa: float) -> float | None:
+    """Slope of the regression of true quality on credited quality, per position; None if nothing is credited."""
     prompts = rollouts.prompts
     with torch.no_grad():
         before = parts.trainer.policy.logits(prompts, rollouts.completions, rollouts.completion_mask)
     tilt = _centred(parts.teacher.view(rollouts, judgement).logits - before)
     truth = _centred(parts.world.quality[prompts.group_ids])
     scale = float(tilt.square().sum())
-    return float((tilt * truth).sum()) / scale if scale > 0 else None
+    return kappa * float((tilt * truth).sum()) / scale if scale > 0 else None
 
 
 def _centred(values: Float[Tensor, "rollout time vocab"]) -> Float[Tensor, "rollout time vocab"]:

@@ -10,10 +10,10 @@ from sdpo_ref.config.oracle import RegimeName, RegimeSettings
 from sdpo_ref.config.run import TaskSettings
 from sdpo_ref.study.experiment import Cell, Experiment, Label
 from sdpo_ref.study.settings import (
-    ALWAYS_LEARNING,
     BASELINES,
     REGIMES,
     SELF_DISTILLING,
+    SWEPT_BASELINES,
     mixed_settings,
     probe_settings,
     run_settings,
@@ -68,7 +68,7 @@ def f04() -> Experiment:
     """Diversity at equal learning rates and at each method's own."""
 
     def cells() -> Iterator[Cell]:
-        for method in ("sdpo", *ALWAYS_LEARNING):
+        for method in ("sdpo", *SWEPT_BASELINES):
             for rate in (0.05, 0.1, 0.2, 0.4):
                 settings = run_settings("scalar", tuned(method, "scalar", learning_rate=rate))
                 yield _cell(settings, method=method, learning_rate=rate)
@@ -85,7 +85,7 @@ def f05() -> Experiment:
     """The KL knob."""
 
     def cells() -> Iterator[Cell]:
-        for method in ("sdpo", *ALWAYS_LEARNING):
+        for method in ("sdpo", *SWEPT_BASELINES):
             for weight in (0.0, 0.001, 0.003, 0.01, 0.03, 0.1, 0.3):
                 settings = run_settings("scalar", tuned(method, "scalar", kl_weight=weight))
                 yield _cell(settings, method=method, kl_weight=weight)
@@ -104,7 +104,7 @@ def f06() -> Experiment:
     def cells() -> Iterator[Cell]:
         for regime in REGIMES:
             for noise in (0.0, 0.05, 0.15, 0.3, 0.5):
-                for method in ("sdpo", *ALWAYS_LEARNING):
+                for method in ("sdpo", *SWEPT_BASELINES):
                     settings = run_settings(regime, tuned(method, regime), noise=noise)
                     yield _cell(settings, regime=regime, noise=noise, method=method)
 
@@ -147,7 +147,7 @@ def f08() -> Experiment:
         for bias, strengths in biases.items():
             for strength in strengths:
                 for regime in ("rubric",) if bias == "halo" else _RICH:
-                    for method in ("sdpo", *ALWAYS_LEARNING):
+                    for method in ("sdpo", *SWEPT_BASELINES):
                         oracle = {} if bias == "none" else {bias: strength}
                         settings = run_settings(regime, tuned(method, regime), oracle=oracle)
                         yield _cell(settings, bias=bias, strength=strength, regime=regime, method=method)
@@ -291,7 +291,7 @@ def r02() -> Experiment:
                 method=method,
                 coherence=coherence,
             )
-            for method in ("sdpo", *ALWAYS_LEARNING)
+            for method in ("sdpo", *SWEPT_BASELINES)
             for coherence in (0.0, 0.5, 1.0)
         ),
     )

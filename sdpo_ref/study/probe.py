@@ -14,7 +14,7 @@ from sdpo_ref.oracles.build import build_oracle
 from sdpo_ref.oracles.noise_level import NoiseLevel
 from sdpo_ref.policies.first_order import FirstOrderPolicy
 from sdpo_ref.simulator.reference import every_prompt
-from sdpo_ref.study.build_teacher import read_feedback
+from sdpo_ref.study.build_teacher import learned, read_feedback
 from sdpo_ref.types import DistillationBatch, Judgement, Rollouts, TeacherView
 from sdpo_ref.world import World, random_stream
 
@@ -40,7 +40,9 @@ def probe(settings: ProbeSettings, *, seed: int) -> Mapping[str, float]:
         num_tokens=settings.world.time,
         generator=random_stream(seed, "probe", "rollouts"),
     )
-    reading = read_feedback(settings, world, seed=seed)
+    reading = read_feedback(
+        settings, world, [learned(world, reader, seed=seed) for reader in settings.readers], seed=seed
+    )
 
     def views(judgement: Judgement) -> TeacherView:
         return reading.view(policy, rollouts, judgement)

@@ -19,7 +19,7 @@ SELF_DISTILLING = ("sdpo", "hybrid", "gated", "sdft")
 BASELINES = ("reinforce", "rloo", "grpo", "ppo", "dpo")
 """Methods that see the scalar only."""
 
-ALWAYS_LEARNING = ("reinforce", "rloo", "grpo")
+SWEPT_BASELINES = ("reinforce", "rloo", "grpo")
 """Baselines of the sweeps, in which every method at every point would cost more than it says."""
 
 

@@ -141,3 +141,15 @@ def test_a_probe_measures_direction_and_identity() -> None:
     assert little["single_direction"] > 0.99
     assert much["single_direction"] < much["direction"] < little["direction"] + 1e-9
     assert much["identity_error"] < 1e-10
+
+
+def test_calibration_does_not_depend_on_how_far_the_reader_goes() -> None:
+    """It is about credited quality and not about the tilt: kappa scales one and not the other."""
+
+    def slope(kappa: float) -> float:
+        run = settings(Sdpo(), steps=1)
+        readers = (run.readers[0].model_copy(update={"kappa": kappa}),)
+        return execute(run.model_copy(update={"readers": readers}), 3).metrics["calibration"]
+
+    assert slope(2.0) == pytest.approx(slope(1.0), rel=1e-9)
+    assert 0.2 < slope(1.0) < 5.0
