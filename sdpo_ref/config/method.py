@@ -25,18 +25,26 @@ class _Method(BaseModel):
 
     Attributes:
         learning_rate: of Adam, in nats of a logit for each step.
-        kl_weight: of the KL divergence to the base policy, in the loss's unit per nat and token; 0 measures it only.
         student: what the student's logits are made of.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
     learning_rate: Positive = 0.1
-    kl_weight: Amount = 0.0
     student: StudentName = "table"
 
 
-class _SelfDistilled(_Method):
+class _Penalized(_Method):
+    """What every method of ours has; a third party's trainer is not told of a penalty.
+
+    Attributes:
+        kl_weight: of the KL divergence to the base policy, in the loss's unit per nat and token.
+    """
+
+    kl_weight: Amount = 0.0
+
+
+class _SelfDistilled(_Penalized):
     """What every method with a teacher has.
 
     Attributes:
@@ -56,7 +64,7 @@ class Sdpo(_SelfDistilled):
     method: Literal["sdpo"] = "sdpo"
 
 
-class Sdft(_Method):
+class Sdft(_Penalized):
     """Self-distillation from the best completion of the group."""
 
     method: Literal["sdft"] = "sdft"
@@ -75,25 +83,25 @@ class Hybrid(_SelfDistilled):
     gated: bool = False
 
 
-class Reinforce(_Method):
+class Reinforce(_Penalized):
     """Policy gradient with a moving baseline."""
 
     method: Literal["reinforce"] = "reinforce"
 
 
-class Rloo(_Method):
+class Rloo(_Penalized):
     """Policy gradient with a leave-one-out baseline."""
 
     method: Literal["rloo"] = "rloo"
 
 
-class SpanRloo(_Method):
+class SpanRloo(_Penalized):
     """Policy gradient in which each span of a critique is credited with its own rating."""
 
     method: Literal["span_rloo"] = "span_rloo"
 
 
-class Grpo(_Method):
+class Grpo(_Penalized):
     """Clipped policy gradient of standardised rewards.
 
     Attributes:
@@ -104,7 +112,7 @@ class Grpo(_Method):
     epochs: Annotated[int, Field(ge=1)] = 1
 
 
-class Ppo(_Method):
+class Ppo(_Penalized):
     """Clipped policy gradient with a learned value.
 
     Attributes:
@@ -117,7 +125,7 @@ class Ppo(_Method):
     value_learning_rate: Positive = 0.05
 
 
-class Dpo(_Method):
+class Dpo(_Penalized):
     """Online direct preference optimisation.
 
     Attributes:

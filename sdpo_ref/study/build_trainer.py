@@ -77,7 +77,7 @@ def build_trainer(method: MethodSettings, student: Student, teacher: Teacher) ->
 def _self_distilling(
     method: Sdpo | Sdft | Hybrid, student: Student, teacher: Teacher, optimizer: torch.optim.Optimizer
 ) -> Trainer:
-    policy, weight, reference = student.policy, method.kl_weight, _reference(method, student)
+    policy, weight, reference = student.policy, method.kl_weight, _reference(method.kl_weight, student)
     match method:
         case Sdpo():
             return SdpoTrainer(policy, teacher, optimizer, reference=reference, kl_weight=weight)
@@ -98,7 +98,7 @@ def _self_distilling(
 def _baseline(
     method: Reinforce | Rloo | SpanRloo | Grpo | Ppo | Dpo, student: Student, optimizer: torch.optim.Optimizer
 ) -> Trainer:
-    policy, weight, reference = student.policy, method.kl_weight, _reference(method, student)
+    policy, weight, reference = student.policy, method.kl_weight, _reference(method.kl_weight, student)
     trainer: Trainer
     match method:
         case Reinforce():
@@ -134,6 +134,6 @@ def _baseline(
     return trainer
 
 
-def _reference(method: MethodSettings, student: Student) -> FirstOrderPolicy | None:
+def _reference(kl_weight: float, student: Student) -> FirstOrderPolicy | None:
     """The base policy if something pulls to it; measuring the distance from it is the gauge's business."""
-    return student.base if method.kl_weight > 0 else None
+    return student.base if kl_weight > 0 else None
