@@ -140,6 +140,127 @@ class DistillationBatch:
         return self.completion_mask & self.self_distillation_mask[:, None]
 
 
+@dataclass(frozen=True)
+class Head:
+    """The last layer of a language model: hidden states in, logits out.
+
+    Attributes:
+        weight: one row for each token of the vocabulary.
+        bias: added to the logits; ``None`` for most models.
+
+    Raises:
+        InvalidInputError: if the shapes disagree, or a dtype is not floating point.
+
+    Example:
+        >>> Head(torch.eye(2)).logits(torch.tensor([[3.0, 4.0]]))
+        tensor([[3., 4.]])
+    """
+
+    weight: Float[Tensor, "vocab hidden"]
+    bias: Float[Tensor, " vocab"] | None = None
+
+    def __post_init__(self) -> None:
+        """Refuse a head that cannot be applied."""
+        bias = self.weight[:, 0] if self.bias is None else self.bias
+        if self.weight.ndim != 2 or tuple(bias.shape) != (self.weight.shape[0],):
+            raise InvalidInputError(
+                f"received a weight of shape {tuple(self.weight.shape)} and a bias of shape {tuple(bias.shape)}; "
+                "allowed are [vocab, hidden] and [vocab]"
+            )
+        if not self.weight.is_floating_point() or bias.dtype != self.weight.dtype:
+            raise InvalidInputError(
+                f"received a weight of {self.weight.dtype} and a bias of {bias.dtype}; allowed is one floating dtype"
+            )
+
+    def logits(self, hidden: Float[Tensor, "*batch hidden"]) -> Float[Tensor, "*batch vocab"]:
+        """Scores of every token, materialised, in the dtype of the hidden states. Gradient flows everywhere."""
+        return torch.nn.functional.linear(hidden, self.weight, self.bias)
+
+
+@dataclass(frozen=True)
+class HiddenBatch:
+    """What the loss reads where logits would not fit into memory: hidden states, and heads that make logits of them.
+
+    Student and teacher share a head if ``teacher_head is student_head``, as the self-teacher with current weights does;
+    the teacher's side stays a constant also then.
+
+    Attributes:
+        student_hidden: the student's last hidden states, aligned to the completion tokens. Gradient flows.
+        student_head: the student's head. Gradient flows if its weight asks for one.
+        teacher_hidden: the same under the teacher's context; its width may differ. Never receives a gradient.
+        teacher_head: the teacher's head, over the same vocabulary. Receives no gradient from the teacher's side.
+        completions: as in :class:`DistillationBatch`.
+        completion_mask: as in :class:`DistillationBatch`.
+        self_distillation_mask: as in :class:`DistillationBatch`.
+        behaviour_log_probs: as in :class:`DistillationBatch`.
+
+    Raises:
+        InvalidInputError: if shapes, dtypes or devices disagree, or a counted token id lies outside the vocabulary.
+    """
+
+    student_hidden: Float[Tensor, "rollout time hidden"]
+    student_head: Head
+    teacher_hidden: Float[Tensor, "rollout time teacher_hidden"]
+    teacher_head: Head
+    completions: Int[Tensor, "rollout time"]
+    completion_mask: Bool[Tensor, "rollout time"]
+    self_distillation_mask: Bool[Tensor, " rollout"]
+    behaviour_log_probs: Float[Tensor, "rollout time"] | None = None
+
+    def __post_init__(self) -> None:
+        """Refuse hidden states and heads that do not fit; the rest is refused by :class:`DistillationBatch`."""
+        for side, hidden, head in (
+            ("student", self.student_hidden, self.student_head),
+            ("teacher", self.teacher_hidden, self.teacher_head),
+        ):
+            if hidden.ndim != 3 or hidden.shape[-1] != head.weight.shape[-1]:
+                raise InvalidInputError(
+                    f"{side}_hidden has shape {tuple(hidden.shape)} and its head {tuple(head.weight.shape)}; "
+                    "allowed are [rollout, time, hidden] and [vocab, hidden]"
+                )
+            if hidden.dtype != head.weight.dtype or hidden.device != head.weight.device:
+                raise InvalidInputError(
+                    f"{side}_hidden is {hidden.dtype} on {hidden.device} and its head {head.weight.dtype} on "
+                    f"{head.weight.device}; allowed is one dtype and one device, so convert one of them before the call"
+                )
+        self._without_logits()
+
+    @property
+    def loss_mask(self) -> Bool[Tensor, "rollout time"]:
+        """True where a token takes part in the loss (LOSS-050)."""
+        return self.completion_mask & self.self_distillation_mask[:, None]
+
+    def project(self) -> DistillationBatch:
+        """The same batch with its logits materialised: what the optimised losses avoid, and are compared with.
+
+        Returns:
+            Logits in the dtype of the hidden states. Gradient flows into the student's hidden states and head.
+        """
+        with torch.no_grad():
+            teacher = self.teacher_head.logits(self.teacher_hidden)
+        return self._of_logits(self.student_head.logits(self.student_hidden), teacher)
+
+    def _without_logits(self) -> DistillationBatch:
+        """Every other field, checked as a batch of logits is, with logits that take no memory."""
+        none = self.student_hidden.new_zeros(1)
+        return self._of_logits(
+            none.expand(*self.student_hidden.shape[:2], self.student_head.weight.shape[0]),
+            none.expand(*self.teacher_hidden.shape[:2], self.teacher_head.weight.shape[0]),
+        )
+
+    def _of_logits(
+        self, student: Float[Tensor, "rollout time vocab"], teacher: Float[Tensor, "..."]
+    ) -> DistillationBatch:
+        return DistillationBatch(
+            student,
+            teacher,
+            self.completions,
+            self.completion_mask,
+            self.self_distillation_mask,
+            self.behaviour_log_probs,
+        )
+
+
 def _kind(tensor: Tensor) -> str:
     if tensor.dtype is torch.bool:
         return "bool"

@@ -27,6 +27,7 @@ def sdpo_loss(
     support: Support = FULL,
     temperature: float = 1.0,
     ratio_cap: float | None = None,
+    token_weights: Float[Tensor, "rollout time"] | None = None,
     aggregation: Aggregation = "token_mean",
     top_k_from: TopKFrom = "student",
 ) -> Float[Tensor, ""]:
@@ -46,6 +47,8 @@ def sdpo_loss(
         support: which tokens of the vocabulary are compared.
         temperature: divides the logits of both sides; in ``(0, inf)``.
         ratio_cap: upper bound of the importance ratio; ``None`` for no importance weights.
+        token_weights: a further factor of each token's loss, a constant that leaves the aggregation's denominator as
+            it is; anything where nothing counts; ``None`` for one everywhere.
         aggregation: how tokens become one number.
         top_k_from: whose most likely tokens make a top-k support.
 
@@ -63,6 +66,49 @@ def sdpo_loss(
         >>> mask = torch.tensor([[True]])
         >>> sdpo_loss(DistillationBatch(student, teacher, torch.tensor([[0]]), mask, mask[0]), alpha=1.0)
         tensor(0.5108)
+    """
+    token_losses = sdpo_token_losses(
+        batch, alpha=alpha, support=support, temperature=temperature, ratio_cap=ratio_cap, top_k_from=top_k_from
+    )
+    if token_weights is not None:
+        token_losses = token_losses * torch.where(batch.loss_mask, token_weights.detach(), 0.0)
+    return aggregate(token_losses, batch.loss_mask, aggregation=aggregation)
+
+
+def sdpo_token_losses(
+    batch: DistillationBatch,
+    *,
+    alpha: float,
+    support: Support = FULL,
+    temperature: float = 1.0,
+    ratio_cap: float | None = None,
+    top_k_from: TopKFrom = "student",
+) -> Float[Tensor, "rollout time"]:
+    r"""The loss of each token before any mean, for those who log, weigh or aggregate it themselves.
+
+    .. math::
+        \ell_{it} = \rho_{it}\, D_\alpha\!\left(p_S(\cdot \mid x_i, y_{i,<t}),\;
+            \mathrm{sg}\, p_T(\cdot \mid x_i, c_i, y_{i,<t})\right)
+
+    Args:
+        batch: as for :func:`sdpo_loss`.
+        alpha: as for :func:`sdpo_loss`.
+        support: as for :func:`sdpo_loss`.
+        temperature: as for :func:`sdpo_loss`.
+        ratio_cap: as for :func:`sdpo_loss`.
+        top_k_from: as for :func:`sdpo_loss`.
+
+    Returns:
+        Nats (``sampled_token``: nats squared); exactly zero, and without gradient, where the token does not count.
+
+    Raises:
+        InvalidInputError: as for :func:`sdpo_loss`.
+
+    Example:
+        >>> student, teacher = torch.tensor([[[0.5, 0.5]]]).log(), torch.tensor([[[0.9, 0.1]]]).log()
+        >>> mask = torch.tensor([[True]])
+        >>> sdpo_token_losses(DistillationBatch(student, teacher, torch.tensor([[0]]), mask, mask[0]), alpha=1.0)
+        tensor([[0.5108]])
     """
     student, teacher = _student_and_teacher(batch, temperature=temperature)
     token_ids = torch.where(batch.loss_mask, batch.completions, 0)
@@ -87,7 +133,7 @@ def sdpo_loss(
             token_log_probs(student, token_ids), behaviour, ratio_cap=ratio_cap
         )
 
-    return aggregate(token_losses, batch.loss_mask, aggregation=aggregation)
+    return torch.where(batch.loss_mask, token_losses, 0.0)
 
 
 def policy_gradient_loss(batch: DistillationBatch, advantages: Float[Tensor, "rollout time"]) -> Float[Tensor, ""]:
