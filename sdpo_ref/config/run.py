@@ -12,6 +12,10 @@ from sdpo_ref.config.world import WorldSettings
 Count = Annotated[int, Field(ge=1)]
 
 
+SimulatorName = Literal["batched", "reference"]
+"""The optimised simulator, and the clear one; they give the same numbers up to rounding."""
+
+
 class _Setting(BaseModel):
     """The world, who judges in it, and what the self-teacher takes the judgement to be.
 

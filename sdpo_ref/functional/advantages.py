@@ -42,16 +42,44 @@ def group_advantages(
         >>> group_advantages(torch.tensor([1.0, 0.0, 0.0, 0.0]), torch.tensor([0, 0, 0, 0]))
         tensor([ 0.7500, -0.2500, -0.2500, -0.2500])
     """
-    advantages = torch.empty_like(rewards)
-    for group in set(group_ids.tolist()):
-        members = group_ids == group
-        own = rewards[members]
-        centered = own - own.mean()
-        if kind == "standardized":
-            spread = centered.square().sum().div(max(len(own) - 1, 1)).sqrt()
-            centered = centered / (spread + STANDARDIZED_EPSILON)
-        advantages[members] = centered
-    return advantages
+    centered, sizes = centered_in_groups(rewards, group_ids)
+    if kind == "centered":
+        return centered
+    spread = sum_of_group(centered.square(), group_ids).div((sizes - 1).clamp_min(1)).sqrt()
+    return centered / (spread + STANDARDIZED_EPSILON)
+
+
+def centered_in_groups(
+    numbers: Float[Tensor, " rollout"], group_ids: Int[Tensor, " rollout"]
+) -> tuple[Float[Tensor, " rollout"], Float[Tensor, " rollout"]]:
+    """Each number less the mean of its group, and the size of its group.
+
+    Args:
+        numbers: one for each rollout.
+        group_ids: equal for rollouts of the same prompt.
+
+    Returns:
+        Numbers that sum to zero in each group up to rounding; and counts.
+    """
+    sizes = sum_of_group(torch.ones_like(numbers), group_ids)
+    return numbers - sum_of_group(numbers, group_ids) / sizes, sizes
+
+
+def sum_of_group(numbers: Float[Tensor, " rollout"], group_ids: Int[Tensor, " rollout"]) -> Float[Tensor, " rollout"]:
+    """For each rollout the sum over its group, added up one by one in the order of the rollouts.
+
+    The order is part of the result: what is centred sums to zero up to a rounding error, an optimiser that divides by
+    the size of the gradient enlarges that error, and an implementation that adds in the same order has the same one.
+
+    Args:
+        numbers: one for each rollout.
+        group_ids: equal for rollouts of the same prompt.
+
+    Returns:
+        Sums.
+    """
+    names, group = torch.unique(group_ids, return_inverse=True)
+    return numbers.new_zeros(len(names)).index_add_(0, group, numbers)[group]
 
 
 def self_distillation_advantages(

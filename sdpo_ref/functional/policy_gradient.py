@@ -5,6 +5,7 @@ from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
 from sdpo_ref.errors import InvalidInputError
+from sdpo_ref.functional.advantages import centered_in_groups
 from sdpo_ref.functional.importance import MAX_LOG_RATIO
 from sdpo_ref.functional.log_probs import log_probs, token_log_probs
 
@@ -61,13 +62,8 @@ def leave_one_out_advantages(
         >>> leave_one_out_advantages(torch.tensor([1.0, 0.0, 0.0, 5.0]), torch.tensor([0, 0, 0, 1]))
         tensor([ 1.0000, -0.5000, -0.5000,  0.0000])
     """
-    advantages = torch.empty_like(rewards)
-    for group in set(group_ids.tolist()):
-        members = group_ids == group
-        siblings = max(int(members.sum()) - 1, 1)
-        own = rewards[members]
-        advantages[members] = (own - own.mean()) * ((siblings + 1) / siblings)
-    return advantages
+    centered, sizes = centered_in_groups(rewards, group_ids)
+    return centered * (sizes / (sizes - 1).clamp_min(1))
 
 
 def generalized_advantages(

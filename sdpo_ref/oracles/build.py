@@ -58,8 +58,7 @@ def build_oracle(world: World, settings: OracleSettings, *, seed: int) -> Staged
         if strength:
             oracle = bias(oracle, strength)
     if settings.misleading_share:
-        misled = round(settings.misleading_share * world.settings.prompts)
-        oracle = Misleading(oracle, tuple(_shuffled(world, seed, "misleading")[:misled]))
+        oracle = Misleading(oracle, misled(world, settings, seed=seed))
     return Missing(oracle, settings.missing_share) if settings.missing_share else oracle
 
 
@@ -88,6 +87,25 @@ def dealt(world: World, members: int, *, seed: int) -> tuple[int, ...]:
     if members < 1:
         raise InvalidInputError(f"members must be at least 1, received {members}; pass the number of regimes")
     return tuple(place % members for place in _shuffled(world, seed, "regimes"))
+
+
+def misled(world: World, settings: OracleSettings, *, seed: int) -> tuple[int, ...]:
+    """The prompts whose feedback points the wrong way.
+
+    Args:
+        world: whose prompts.
+        settings: give their share, rounded to whole prompts.
+        seed: the oracle's; a higher share misleads the same prompts and some more.
+
+    Returns:
+        Their numbers.
+
+    Example:
+        >>> from sdpo_ref.config.world import WorldSettings
+        >>> len(misled(World.draw(WorldSettings(), seed=0), OracleSettings(misleading_share=0.25), seed=0))
+        4
+    """
+    return tuple(_shuffled(world, seed, "misleading")[: round(settings.misleading_share * world.settings.prompts)])
 
 
 def _regime(world: World, settings: RegimeSettings) -> StagedOracle:

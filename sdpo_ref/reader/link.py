@@ -6,7 +6,7 @@ import torch
 from jaxtyping import Bool, Float
 from torch import Tensor
 
-_FURTHEST = 0.005
+FURTHEST = 0.005
 """How near to an end of the scale a mean can be told from the end: half a hundredth."""
 
 
@@ -61,7 +61,7 @@ def linearize(
     first = stated[torch.arange(len(stated)), told.int().argmax(-1)][:, None]
     deviations = torch.where(told[..., None], stated - first, 0.0)
     shift = deviations.sum(1, keepdim=True) / told.sum(-1).clamp_min(1)[:, None, None]
-    inside = (first + shift).clamp(_FURTHEST, 1 - _FURTHEST)
+    inside = (first + shift).clamp(FURTHEST, 1 - FURTHEST)
     gains = slope * inside * (1 - inside)
     scores = torch.logit(inside) / slope + (deviations - shift) / gains
     return Linearized(torch.where(told[..., None], scores, 0.0), variance / gains[:, 0].square())

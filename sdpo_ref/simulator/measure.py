@@ -40,6 +40,15 @@ class Measurement:
     kl_to_base: float
 
 
+def diverged(step: int) -> DivergedError:
+    """What a measurement raises once a policy is not finite any more.
+
+    Args:
+        step: of the measurement.
+    """
+    return DivergedError(f"the policy holds NaN after step {step}; lower the learning rate")
+
+
 class Gauge:
     """Measures policies of one world; base policy and optimum are computed once.
 
@@ -70,7 +79,7 @@ class Gauge:
         """
         table = policy.transition_log_probs().detach()
         if bool(torch.isnan(table).any()):
-            raise DivergedError(f"the policy holds NaN after step {step}; lower the learning rate")
+            raise diverged(step)
         score, entropy, distinct, kl = self._of_each_prompt(table)
         return Measurement(
             step=step,
@@ -182,7 +191,7 @@ def _chances_among_best(values: Float[Tensor, " token"], count: int) -> Float[Te
     """Probability of each value to be among the highest so many, if equal ones are drawn by lot."""
     limit = values.topk(count).values[-1]
     above, equal = values > limit, values == limit
-    return above + equal * ((count - above.sum()) / equal.sum())
+    return above + equal * ((count - above.sum()).double() / equal.sum())
 
 
 def area_under_curve(measurements: Sequence[Measurement]) -> float:

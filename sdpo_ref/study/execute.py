@@ -1,6 +1,6 @@
-"""Run one task and keep what the study asks about it."""
+"""Run one task with plain objects, and keep what the study asks about it; ``execute_batch`` does many at once."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 import torch
@@ -10,24 +10,15 @@ from torch import Tensor
 from sdpo_ref.config.run import RunSettings, TaskSettings
 from sdpo_ref.errors import DivergedError
 from sdpo_ref.policies.first_order import FirstOrderPolicy
-from sdpo_ref.simulator.measure import (
-    Gauge,
-    Measurement,
-    area_under_curve,
-    credit_correlation,
-    credit_precision,
-    steps_to_reach,
-)
-from sdpo_ref.simulator.reference import every_prompt, run
+from sdpo_ref.simulator.measure import Gauge, credit_correlation, credit_precision
+from sdpo_ref.simulator.reference import run
 from sdpo_ref.study.assembly import Assembled, assemble
 from sdpo_ref.study.credit import Credit
-from sdpo_ref.study.outcome import CreditMap, Curve, Outcome
+from sdpo_ref.study.metrics import curve_metrics, curve_of, diversity_metrics
+from sdpo_ref.study.outcome import BEST_SHARE, CreditMap, Outcome
 from sdpo_ref.study.probe import probe
-from sdpo_ref.study.self_bleu import self_bleu
 from sdpo_ref.types import Judgement, Rollouts
-from sdpo_ref.world import random_stream
 from sdpo_ref.world.corpus import loading_correlation
-from sdpo_ref.world.diversity import distinct_n
 
 
 def execute(settings: TaskSettings, seed: int) -> Outcome:
@@ -66,18 +57,12 @@ def execute(settings: TaskSettings, seed: int) -> Outcome:
         return Outcome(error=str(error))
     return Outcome(
         metrics={
-            **_curve_metrics(curve),
-            **_diversity_metrics(parts, seed=seed, group_size=settings.group_size),
+            **curve_metrics(curve),
+            **diversity_metrics(_first_order(parts), parts.world, seed=seed, group_size=settings.group_size),
             **watch.metrics(),
             "loading_correlation": loading_correlation(parts.knowledge.loadings, parts.world.loadings),
         },
-        curve=Curve(
-            step=tuple(at.step for at in curve),
-            reward=tuple(at.reward for at in curve),
-            entropy=tuple(at.entropy for at in curve),
-            distinctness=tuple(at.distinctness for at in curve),
-            kl_to_base=tuple(at.kl_to_base for at in curve),
-        ),
+        curve=curve_of(curve),
         credit_map=watch.first,
     )
 
@@ -104,7 +89,7 @@ class _Watch:
         truth = self.gauge.true_advantages(_first_order(self.parts), rollouts)
         mask = rollouts.completion_mask
         self.correlations.append(credit_correlation(signal, truth, mask))
-        self.precisions.append(credit_precision(signal, truth, mask, share=0.25))
+        self.precisions.append(credit_precision(signal, truth, mask, share=BEST_SHARE))
         if step == 1:
             rows = rollouts.prompts.group_ids == rollouts.prompts.group_ids[0]
             tokens: list[list[int]] = rollouts.completions[rows].tolist()
@@ -125,36 +110,6 @@ class _Watch:
         if self.calibration is not None:
             found["calibration"] = self.calibration
         return found
-
-
-def _curve_metrics(curve: Sequence[Measurement]) -> Mapping[str, float]:
-    end = curve[-1]
-    half = steps_to_reach(curve, 0.5)
-    return {
-        "final_reward": end.reward,
-        "area": area_under_curve(curve),
-        "final_entropy": end.entropy,
-        "final_distinctness": end.distinctness,
-        "final_kl": end.kl_to_base,
-        **({} if half is None else {"steps_to_half": float(half)}),
-    }
-
-
-def _diversity_metrics(parts: Assembled, *, seed: int, group_size: int) -> Mapping[str, float]:
-    policy, world = _first_order(parts), parts.world
-    found: dict[str, float] = {}
-    if world.settings.time > 1:
-        table = policy.transition_log_probs().detach()
-        found["distinct_2"] = float(distinct_n(table, n=2, completions=group_size).mean())
-    if world.settings.time >= 4:
-        rollouts = policy.sample(
-            every_prompt(world, group_size),
-            num_tokens=world.settings.time,
-            generator=random_stream(seed, "self_bleu"),
-        )
-        groups: list[list[list[int]]] = rollouts.completions.reshape(world.settings.prompts, group_size, -1).tolist()
-        found["self_bleu"] = sum(self_bleu(group) for group in groups) / len(groups)
-    return found
 
 
 def _calibration(parts: Assembled, rollouts: Rollouts, judgement: Judgement, *, kappa: float) -> float | None:

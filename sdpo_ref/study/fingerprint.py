@@ -12,8 +12,12 @@ from sdpo_ref.errors import LoadError
 _PACKAGES = (
     *("config", "functional", "losses", "oracles", "policies", "protocols", "reader", "simulator", "teachers"),
     *("trainers", "world", "types.py"),
-    *(f"study/{name}.py" for name in ("assembly", "build_teacher", "build_trainer", "credit", "execute", "outcome")),
-    *("study/probe.py", "study/self_bleu.py", "study/third_party.py"),
+    *(f"study/{name}.py" for name in ("assembly", "build_teacher", "build_trainer", "credit", "execute")),
+    *(
+        f"study/{name}.py"
+        for name in ("execute_batch", "metrics", "outcome", "probe", "probe_batch", "self_bleu", "simulators")
+    ),
+    "study/third_party.py",
 )
 """What a number of the study can depend on."""
 

@@ -4,6 +4,9 @@ from collections.abc import Mapping
 
 from pydantic import BaseModel, ConfigDict, model_validator
 
+BEST_SHARE = 0.25
+"""Share of the tokens among which precision is counted."""
+
 METRICS: Mapping[str, str] = {
     "final_reward": "normalised reward after the last step: 0 is the base policy, 1 the optimum",
     "area": "area under the curve of the normalised reward, per step",

@@ -49,9 +49,11 @@ class Provenance(Origin):
 
     Attributes:
         started: when the task began, UTC.
-        wall_seconds: how long it took, in seconds.
+        wall_seconds: how long it took, in seconds; of a batch, the task's share.
+        simulator: that did it.
     """
 
+    simulator: str
     started: AwareDatetime
     wall_seconds: Annotated[float, Field(ge=0.0, allow_inf_nan=False)]
 
@@ -76,19 +78,23 @@ def origin() -> Origin:
     )
 
 
-def provenance(*, started: float, wall_seconds: float) -> Provenance:
+def provenance(*, started: float, wall_seconds: float, simulator: str) -> Provenance:
     """Of one task of this process.
 
     Args:
         started: seconds since 1970, UTC.
         wall_seconds: how long the task took.
+        simulator: that did it.
 
     Example:
-        >>> provenance(started=0.0, wall_seconds=0.5).started.isoformat()
+        >>> provenance(started=0.0, wall_seconds=0.5, simulator="reference").started.isoformat()
         '1970-01-01T00:00:00+00:00'
     """
     return Provenance(
-        **origin().model_dump(), started=datetime.fromtimestamp(started, tz=UTC), wall_seconds=wall_seconds
+        **origin().model_dump(),
+        started=datetime.fromtimestamp(started, tz=UTC),
+        wall_seconds=wall_seconds,
+        simulator=simulator,
     )
 
 

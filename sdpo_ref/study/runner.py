@@ -1,7 +1,7 @@
 """Runs tasks in parallel and stores each one as it finishes; whatever ends a study, what had finished is kept.
 
-Worker processes compute, this process alone writes. Tasks are handed out in chunks, so memory does not grow with
-their number.
+Worker processes compute, this process alone writes. A simulator says which tasks go together; these batches are handed
+out in chunks, so memory does not grow with their number.
 """
 
 import itertools
@@ -11,28 +11,26 @@ import signal
 import threading
 import time
 import warnings
-from collections.abc import Callable, Generator, Iterable, Iterator
+from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
 from contextlib import closing
 from dataclasses import dataclass
 
 import torch
 
-from sdpo_ref.config.run import TaskSettings
 from sdpo_ref.errors import TaskError, UsageError
 from sdpo_ref.loading import summary, where
-from sdpo_ref.study.execute import execute as execute_task
 from sdpo_ref.study.extra import needed
 from sdpo_ref.study.outcome import Outcome
 from sdpo_ref.study.provenance import provenance
 from sdpo_ref.study.record import Record
+from sdpo_ref.study.simulators import Simulator, simulator
 from sdpo_ref.study.store import Store
 from sdpo_ref.study.task import Task
 
-Execute = Callable[[TaskSettings, int], Outcome]
-"""Does one task; a module-level function, because worker processes import it by name."""
-
 _CHUNK = 64
-"""Tasks for each worker that are handed out together. Joblib computes ahead of whoever stores, without a limit."""
+"""Batches for each worker that are handed out together. Joblib computes ahead of whoever stores, without a limit."""
+
+_BATCHED = simulator("batched")
 
 _MORE = "what had finished is in the store, and the same command goes on from there"
 
@@ -45,6 +43,7 @@ class _Done:
     outcome: Outcome
     started: float
     wall_seconds: float
+    simulator: str
 
 
 @dataclass(frozen=True)
@@ -73,7 +72,7 @@ def run_tasks(
     *,
     jobs: int,
     progress: Callable[[Record], None] = lambda _record: None,
-    execute: Execute = execute_task,
+    simulator: Simulator = _BATCHED,
 ) -> None:
     """Run what the store does not have, and put each outcome into it.
 
@@ -85,7 +84,7 @@ def run_tasks(
         store: open for writing.
         jobs: worker processes; with 1 everything runs in this process.
         progress: is shown each record once it is in the store.
-        execute: does one task.
+        simulator: does the tasks.
 
     Raises:
         UsageError: if there is no job.
@@ -98,14 +97,14 @@ def run_tasks(
     todo = pending(tasks, store)
     broken: list[_Broken] = []
 
-    def until_broken() -> Iterator[Task]:
-        for task in todo:
+    def until_broken() -> Iterator[tuple[Task, ...]]:
+        for batch in simulator.batches(todo, jobs=jobs):
             if broken:
                 return
-            yield task
+            yield batch
 
-    with closing(_ended(execute, until_broken(), jobs=min(jobs, max(len(todo), 1)))) as ended:
-        for one in ended:
+    with closing(_ended(simulator, until_broken(), jobs=min(jobs, max(len(todo), 1)))) as ended:
+        for one in itertools.chain.from_iterable(ended):
             if isinstance(one, _Broken):
                 broken.append(one)
             else:
@@ -123,28 +122,32 @@ def available_jobs() -> int:
     return int(needed("joblib").cpu_count())
 
 
-def _ended(execute: Execute, tasks: Iterator[Task], *, jobs: int) -> Generator[_Done | _Broken, None, None]:
-    """Tasks as they end, in any order; closing it stops what is under way."""
+def _ended(
+    simulator: Simulator, batches: Iterator[tuple[Task, ...]], *, jobs: int
+) -> Generator[list[_Done | _Broken], None, None]:
+    """Batches as they end, in any order; closing it stops what is under way."""
     if jobs == 1:
         threads = torch.get_num_threads()
         try:
-            yield from (_attempt(execute, task) for task in tasks)
+            yield from (_attempt(simulator, batch) for batch in batches)
         finally:
             torch.set_num_threads(threads)
         return
-    for first in tasks:
-        chunk = itertools.chain([first], itertools.islice(tasks, _CHUNK * jobs - 1))
-        yield from _ended_together(execute, chunk, jobs=jobs)
+    for first in batches:
+        chunk = itertools.chain([first], itertools.islice(batches, _CHUNK * jobs - 1))
+        yield from _ended_together(simulator, chunk, jobs=jobs)
 
 
-def _ended_together(execute: Execute, tasks: Iterator[Task], *, jobs: int) -> Generator[_Done | _Broken, None, None]:
-    """The tasks of one chunk in worker processes, which stay for the next."""
+def _ended_together(
+    simulator: Simulator, batches: Iterator[tuple[Task, ...]], *, jobs: int
+) -> Generator[list[_Done | _Broken], None, None]:
+    """The batches of one chunk in worker processes, which stay for the next."""
     joblib = needed("joblib")
     with joblib.parallel_config(
         "loky", n_jobs=jobs, inner_max_num_threads=1, initializer=_settle_in, initargs=(os.getpid(),)
     ):
         workers = joblib.Parallel(return_as="generator_unordered", batch_size=1, pre_dispatch="2 * n_jobs")
-        ended = workers(joblib.delayed(_attempt)(execute, task) for task in tasks)
+        ended = workers(joblib.delayed(_attempt)(simulator, batch) for batch in batches)
     try:
         with warnings.catch_warnings():
             # loky replaces workers whose memory has grown, as it does after large worlds; nothing is lost by it
@@ -173,15 +176,22 @@ def _settle_in(parent: int) -> None:
     threading.Thread(target=watch, daemon=True).start()
 
 
-def _attempt(execute: Execute, task: Task) -> _Done | _Broken:
-    """One task on one thread, so that its numbers do not depend on how many run beside it."""
+def _attempt(simulator: Simulator, batch: Sequence[Task]) -> list[_Done | _Broken]:
+    """One batch on one thread, so that its numbers do not depend on how many run beside it.
+
+    If a batch raises, each of its tasks is tried alone: the others are not lost, and the message names the one.
+    """
     torch.set_num_threads(1)
     started, clock = time.time(), time.perf_counter()
     try:
-        outcome = execute(task.settings, task.seed)
+        outcomes = simulator.execute(batch)
     except (Exception, SystemExit) as error:  # noqa: BLE001 - whatever it is, it is reported with the task
-        return _Broken(task, summary(error), where(error, machinery=__file__))
-    return _Done(task, outcome, started, time.perf_counter() - clock)
+        if len(batch) > 1:
+            return [one for task in batch for one in _attempt(simulator, (task,))]
+        return [_Broken(batch[0], summary(error), where(error, machinery=__file__))]
+    seconds = (time.perf_counter() - clock) / len(batch)
+    name = simulator.name_for(batch[0].settings)
+    return [_Done(task, outcome, started, seconds, name) for task, outcome in zip(batch, outcomes, strict=True)]
 
 
 def _described(task: Task) -> str:
@@ -198,5 +208,5 @@ def _record(done: _Done) -> Record:
         settings=done.task.settings,
         seed=done.task.seed,
         outcome=done.outcome,
-        provenance=provenance(started=done.started, wall_seconds=done.wall_seconds),
+        provenance=provenance(started=done.started, wall_seconds=done.wall_seconds, simulator=done.simulator),
     )

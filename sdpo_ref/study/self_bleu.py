@@ -2,7 +2,7 @@
 
 import math
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterator, Mapping, Sequence
 
 
 def self_bleu(completions: Sequence[Sequence[int]], *, longest: int = 4) -> float:
@@ -30,20 +30,32 @@ def self_bleu(completions: Sequence[Sequence[int]], *, longest: int = 4) -> floa
         >>> self_bleu([[1, 2, 3, 4], [1, 2, 3, 4]]), self_bleu([[1], [2]], longest=1)
         (1.0, 0.0)
     """
-    counts = [[_ngrams(completion, k) for completion in completions] for k in range(1, longest + 1)]
-    scores = []
-    for own in range(len(completions)):
-        logarithms = []
-        for k, of_all in enumerate(counts):
-            others = Counter[tuple[int, ...]]()
-            for index, grams in enumerate(of_all):
-                if index != own:
-                    others |= grams
-            matched, total = (of_all[own] & others).total(), of_all[own].total()
-            smoothing = int(k > 0)
-            logarithms.append(_log((matched + smoothing) / (total + smoothing)))
-        scores.append(math.exp(sum(logarithms) / longest))
-    return sum(scores) / len(scores)
+    logarithms = [0.0] * len(completions)
+    for length in range(1, longest + 1):
+        counts = [_ngrams(completion, length) for completion in completions]
+        for own, matched in enumerate(_found_among_others(counts)):
+            smoothing = int(length > 1)
+            logarithms[own] += _log((matched + smoothing) / (counts[own].total() + smoothing))
+    return sum(math.exp(one / longest) for one in logarithms) / len(completions)
+
+
+def _found_among_others(counts: Sequence[Counter[tuple[int, ...]]]) -> list[int]:
+    """For each completion, how many of its n-grams others have, each as often as in the one that has it most often."""
+    highest: dict[tuple[int, ...], tuple[int, int, int]] = {}  # n-gram to most, whose, and most of the others
+    for index, grams in enumerate(counts):
+        for gram, count in grams.items():
+            most, whose, second = highest.get(gram, (0, -1, 0))
+            highest[gram] = (count, index, most) if count > most else (most, whose, max(second, count))
+    return [
+        sum(min(count, second if whose == own else most) for count, (most, whose, second) in _beside(grams, highest))
+        for own, grams in enumerate(counts)
+    ]
+
+
+def _beside(
+    grams: Counter[tuple[int, ...]], highest: Mapping[tuple[int, ...], tuple[int, int, int]]
+) -> Iterator[tuple[int, tuple[int, int, int]]]:
+    return ((count, highest[gram]) for gram, count in grams.items())
 
 
 def _ngrams(completion: Sequence[int], length: int) -> Counter[tuple[int, ...]]:

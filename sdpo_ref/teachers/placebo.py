@@ -59,8 +59,8 @@ class ConstantFeedback:
 class DerangedFeedback:
     """Every group reads the feedback of another group of the batch; the rewards stay.
 
-    The derangement is a function of the seed and of the batch: two teachers that look at the same batch, or one that
-    looks twice, see the same exchange, and no step depends on how often somebody looked before.
+    The derangement is a function of the seed and of the completions: two teachers that look at the same rollouts, or
+    one that looks twice, see the same exchange, and no step depends on how often somebody looked before.
     Implements: SIM-072.
 
     Attributes:
@@ -78,9 +78,23 @@ class DerangedFeedback:
             InvalidInputError: if the batch has fewer than two groups.
         """
         group_ids = rollouts.prompts.group_ids
-        batch = hashlib.sha256(repr((group_ids.tolist(), rollouts.completions.tolist(), judgement.feedback)).encode())
-        generator = random_stream(self.seed, "derangement", batch.hexdigest())
+        generator = derangement_stream(self.seed, group_ids.tolist(), rollouts.completions.tolist())
         return self.inner.view(policy, rollouts, deranged(judgement, group_ids, generator=generator))
+
+
+def derangement_stream(seed: int, group_ids: list[int], completions: list[list[int]]) -> torch.Generator:
+    """The randomness of one exchange.
+
+    Args:
+        seed: of the placebo.
+        group_ids: of each rollout.
+        completions: token ids of each rollout. What was said of them has no say, so that rounding has none.
+
+    Returns:
+        A generator at its beginning.
+    """
+    batch = hashlib.sha256(repr((group_ids, completions)).encode())
+    return random_stream(seed, "derangement", batch.hexdigest())
 
 
 def deranged(judgement: Judgement, group_ids: Int[Tensor, " rollout"], *, generator: torch.Generator) -> Judgement:

@@ -11,6 +11,7 @@ import pytest
 
 from sdpo_ref.study.outcome import Outcome
 from sdpo_ref.study.runner import run_tasks
+from sdpo_ref.study.simulators import alone
 from sdpo_ref.study.store import Store
 from tests.study import tiny
 
@@ -70,7 +71,7 @@ def test_a_study_that_is_killed_goes_on(tmp_path: Path, jobs: int, kills: int, l
         seen = now
     finish(started(path, jobs))
     with Store(whole) as store:
-        run_tasks(tiny.tasks(SEEDS), store, jobs=1, execute=tiny.answer)
+        run_tasks(tiny.tasks(SEEDS), store, jobs=1, simulator=alone(tiny.answer))
     assert found(path) == found(whole)
     assert len(found(path)) == SEEDS * len(tiny.RATES)
 

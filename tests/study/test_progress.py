@@ -19,7 +19,7 @@ def record(seconds: float = 10.0, error: str | None = None) -> Record:
         settings=settings(),
         seed=0,
         outcome=Outcome(error=error),
-        provenance=provenance(started=0.0, wall_seconds=seconds),
+        provenance=provenance(started=0.0, wall_seconds=seconds, simulator="reference"),
     )
 
 

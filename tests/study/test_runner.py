@@ -11,6 +11,7 @@ import torch
 from sdpo_ref.errors import StoreError, TaskError, UnsupportedError, UsageError
 from sdpo_ref.study.record import Record
 from sdpo_ref.study.runner import available_jobs, pending, run_tasks
+from sdpo_ref.study.simulators import alone
 from sdpo_ref.study.store import Store
 from sdpo_ref.study.task import Task
 from tests.study import tiny
@@ -33,7 +34,7 @@ def test_every_task_is_answered_once(store: Store, jobs: int) -> None:
         shown.append(record.key)
 
     asked = tiny.tasks(10)
-    run_tasks([*asked, *asked], store, jobs=jobs, execute=tiny.answer, progress=show)
+    run_tasks([*asked, *asked], store, jobs=jobs, simulator=alone(tiny.answer), progress=show)
     assert sorted(shown) == sorted(task.key for task in asked)
     assert store.outcomes(shown) == {task.key: tiny.answer(task.settings, task.seed) for task in asked}
     for task, record in zip(asked, store.records([task.key for task in asked]), strict=True):
@@ -43,18 +44,18 @@ def test_every_task_is_answered_once(store: Store, jobs: int) -> None:
 
 def test_what_is_there_is_not_done_again(store: Store) -> None:
     """The second time nothing runs; a task that another experiment shares runs once."""
-    run_tasks(tiny.tasks(2), store, jobs=1, execute=tiny.answer)
+    run_tasks(tiny.tasks(2), store, jobs=1, simulator=alone(tiny.answer))
     shown: list[Record] = []
-    run_tasks(tiny.tasks(3), store, jobs=1, execute=tiny.answer, progress=shown.append)
+    run_tasks(tiny.tasks(3), store, jobs=1, simulator=alone(tiny.answer), progress=shown.append)
     assert {record.seed for record in shown} == {2}
     assert pending(tiny.tasks(4), store) == [task for task in tiny.tasks(4) if task.seed == 3]
 
 
 def test_tasks_that_end_early_are_outcomes(store: Store) -> None:
     """They are stored, and not tried again."""
-    run_tasks(tiny.tasks(2), store, jobs=1, execute=tiny.diverges)
+    run_tasks(tiny.tasks(2), store, jobs=1, simulator=alone(tiny.diverges))
     assert all(entry.failed for entry in store.entries())
-    run_tasks(tiny.tasks(2), store, jobs=1, execute=tiny.answer)
+    run_tasks(tiny.tasks(2), store, jobs=1, simulator=alone(tiny.answer))
     assert len([entry for entry in store.entries() if entry.failed]) == 4
 
 
@@ -67,12 +68,12 @@ def test_a_task_that_raises_is_named(store: Store, jobs: int) -> None:
     )
     asked = tiny.tasks(100)
     with pytest.raises(TaskError, match=message):
-        run_tasks(asked, store, jobs=jobs, execute=tiny.fails_at_three)
+        run_tasks(asked, store, jobs=jobs, simulator=alone(tiny.fails_at_three))
     seeds = {entry.seed for entry in store.entries()}
     assert {0, 1, 2} <= seeds
     assert 3 not in seeds
     assert len(seeds) < (5 if jobs == 1 else 70)
-    run_tasks(asked, store, jobs=1, execute=tiny.answer)
+    run_tasks(asked, store, jobs=1, simulator=alone(tiny.answer))
     assert len(store.keys()) == 200
 
 
@@ -81,7 +82,7 @@ def test_what_is_under_way_is_kept_when_another_task_raises(store: Store) -> Non
     one, two = Task(tiny.settings(), 0), Task(tiny.settings(), 3)
     later = [Task(tiny.settings(), seed) for seed in range(4, 40)]
     with pytest.raises(TaskError):
-        run_tasks([one, two, *later], store, jobs=2, execute=tiny.slow_beside_a_mistake)
+        run_tasks([one, two, *later], store, jobs=2, simulator=alone(tiny.slow_beside_a_mistake))
     assert one.key in store.keys()  # noqa: SIM118 - a store is no mapping
     assert len(store.keys()) < 8
 
@@ -89,8 +90,8 @@ def test_what_is_under_way_is_kept_when_another_task_raises(store: Store) -> Non
 def test_a_worker_that_dies_is_reported(store: Store) -> None:
     """As when memory runs out; the same command goes on."""
     with pytest.raises(TaskError, match=r"a worker process died, perhaps because memory ran out; try fewer --jobs"):
-        run_tasks(tiny.tasks(20), store, jobs=2, execute=tiny.dies)
-    run_tasks(tiny.tasks(20), store, jobs=2, execute=tiny.answer)
+        run_tasks(tiny.tasks(20), store, jobs=2, simulator=alone(tiny.dies))
+    run_tasks(tiny.tasks(20), store, jobs=2, simulator=alone(tiny.answer))
     assert len(store.keys()) == 40
 
 
@@ -99,11 +100,11 @@ def test_a_full_disk_ends_the_study(store: Store, jobs: int) -> None:
     """The store's error comes through, and what it has stays."""
     store._connection.execute("PRAGMA max_page_count = 20")
     with pytest.raises(StoreError, match="the disk is full"):
-        run_tasks(tiny.tasks(30), store, jobs=jobs, execute=tiny.answer)
+        run_tasks(tiny.tasks(30), store, jobs=jobs, simulator=alone(tiny.answer))
     there = {entry.key for entry in store.entries()}
     assert 0 < len(there) < 60
     store._connection.execute("PRAGMA max_page_count = 10000")
-    run_tasks(tiny.tasks(30), store, jobs=1, execute=tiny.answer)
+    run_tasks(tiny.tasks(30), store, jobs=1, simulator=alone(tiny.answer))
     assert len(store.keys()) == 60
 
 
@@ -116,7 +117,7 @@ def test_ctrl_c_keeps_what_has_finished(store: Store, jobs: int) -> None:
             raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt):
-        run_tasks(tiny.tasks(50), store, jobs=jobs, execute=tiny.slow, progress=stop)
+        run_tasks(tiny.tasks(50), store, jobs=jobs, simulator=alone(tiny.slow), progress=stop)
     assert len(store.keys()) == 5
 
 
@@ -125,7 +126,7 @@ def test_a_task_has_one_thread(store: Store, jobs: int) -> None:
     """In a worker and in this process, which has its own number back afterwards."""
     torch.set_num_threads(2)
     try:
-        run_tasks(tiny.tasks(2), store, jobs=jobs, execute=tiny.threads)
+        run_tasks(tiny.tasks(2), store, jobs=jobs, simulator=alone(tiny.threads))
         assert torch.get_num_threads() == 2
     finally:
         torch.set_num_threads(1)
@@ -137,7 +138,7 @@ def test_a_task_has_one_thread(store: Store, jobs: int) -> None:
 def test_no_jobs_are_refused(store: Store) -> None:
     """Zero workers would never be done; by default there is one for each core."""
     with pytest.raises(UsageError, match="received 0 jobs; allowed are 1 or more"):
-        run_tasks(tiny.tasks(1), store, jobs=0, execute=tiny.answer)
+        run_tasks(tiny.tasks(1), store, jobs=0, simulator=alone(tiny.answer))
     assert available_jobs() >= 1
 
 
@@ -151,6 +152,6 @@ def test_without_joblib_one_job_runs(store: Store, monkeypatch: pytest.MonkeyPat
     with pytest.raises(
         UnsupportedError, match=r"this needs joblib, which is not installed; run `pip install 'sdpo-ref"
     ):
-        run_tasks(tiny.tasks(1), store, jobs=2, execute=tiny.answer)
-    run_tasks(tiny.tasks(1), store, jobs=1, execute=tiny.answer)
+        run_tasks(tiny.tasks(1), store, jobs=2, simulator=alone(tiny.answer))
+    run_tasks(tiny.tasks(1), store, jobs=1, simulator=alone(tiny.answer))
     assert len(store.keys()) == 2

@@ -31,7 +31,7 @@ def record(seed: int, outcome: Outcome | None = None) -> Record:
         settings=asked,
         seed=seed,
         outcome=outcome or answer(asked, seed),
-        provenance=provenance(started=1e9 + seed, wall_seconds=0.25),
+        provenance=provenance(started=1e9 + seed, wall_seconds=0.25, simulator="reference"),
     )
 
 

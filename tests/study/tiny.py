@@ -15,6 +15,7 @@ from sdpo_ref.config.run import RunSettings, TaskSettings
 from sdpo_ref.study.experiment import Cell, Experiment
 from sdpo_ref.study.outcome import Curve, Outcome
 from sdpo_ref.study.runner import run_tasks
+from sdpo_ref.study.simulators import alone
 from sdpo_ref.study.store import Store
 from sdpo_ref.study.task import Task
 
@@ -102,7 +103,7 @@ def main() -> None:
     with Store(Path(path)) as store:
         sys.stdout.write("running\n")
         sys.stdout.flush()
-        run_tasks(tasks(int(seeds)), store, jobs=int(jobs), execute=quick)
+        run_tasks(tasks(int(seeds)), store, jobs=int(jobs), simulator=alone(quick))
 
 
 if __name__ == "__main__":

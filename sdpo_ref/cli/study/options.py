@@ -5,6 +5,8 @@ from typing import Annotated
 
 import typer
 
+from sdpo_ref.config.run import SimulatorName
+
 DEFAULT_STORE = Path("sdpo-study.sqlite")
 DEFAULT_SEEDS = 5
 
@@ -27,3 +29,8 @@ Teacher = Annotated[
     str | None,
     typer.Option(metavar="MODULE:FACTORY", help="Your teacher of SDPO, beside ours."),
 ]
+SimulatorOption = Annotated[
+    SimulatorName,
+    typer.Option("--simulator", help="Many runs as one program, or one by one with plain objects; the same numbers."),
+]
+Device = Annotated[str, typer.Option(help="Where the batched simulator computes, such as cpu or cuda.")]

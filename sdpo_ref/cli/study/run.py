@@ -5,10 +5,12 @@ import typer
 from sdpo_ref.cli.study.options import (
     DEFAULT_SEEDS,
     DEFAULT_STORE,
+    Device,
     Jobs,
     Names,
     Oracle,
     Seeds,
+    SimulatorOption,
     StoreAt,
     Teacher,
     Trainer,
@@ -24,6 +26,8 @@ def run(
     trainer: Trainer = None,
     oracle: Oracle = None,
     teacher: Teacher = None,
+    simulator: SimulatorOption = "batched",
+    device: Device = "cpu",
 ) -> None:
     """Run experiments; stop it at any time, the same command goes on.
 
@@ -38,6 +42,7 @@ def run(
     from sdpo_ref.study.progress import duration, progress_bar
     from sdpo_ref.study.runner import available_jobs, pending, run_tasks
     from sdpo_ref.study.seeds import claim_seeds
+    from sdpo_ref.study.simulators import simulator as named
     from sdpo_ref.study.status import status
     from sdpo_ref.study.store import Store
 
@@ -53,7 +58,7 @@ def run(
         )
         try:
             with progress_bar(console, total=before.total, done=before.done, jobs=workers) as progress:
-                run_tasks(todo, store, jobs=workers, progress=progress)
+                run_tasks(todo, store, jobs=workers, progress=progress, simulator=named(simulator, device=device))
         except KeyboardInterrupt:
             kept = before.total - len(pending(todo, store))
             console.print(Text(f"stopped: {kept} of {before.total} tasks are in {store_at}; the same command goes on"))

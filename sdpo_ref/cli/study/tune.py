@@ -5,7 +5,7 @@ from typing import Annotated
 
 import typer
 
-from sdpo_ref.cli.study.options import Jobs, StoreAt
+from sdpo_ref.cli.study.options import Device, Jobs, SimulatorOption, StoreAt
 
 DEFAULT_STORE = Path("sdpo-tuning.sqlite")
 
@@ -14,7 +14,14 @@ Out = Annotated[
 ]
 
 
-def tune(*, jobs: Jobs = None, store_at: StoreAt = DEFAULT_STORE, out: Out = None) -> None:
+def tune(
+    *,
+    jobs: Jobs = None,
+    store_at: StoreAt = DEFAULT_STORE,
+    out: Out = None,
+    simulator: SimulatorOption = "batched",
+    device: Device = "cpu",
+) -> None:
     """Tune every method on seeds that no claim uses; stop it at any time, the same command goes on.
 
     Exit code 1 if the winners differ from the published ones and were not written.
@@ -26,6 +33,7 @@ def tune(*, jobs: Jobs = None, store_at: StoreAt = DEFAULT_STORE, out: Out = Non
     from sdpo_ref.study.progress import progress_bar
     from sdpo_ref.study.runner import available_jobs, pending, run_tasks
     from sdpo_ref.study.seeds import tuning_seeds
+    from sdpo_ref.study.simulators import simulator as named
     from sdpo_ref.study.store import Store
     from sdpo_ref.study.tuned import tuning
     from sdpo_ref.study.tuning import SEEDS, tuning_experiment, tuning_of
@@ -36,7 +44,7 @@ def tune(*, jobs: Jobs = None, store_at: StoreAt = DEFAULT_STORE, out: Out = Non
     with Store(store_at) as store:
         done = len(tasks) - len(pending(tasks, store))
         with progress_bar(console, total=len(tasks), done=done, jobs=workers) as progress:
-            run_tasks(tasks, store, jobs=workers, progress=progress)
+            run_tasks(tasks, store, jobs=workers, progress=progress, simulator=named(simulator, device=device))
         found = tuning_of(observations(grid, seeds, store))
     if out is not None:
         out.write_text(found.model_dump_json(indent=1) + "\n", encoding="utf-8")

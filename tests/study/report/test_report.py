@@ -34,7 +34,7 @@ def stored(path: Path, experiments: Sequence[Experiment], *, leave_out: int = 0,
                     settings=task.settings,
                     seed=task.seed,
                     outcome=Outcome(error="the policy holds NaN") if number < fail else found,
-                    provenance=provenance(started=0.0, wall_seconds=1.0),
+                    provenance=provenance(started=0.0, wall_seconds=1.0, simulator="reference"),
                 )
             )
     return store

@@ -1,0 +1,107 @@
+"""How tasks are done: many together by the batched simulator, or one by one with plain objects."""
+
+from collections.abc import Callable, Hashable, Iterator, Sequence
+from dataclasses import dataclass
+from functools import partial
+
+from sdpo_ref.config.run import ProbeSettings, RunSettings, SimulatorName, TaskSettings
+from sdpo_ref.simulator.batched import batch_key
+from sdpo_ref.study.execute import execute
+from sdpo_ref.study.execute_batch import execute_batch
+from sdpo_ref.study.outcome import Outcome
+from sdpo_ref.study.probe_batch import probe_batch
+from sdpo_ref.study.task import Task
+
+_CELLS_TOGETHER = 2**17
+"""Logits of the policies that are trained together. More do not fit into a processor's cache."""
+
+
+@dataclass(frozen=True)
+class Simulator:
+    """A way to do tasks.
+
+    Attributes:
+        execute: does tasks that go together; a module-level function, because worker processes import it by name.
+        key: equal for tasks that go together; ``None`` for a task that goes alone.
+    """
+
+    execute: Callable[[Sequence[Task]], list[Outcome]]
+    key: Callable[[TaskSettings], Hashable | None]
+
+    def name_for(self, settings: TaskSettings) -> SimulatorName:
+        """Which simulator does such a task.
+
+        Args:
+            settings: of the task.
+        """
+        return "reference" if self.key(settings) is None else "batched"
+
+    def batches(self, tasks: Sequence[Task], *, jobs: int) -> Iterator[tuple[Task, ...]]:
+        """Tasks that go together, in the order of the first of each batch.
+
+        Args:
+            tasks: in any order.
+            jobs: workers; tasks that would fit into one batch are dealt to all of them.
+        """
+        together: dict[Hashable, list[Task]] = {}
+        for number, task in enumerate(tasks):
+            key = self.key(task.settings)
+            together.setdefault(("alone", number) if key is None else key, []).append(task)
+        for group in together.values():
+            size = max(1, min(_most_together(group[0].settings), -(-len(group) // jobs)))
+            yield from (tuple(group[start : start + size]) for start in range(0, len(group), size))
+
+
+def simulator(name: SimulatorName, *, device: str = "cpu") -> Simulator:
+    """The simulator of a name.
+
+    What the batched simulator cannot do, such as a run with a third party's part, is done by the reference.
+
+    Args:
+        name: which.
+        device: where the batched simulator computes; the reference computes on the processor.
+    """
+    if name == "reference":
+        return alone(execute)
+    return Simulator(partial(_batched, device=device), _key)
+
+
+def alone(execute_one: Callable[[TaskSettings, int], Outcome]) -> Simulator:
+    """A simulator that does one task at a time.
+
+    Args:
+        execute_one: does a task; a module-level function.
+    """
+    return Simulator(partial(_one_by_one, execute_one), _nothing_together)
+
+
+def _batched(tasks: Sequence[Task], *, device: str) -> list[Outcome]:
+    settings = [task.settings for task in tasks]
+    runs = [one for one in settings if isinstance(one, RunSettings) and batch_key(one) is not None]
+    probes = [one for one in settings if isinstance(one, ProbeSettings)]
+    if len(runs) == len(tasks):
+        return execute_batch(runs, [task.seed for task in tasks], device=device)
+    if len(probes) == len(tasks):
+        seeds = [task.seed for task in tasks]
+        return [
+            Outcome(metrics=dict(probe_batch(one, seed=seed, device=device)))
+            for one, seed in zip(probes, seeds, strict=True)
+        ]
+    return _one_by_one(execute, tasks)
+
+
+def _one_by_one(execute_one: Callable[[TaskSettings, int], Outcome], tasks: Sequence[Task]) -> list[Outcome]:
+    return [execute_one(task.settings, task.seed) for task in tasks]
+
+
+def _key(settings: TaskSettings) -> Hashable | None:
+    return batch_key(settings) if isinstance(settings, RunSettings) else "probe"
+
+
+def _nothing_together(settings: TaskSettings) -> None:
+    del settings
+
+
+def _most_together(settings: TaskSettings) -> int:
+    sizes = settings.world
+    return _CELLS_TOGETHER // (sizes.prompts * sizes.time * sizes.vocab)
