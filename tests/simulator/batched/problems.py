@@ -75,7 +75,7 @@ def distance(found: Sequence[Measurement], expected: Sequence[Measurement]) -> f
     """Largest difference of two curves, in any measurement."""
     assert [at.step for at in found] == [at.step for at in expected]
     return max(
-        abs(getattr(one, name) - getattr(other, name))
+        abs(float(getattr(one, name)) - float(getattr(other, name)))
         for one, other in zip(found, expected, strict=True)
         for name in ("reward", "score", "entropy", "distinctness", "kl_to_base")
     )
