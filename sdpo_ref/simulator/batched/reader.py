@@ -12,7 +12,6 @@ from torch import Tensor
 from sdpo_ref.config.reader import ReaderSettings
 from sdpo_ref.reader import Knowledge, QualityPrior, design_of
 from sdpo_ref.reader.link import FURTHEST
-from sdpo_ref.reader.posterior import weigh_contrasts
 
 
 class Readers:
@@ -156,10 +155,16 @@ def _weighed(
     present: Bool[Tensor, "run prompt row"] | None,
     numbers: Float[Tensor, "run prompt row"],
 ) -> Float[Tensor, "run prompt row"]:
-    """As :func:`~sdpo_ref.reader.posterior.weigh_contrasts`; without masks where every number is present."""
+    """As :func:`~sdpo_ref.reader.posterior.weigh_contrasts`; ``None`` where every number is present.
+
+    A run that is not finite any more gives NaN here and no error, which would be one for the whole batch.
+    """
+    ones = torch.ones_like(numbers)
     if present is not None:
-        return weigh_contrasts(covariance, present, numbers[..., None]).squeeze(-1)
+        both = present[..., :, None] & present[..., None, :]
+        covariance = torch.where(both, covariance, torch.eye(numbers.shape[-1]).to(covariance))
+        numbers, ones = torch.where(present, numbers, 0.0), present.to(numbers)
     factor, _ = torch.linalg.cholesky_ex(covariance)
-    solved = torch.cholesky_solve(torch.stack([numbers, torch.ones_like(numbers)], dim=-1), factor)
-    weighed, to_level = solved.unbind(-1)
-    return weighed - to_level * (weighed.sum(-1, keepdim=True) / to_level.sum(-1, keepdim=True))
+    weighed, to_level = torch.cholesky_solve(torch.stack([numbers, ones], dim=-1), factor).unbind(-1)
+    information = to_level.sum(-1, keepdim=True)
+    return weighed - to_level * (weighed.sum(-1, keepdim=True) / torch.where(information == 0, 1.0, information))

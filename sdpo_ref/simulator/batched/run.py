@@ -83,7 +83,7 @@ def run_batch(runs: Sequence[Run], *, device: str = "cpu", observe: Observer = l
     policy = FirstOrder.of(students.scores(), grammars)
     gauges = Gauges(runs, policy)
     found = [gauges.measure(policy, step=0)]
-    lost: dict[int, int] = {}  # run to the step at which that is seen
+    lost: dict[int, int] = {}  # run to the step of the measurement that finds it not finite any more
     sizes = Sizes(settings.world.prompts, settings.group_size, settings.world.time, _ratings(runs[0]))
     seeds = [run.seed for run in runs]
     for step in range(1, settings.steps + 1):
@@ -95,25 +95,13 @@ def run_batch(runs: Sequence[Run], *, device: str = "cpu", observe: Observer = l
         credit = update.learn(moment, credited=follows_measurement)
         if credit is not None:
             observe(Watched(moment, credit, gauges.true_advantages(policy, tokens)))
-        _set_aside_the_lost(students, lost, seen_at=_next_measurement(step, settings.measure_every, settings.steps))
         policy = FirstOrder.of(students.scores(), grammars)
         if step % settings.measure_every == 0 or step == settings.steps:
             found.append(gauges.measure(policy, step=step))
+            for row in torch.isnan(policy.scores).flatten(1).any(-1).nonzero()[:, 0].tolist():
+                lost.setdefault(row, step)
     curves = [diverged(lost[row]) if row in lost else [at[row] for at in found] for row in range(len(runs))]
     return Trained(curves, policy)
-
-
-def _set_aside_the_lost(students: Students, lost: dict[int, int], *, seen_at: int) -> None:
-    """Note runs that are not finite any more, and let them go on from the base, where they disturb nobody."""
-    broken = torch.isnan(students.scores()).flatten(1).any(-1)
-    if bool(broken.any()):
-        for row in broken.nonzero()[:, 0].tolist():
-            lost.setdefault(row, seen_at)
-        students.reset(broken)
-
-
-def _next_measurement(step: int, measure_every: int, steps: int) -> int:
-    return min(-(-step // measure_every) * measure_every, steps)
 
 
 def _ratings(run: Run) -> int:

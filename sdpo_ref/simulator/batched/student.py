@@ -42,15 +42,6 @@ class Adam:
         self._steps += 1
         self._move(gradients)
 
-    def forget(self, lost: Bool[Tensor, " run"]) -> None:
-        """Drop what was averaged for some runs.
-
-        Args:
-            lost: True for those.
-        """
-        for average in (*self._means, *self._squares):
-            average.masked_fill_(_per_run(lost, average), 0.0)
-
     def _step_some(self, gradients: Sequence[Tensor], stepping: Bool[Tensor, " run"]) -> None:
         """Let all move, and put the others back."""
         moving = (*self._parameters, *self._means, *self._squares)
@@ -125,13 +116,6 @@ class Students:
         if self._features is not None:
             gradients.append(torch.bmm(gradient.flatten(2), self._features))
         self._adam.step(gradients, stepping)
-
-    def reset(self, lost: Bool[Tensor, " run"]) -> None:
-        """Put runs that are not finite any more back to the base, so that they disturb nobody; they are lost anyway."""
-        self.parameters[0].copy_(torch.where(_per_run(lost, self.base), self.base, self.parameters[0]))
-        for other in self.parameters[1:]:
-            other.masked_fill_(_per_run(lost, other), 0.0)
-        self._adam.forget(lost)
 
 
 def _per_run(numbers: Tensor, like: Tensor) -> Tensor:

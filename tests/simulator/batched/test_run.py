@@ -45,7 +45,7 @@ def test_a_lost_run_is_lost_alone() -> None:
 
 def test_a_run_that_rates_itself_cannot_poison_the_reader() -> None:
     """An oracle that prefers what the policy likes passes NaN on to the reader, which then has nothing to factor."""
-    liking = {"self_preference": 1.0}
+    liking = {"self_preference": 1.0, "missing_share": 0.2}
     bad = settings("rubric", Sdpo(learning_rate=1e308), oracle=liking)
     good = settings("rubric", Sdpo(), oracle=liking)
     trained = run_batch([brought(bad, 0), brought(good, 0)])
