@@ -5,6 +5,7 @@ profile declares, so that every published variant has a reference to be compared
 """
 
 from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass
 
 from jaxtyping import Bool, Float, Int
 from torch import Tensor
@@ -27,10 +28,42 @@ from sdpo_ref.protocols.implementation import (
     StepTrace,
     TeacherContext,
 )
+from sdpo_ref.protocols.loss import SdpoLoss, SupportDivergence
 from sdpo_ref.teachers.context import demonstration_context, teacher_contexts
 from sdpo_ref.teachers.low_rank import low_rank_average
 from sdpo_ref.trainers.step import run_steps
-from sdpo_ref.types import DistillationBatch, Support
+from sdpo_ref.types import DistillationBatch, Support, TopKFrom
+
+
+@dataclass(frozen=True)
+class Losses:
+    """One implementation of the loss.
+
+    Attributes:
+        name: of the implementation.
+        divergence: of each token, on a support.
+        sdpo_loss: behind the loss, SDFT, and a hybrid that mixes losses.
+    """
+
+    name: str
+    divergence: SupportDivergence
+    sdpo_loss: SdpoLoss
+
+
+def _divergence(
+    student_log_probs: Float[Tensor, "*batch vocab"],
+    teacher_log_probs: Float[Tensor, "*batch vocab"],
+    *,
+    alpha: float,
+    support: Support,
+    top_k_from: TopKFrom,
+) -> Float[Tensor, "*batch"]:
+    cells = on_support(student_log_probs, teacher_log_probs, support=support, top_k_from=top_k_from)
+    return generalized_jsd(*cells, alpha=alpha)
+
+
+REFERENCE_LOSSES = Losses("reference", _divergence, sdpo_loss)
+"""The plain implementation, as the specification states it."""
 
 
 class Reference:
@@ -38,13 +71,14 @@ class Reference:
 
     Args:
         profile: name of a published variant.
+        losses: which implementation of the loss stands behind its parts.
     """
 
-    name = "sdpo-ref reference"
-
-    def __init__(self, profile: str) -> None:
+    def __init__(self, profile: str, *, losses: Losses = REFERENCE_LOSSES) -> None:
+        self.name = f"sdpo-ref {losses.name}"
         self.profile = profile
         self._profile: Profile = resolve_profile(profile)
+        self._losses = losses
 
     def divergence(
         self,
@@ -55,8 +89,9 @@ class Reference:
         support: Support,
     ) -> Float[Tensor, "*batch"]:
         """Divergence of each token on the cells of the support, in nats."""
-        cells = on_support(student_log_probs, teacher_log_probs, support=support, top_k_from=self._profile.top_k_from)
-        return generalized_jsd(*cells, alpha=alpha)
+        return self._losses.divergence(
+            student_log_probs, teacher_log_probs, alpha=alpha, support=support, top_k_from=self._profile.top_k_from
+        )
 
     def loss(
         self,
@@ -69,7 +104,7 @@ class Reference:
     ) -> Float[Tensor, ""]:
         """The SDPO loss under the profile's aggregation."""
         skips = self._profile.missing_behaviour == "skip" and batch.behaviour_log_probs is None
-        return sdpo_loss(
+        return self._losses.sdpo_loss(
             batch,
             alpha=alpha,
             support=support,
@@ -100,6 +135,7 @@ class Reference:
             mixing=self._profile.hybrid,
             group_advantage=self._profile.group_advantage,
             aggregation=self._profile.aggregation,
+            distillation_loss=self._losses.sdpo_loss,
         )
 
     def sdft_loss(
@@ -107,7 +143,12 @@ class Reference:
     ) -> Float[Tensor, ""]:
         """The SDFT loss under the profile's aggregation."""
         return sdft_loss(
-            batch, alpha=alpha, support=support, skip_tokens=skip_tokens, aggregation=self._profile.aggregation
+            batch,
+            alpha=alpha,
+            support=support,
+            skip_tokens=skip_tokens,
+            aggregation=self._profile.aggregation,
+            distillation_loss=self._losses.sdpo_loss,
         )
 
     def implicit_reward(

@@ -161,15 +161,17 @@ class Head:
 
     def __post_init__(self) -> None:
         """Refuse a head that cannot be applied."""
-        bias = self.weight[:, 0] if self.bias is None else self.bias
-        if self.weight.ndim != 2 or tuple(bias.shape) != (self.weight.shape[0],):
+        bias = self.bias
+        if self.weight.ndim != 2 or (bias is not None and tuple(bias.shape) != (self.weight.shape[0],)):
+            received = "no bias" if bias is None else f"a bias of shape {tuple(bias.shape)}"
             raise InvalidInputError(
-                f"received a weight of shape {tuple(self.weight.shape)} and a bias of shape {tuple(bias.shape)}; "
+                f"received a weight of shape {tuple(self.weight.shape)} and {received}; "
                 "allowed are [vocab, hidden] and [vocab]"
             )
-        if not self.weight.is_floating_point() or bias.dtype != self.weight.dtype:
+        if not self.weight.is_floating_point() or (bias is not None and bias.dtype != self.weight.dtype):
+            received = "no bias" if bias is None else f"a bias of {bias.dtype}"
             raise InvalidInputError(
-                f"received a weight of {self.weight.dtype} and a bias of {bias.dtype}; allowed is one floating dtype"
+                f"received a weight of {self.weight.dtype} and {received}; allowed is one floating dtype"
             )
 
     def logits(self, hidden: Float[Tensor, "*batch hidden"]) -> Float[Tensor, "*batch vocab"]:

@@ -17,6 +17,7 @@ from sdpo_ref.functional.importance import importance_ratio
 from sdpo_ref.functional.log_probs import log_probs, token_log_probs
 from sdpo_ref.functional.sampled_token import sampled_token_surrogate
 from sdpo_ref.functional.support import on_support
+from sdpo_ref.protocols.loss import SdpoLoss
 from sdpo_ref.types import FULL, SAMPLED_TOKEN, Aggregation, DistillationBatch, Support, TopKFrom
 
 
@@ -175,6 +176,7 @@ def hybrid_loss(
     mixing: Literal["advantage", "loss"] = "advantage",
     group_advantage: Literal["centered", "standardized"] = "centered",
     aggregation: Aggregation = "token_mean",
+    distillation_loss: SdpoLoss = sdpo_loss,
 ) -> Float[Tensor, ""]:
     r"""Reverse-KL self-distillation and the reward's policy gradient in one step.
 
@@ -196,6 +198,7 @@ def hybrid_loss(
         mixing: what is combined.
         group_advantage: whether the reward's advantage is divided by the group's deviation.
         aggregation: of the self-distillation loss when losses are mixed.
+        distillation_loss: which implementation computes that loss.
 
     Returns:
         The surrogate; zero if nothing counts.
@@ -216,7 +219,7 @@ def hybrid_loss(
     if mixing == "loss":
         broadcast = reward_advantages[:, None].expand(batch.completions.shape)
         policy = policy_gradient_loss(batch, broadcast)
-        distillation = sdpo_loss(batch, alpha=1.0, support=support, aggregation=aggregation)
+        distillation = distillation_loss(batch, alpha=1.0, support=support, aggregation=aggregation)
         return convex_combination(policy, distillation, weight=reward_weight)
     if support.kind != "sampled_token":
         raise InvalidInputError(

@@ -12,6 +12,7 @@ from torch import Tensor
 from sdpo_ref.errors import InvalidInputError
 from sdpo_ref.functional.aggregation import skip_first_tokens
 from sdpo_ref.losses.reference import sdpo_loss
+from sdpo_ref.protocols.loss import SdpoLoss
 from sdpo_ref.types import FULL, Aggregation, DistillationBatch, Support
 
 
@@ -22,6 +23,7 @@ def sdft_loss(
     support: Support = FULL,
     skip_tokens: int = 0,
     aggregation: Aggregation = "token_mean",
+    distillation_loss: SdpoLoss = sdpo_loss,
 ) -> Float[Tensor, ""]:
     """The SDFT loss: forward KL(teacher‖student) by default, as in the runs that were published.
 
@@ -36,6 +38,7 @@ def sdft_loss(
         support: which tokens of the vocabulary are compared.
         skip_tokens: how many tokens to leave out at the start of each completion.
         aggregation: how tokens become one number.
+        distillation_loss: which implementation computes the loss of what is left.
 
     Returns:
         The loss in nats.
@@ -60,4 +63,4 @@ def sdft_loss(
         rows = (~batch.self_distillation_mask).nonzero().flatten().tolist()
         raise InvalidInputError(f"SDFT needs a demonstration for every row, rows {rows} have none; drop them")
     kept = replace(batch, completion_mask=skip_first_tokens(batch.completion_mask, count=skip_tokens))
-    return sdpo_loss(kept, alpha=alpha, support=support, aggregation=aggregation)
+    return distillation_loss(kept, alpha=alpha, support=support, aggregation=aggregation)

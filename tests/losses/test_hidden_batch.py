@@ -1,0 +1,123 @@
+"""Batches of hidden states: what they refuse, and that they are the batch of logits that their heads make."""
+
+from dataclasses import replace
+
+import pytest
+import torch
+from torch import Tensor
+
+from sdpo_ref.errors import InvalidInputError
+from sdpo_ref.types import Head, HiddenBatch
+from tests.losses.problems import Shape, hidden_batch
+
+WRONG_HEADS = {
+    "weight of one axis": (torch.zeros(3), None, "shape"),
+    "bias of another length": (torch.zeros(3, 2), torch.zeros(2), r"\(3, 2\).*\(2,\)"),
+    "bias of another dtype": (torch.zeros(3, 2), torch.zeros(3).double(), "float64"),
+    "integers": (torch.zeros(3, 2).long(), None, "int64"),
+}
+
+
+@pytest.mark.parametrize("case", WRONG_HEADS)
+@pytest.mark.filterwarnings("ignore")
+def test_heads_that_cannot_be_applied(case: str) -> None:
+    """Shapes and dtypes that disagree are refused when the head is made."""
+    weight, bias, message = WRONG_HEADS[case]
+    with pytest.raises(Exception, match=rf"{message}|[Tt]ype-check|violates"):
+        Head(weight, bias)
+
+
+@pytest.mark.parametrize("case", WRONG_HEADS)
+def test_message_of_a_head(case: str) -> None:
+    """The head's own message, where no run-time type check comes before it."""
+    weight, bias, message = WRONG_HEADS[case]
+    head = object.__new__(Head)
+    object.__setattr__(head, "weight", weight)
+    object.__setattr__(head, "bias", bias)
+    with pytest.raises(InvalidInputError, match=message):
+        head.__post_init__()
+
+
+def test_logits_of_a_head() -> None:
+    """Weight times hidden state, plus bias, with gradient to all three."""
+    hidden = torch.tensor([[1.0, 2.0]], requires_grad=True)
+    head = Head(
+        torch.tensor([[1.0, 0.0], [3.0, 1.0]], requires_grad=True), torch.tensor([0.5, -1.0], requires_grad=True)
+    )
+    logits = head.logits(hidden)
+    assert logits.tolist() == [[1.5, 4.0]]
+    assert head.bias is not None
+    of_hidden, of_weight, of_bias = torch.autograd.grad(logits.sum(), [hidden, head.weight, head.bias])
+    assert of_hidden.tolist() == [[4.0, 1.0]]
+    assert of_weight.tolist() == [[1.0, 2.0], [1.0, 2.0]]
+    assert of_bias.tolist() == [1.0, 1.0]
+
+
+WRONG = {
+    "width of another head": (
+        {"student_hidden": torch.zeros(3, 5, 9)},
+        r"student_hidden has shape \(3, 5, 9\).*\(13, 4\)",
+    ),
+    "hidden states without rows": ({"teacher_hidden": torch.zeros(5, 4)}, r"teacher_hidden has shape \(5, 4\)"),
+    "dtype of another head": ({"student_hidden": torch.zeros(3, 5, 4)}, "torch.float32 on cpu.*torch.float64 on cpu"),
+    "device of another head": (
+        {"teacher_hidden": torch.zeros(3, 5, 4, dtype=torch.float64, device="meta")},
+        "teacher_hidden is torch.float64 on meta.* on cpu",
+    ),
+    "teacher of another length": (
+        {"teacher_hidden": torch.zeros(3, 6, 4, dtype=torch.float64)},
+        "teacher_logits has shape",
+    ),
+    "teacher of another vocabulary": (
+        {"teacher_head": Head(torch.zeros(12, 4, dtype=torch.float64))},
+        r"teacher_logits has shape \(3, 5, 12\)",
+    ),
+    "ids out of range": ({"completions": torch.full((3, 5), 13)}, "0 to 12"),
+    "mask of floats": ({"completion_mask": torch.ones(3, 5)}, "completion_mask has dtype"),
+}
+
+
+@pytest.mark.parametrize("case", WRONG)
+@pytest.mark.filterwarnings("ignore")
+def test_batches_that_do_not_fit(case: str) -> None:
+    """Refused when the batch is made, by name."""
+    changes, message = WRONG[case]
+    with pytest.raises(Exception, match=rf"{message}|[Tt]ype-check|violates"):
+        replace(hidden_batch(Shape()), **changes)  # type: ignore[arg-type]
+
+
+def test_message_of_a_head_that_does_not_fit() -> None:
+    """Without run-time type checks the batch's own message is what is read."""
+    batch = hidden_batch(Shape())
+    with pytest.raises(InvalidInputError, match="convert one of them"):
+        replace(batch, student_head=Head(batch.student_head.weight.float()))
+
+
+def test_projection() -> None:
+    """The same batch as logits; gradient to the student's hidden states and head, none to the teacher's side."""
+    batch = hidden_batch(Shape(rollout=1, time=2, teacher_hidden=3, bias=True))
+    every: list[Tensor] = [
+        batch.student_hidden,
+        batch.student_head.weight,
+        batch.teacher_hidden,
+        batch.teacher_head.weight,
+    ]
+    for tensor in every:
+        tensor.requires_grad_()
+    logits = batch.project()
+    assert batch.teacher_head.bias is not None
+    expected = batch.teacher_hidden @ batch.teacher_head.weight.T + batch.teacher_head.bias
+    torch.testing.assert_close(logits.teacher_logits, expected.detach(), equal_nan=True)
+    assert not logits.teacher_logits.requires_grad
+    assert torch.equal(logits.loss_mask, batch.loss_mask)
+    gradients = torch.autograd.grad(logits.student_logits[0, 0].sum(), every, allow_unused=True)
+    assert [gradient is None for gradient in gradients] == [False, False, True, True]
+
+
+def test_validation_makes_no_logits() -> None:
+    """A batch whose logits would take a terabyte exists."""
+    rows, vocab = 2**18, 2**20
+    hidden, head = torch.zeros(1, 1, 1).expand(1, rows, 1), Head(torch.zeros(1, 1).expand(vocab, 1))
+    mask = torch.ones(1, rows, dtype=torch.bool)
+    batch = HiddenBatch(hidden, head, hidden, head, torch.zeros(1, rows).long(), mask, mask[:, 0])
+    assert int(batch.loss_mask.sum()) == rows
