@@ -18,7 +18,7 @@ STUDY := $(VENV)/.installed-study
 PIP_INSTALL := $(BIN)/python -m pip install --quiet --quiet --disable-pip-version-check --constraint constraints.txt
 
 .DEFAULT_GOAL := help
-.PHONY: help verify study test lint format wheel-check constraints clean
+.PHONY: help verify study test bench lint format wheel-check constraints clean
 
 help: ## say what there is
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -32,6 +32,10 @@ test: $(DEV) ## install with all that development needs, then run every test
 study: $(STUDY) ## run the simulation study at five seeds, about half an hour on two cores, and write study-report/
 	$(BIN)/sdpo-ref study run --seeds 5
 	$(BIN)/sdpo-ref study report --seeds 5
+
+bench: $(DEV) ## measure cost and accuracy of the optimised variants, a few minutes, and compare with what is kept
+	$(BIN)/python -m pytest benchmarks --benchmark-only
+	$(BIN)/python -m benchmarks compare benchmarks/results/cpu.json .benchmarks/results.json
 
 lint: $(DEV) ## format, style, types and layers; changes nothing
 	$(BIN)/ruff format --check .
@@ -48,7 +52,7 @@ wheel-check: $(DEV) ## build the wheel, and run `sdpo-ref verify` from it in an 
 
 constraints: ## rewrite constraints.txt with the newest versions that pyproject.toml admits
 	rm -rf build/constraints && $(PYTHON) -m venv build/constraints
-	build/constraints/bin/python -m pip install --quiet --quiet --disable-pip-version-check '.[dev,peers,study]'
+	build/constraints/bin/python -m pip install --quiet --quiet --disable-pip-version-check '.[dev,peers,study,bench]'
 	grep '^#' constraints.txt > build/constraints.txt
 	build/constraints/bin/python -m pip freeze --exclude sdpo-ref | sed 's/+[a-z0-9.]*$$//' >> build/constraints.txt
 	mv build/constraints.txt constraints.txt
@@ -74,5 +78,5 @@ $(STUDY): pyproject.toml constraints.txt | $(BIN)/python
 
 $(DEV): pyproject.toml constraints.txt | $(BIN)/python
 	@echo "installing sdpo-ref with its development tools and peers into $(VENV); a minute or more the first time"
-	@$(PIP_INSTALL) --editable '.[dev,peers,study]'
+	@$(PIP_INSTALL) --editable '.[dev,peers,study,bench]'
 	@touch $(RUN) $(STUDY) $@

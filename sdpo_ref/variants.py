@@ -4,6 +4,10 @@ Each is the reference with its divergence and its SDPO loss computed by a varian
 mixes losses. What is no loss, and the advantages of the paper's hybrid, are the reference's own.
 """
 
+from collections.abc import Callable
+from dataclasses import replace
+from typing import Any
+
 import torch
 from jaxtyping import Float
 from torch import Tensor
@@ -42,7 +46,25 @@ def fused(profile: str = "paper") -> Reference:
     """
     from sdpo_ref.losses.fused import sdpo_loss, sdpo_token_losses
 
-    return Reference(profile, losses=Losses("fused", divergence_from(sdpo_token_losses), sdpo_loss))
+    token_losses = divergence_from(in_float32(sdpo_token_losses))
+    return Reference(profile, losses=Losses("fused", token_losses, in_float32(sdpo_loss)))
+
+
+def in_float32(loss: Callable[..., Tensor]) -> Callable[..., Tensor]:
+    """The same loss of logits rounded to float32 first, for an implementation that takes no float64 (CONF-003).
+
+    Args:
+        loss: of a batch of logits.
+
+    Returns:
+        A loss whose value is in float32, and whose gradient has the dtype of the logits that it is given.
+    """
+
+    def rounded(batch: DistillationBatch, **options: Any) -> Tensor:
+        student, teacher = batch.student_logits.float(), batch.teacher_logits.float()
+        return loss(replace(batch, student_logits=student, teacher_logits=teacher), **options)
+
+    return rounded
 
 
 def divergence_from(token_losses: SdpoTokenLosses) -> SupportDivergence:

@@ -2,6 +2,8 @@
 
 from collections.abc import Mapping, Sequence
 
+import torch
+
 from sdpo_ref.policies.first_order import FirstOrderPolicy
 from sdpo_ref.simulator.measure import Measurement, area_under_curve, steps_to_reach
 from sdpo_ref.simulator.reference import every_prompt
@@ -9,6 +11,9 @@ from sdpo_ref.study.outcome import Curve
 from sdpo_ref.study.self_bleu import self_bleu
 from sdpo_ref.world import World, random_stream
 from sdpo_ref.world.diversity import distinct_n
+
+_CELLS_AT_ONCE = 2**19
+"""Entries of a policy's table that are looked at together; many more do not fit into a processor's cache."""
 
 
 def curve_of(measurements: Sequence[Measurement]) -> Curve:
@@ -56,7 +61,9 @@ def diversity_metrics(policy: FirstOrderPolicy, world: World, *, seed: int, grou
     found: dict[str, float] = {}
     if world.settings.time > 1:
         table = policy.transition_log_probs().detach()
-        found["distinct_2"] = float(distinct_n(table, n=2, completions=group_size).mean())
+        parts = torch.split(table, max(1, _CELLS_AT_ONCE // table[0].numel()))
+        of_prompts = torch.cat([distinct_n(part, n=2, completions=group_size) for part in parts])
+        found["distinct_2"] = float(of_prompts.mean())
     if world.settings.time >= 4:
         rollouts = policy.sample(
             every_prompt(world, group_size),

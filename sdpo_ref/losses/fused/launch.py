@@ -1,0 +1,314 @@
+"""Kernels as functions of tensors: grids, block sizes and warps. Importing this file imports Triton."""
+
+import torch
+import triton
+from jaxtyping import Float, Int
+from torch import Tensor
+
+from sdpo_ref.losses.fused.kernels.cells import cells_kernel
+from sdpo_ref.losses.fused.kernels.gathered import gathered_logits_kernel, weighted_rows_kernel
+from sdpo_ref.losses.fused.kernels.normalizers import normalizers_kernel
+from sdpo_ref.losses.fused.kernels.rows import rows_kernel
+from sdpo_ref.losses.fused.kernels.tail import tail_cells_kernel, tail_gradient_kernel
+from sdpo_ref.losses.fused.options import Options
+from sdpo_ref.losses.fused.packing import PackedRows
+
+BLOCK = 2048
+"""Columns that a program reads at a time; a shorter row takes one step.
+
+With eight warps that is eight columns a thread, two reads of 16 bytes from each side. The reverse KL then takes 64
+registers, so that four rows share a multiprocessor: one computes while another waits for memory.
+"""
+
+_COLUMNS_PER_WARP = 256
+
+_ARITHMETIC = {"enable_fp_fusion": True}
+"""A product and a sum in one instruction: fewer roundings, and half the instructions of a series."""
+
+INTERPRETED = not isinstance(rows_kernel, triton.JITFunction)
+"""Whether Triton was imported under TRITON_INTERPRET=1, so that kernels run on the CPU."""
+
+
+def rows(
+    student: Float[Tensor, "row vocab"],
+    teacher: Float[Tensor, "row vocab"],
+    gradient: Float[Tensor, "row vocab"] | None,
+    packed: PackedRows,
+    options: Options,
+) -> Float[Tensor, " row"]:
+    """Losses on the full vocabulary or on the sampled token; the weighted gradient is written to ``gradient``.
+
+    Args:
+        student: logits, float32, unit stride in a row.
+        teacher: the same, with the same stride from row to row.
+        gradient: where the gradient over the student's logits goes, which may be the memory of ``student``; ``None``
+            if none is wanted.
+        packed: sampled tokens, weights with the factor of the temperature, and which rows count.
+        options: of the loss.
+
+    Returns:
+        Nats, times the importance ratio; zero in rows that do not count.
+    """
+    vocab = student.shape[1]
+    losses = torch.empty(student.shape[0], device=student.device)
+    target = student if gradient is None else gradient
+    block = _block(vocab, BLOCK)
+    has_ratio = options.ratio_cap is not None and packed.behaviour is not None
+    rows_kernel[(student.shape[0],)](
+        student,
+        teacher,
+        target,
+        losses,
+        packed.token_ids,
+        packed.behaviour if has_ratio else losses,
+        packed.weights,
+        packed.count,
+        packed.first,
+        vocab,
+        student.stride(0),
+        target.stride(0),
+        1.0 / options.temperature,
+        options.alpha,
+        1.0 - options.alpha,
+        options.ratio_cap if has_ratio else 0.0,
+        FORWARD=options.alpha == 0.0,
+        REVERSE=options.alpha == 1.0,
+        SAMPLED=options.support.kind == "sampled_token",
+        HAS_RATIO=has_ratio,
+        WRITES=gradient is not None,
+        BLOCK=block,
+        num_warps=_warps(block),
+        **_ARITHMETIC,
+    )
+    return losses
+
+
+def cells(
+    student: Float[Tensor, "row cell"], teacher: Float[Tensor, "row cell"], packed: PackedRows, *, alpha: float
+) -> tuple[Float[Tensor, " row"], Float[Tensor, "row cell"]]:
+    """Divergence on cells that are gathered already.
+
+    Args:
+        student: logits at the temperature of the loss, float32, contiguous.
+        teacher: the same.
+        packed: which rows count.
+        alpha: interpolation coefficient.
+
+    Returns:
+        The divergence of each row, and its gradient over the student's cells; zero in rows that do not count.
+    """
+    count = student.shape[1]
+    losses, slopes = torch.empty(student.shape[0], device=student.device), torch.empty_like(student)
+    block = triton.next_power_of_2(count)
+    cells_kernel[(student.shape[0],)](
+        student,
+        teacher,
+        slopes,
+        losses,
+        packed.count,
+        packed.first,
+        count,
+        alpha,
+        1.0 - alpha,
+        FORWARD=alpha == 0.0,
+        REVERSE=alpha == 1.0,
+        BLOCK=block,
+        num_warps=_warps(block),
+        **_ARITHMETIC,
+    )
+    return losses, slopes
+
+
+def tail_cells(
+    student: Float[Tensor, "row vocab"],
+    teacher: Float[Tensor, "row vocab"],
+    ids: Int[Tensor, "row k"],
+    packed: PackedRows,
+    *,
+    temperature: float,
+) -> tuple[Float[Tensor, "row cell"], Float[Tensor, "row cell"]]:
+    """The k + 1 cells of a support with a tail, of both sides; the head's logits are overwritten with -inf.
+
+    Args:
+        student: logits, float32, unit stride in a row.
+        teacher: the same, with the same stride from row to row.
+        ids: the head.
+        packed: which rows count.
+        temperature: divides the logits.
+
+    Returns:
+        Logits of the cells at the temperature; the last is the log of the tail's sum.
+    """
+    size, k = ids.shape
+    out = torch.empty(2, size, k + 1, device=student.device)
+    block = _block(student.shape[1], BLOCK)
+    tail_cells_kernel[(size,)](
+        student,
+        teacher,
+        ids,
+        out[0],
+        out[1],
+        packed.count,
+        packed.first,
+        student.shape[1],
+        k,
+        student.stride(0),
+        1.0 / temperature,
+        BLOCK=block,
+        HEAD_BLOCK=triton.next_power_of_2(k),
+        num_warps=_warps(block),
+        **_ARITHMETIC,
+    )
+    return out[0], out[1]
+
+
+def tail_gradient(
+    student: Float[Tensor, "row vocab"],
+    gradient: Float[Tensor, "row vocab"],
+    *,
+    ids: Int[Tensor, "row k"],
+    student_cells: Float[Tensor, "row cell"],
+    slopes: Float[Tensor, "row cell"],
+    packed: PackedRows,
+    temperature: float,
+) -> None:
+    """Write the gradient over the vocabulary.
+
+    Args:
+        student: as :func:`tail_cells` left it.
+        gradient: out; may be the memory of ``student``.
+        ids: the head.
+        student_cells: from :func:`tail_cells`.
+        slopes: weighted gradient of each cell.
+        packed: which rows count.
+        temperature: divides the logits.
+    """
+    block = _block(student.shape[1], BLOCK)
+    tail_gradient_kernel[(student.shape[0],)](
+        student,
+        ids,
+        student_cells,
+        slopes,
+        gradient,
+        packed.count,
+        packed.first,
+        student.shape[1],
+        ids.shape[1],
+        student.stride(0),
+        gradient.stride(0),
+        1.0 / temperature,
+        BLOCK=block,
+        HEAD_BLOCK=triton.next_power_of_2(ids.shape[1]),
+        num_warps=_warps(block),
+        **_ARITHMETIC,
+    )
+
+
+def normalizers(logits: Float[Tensor, "row vocab"], packed: PackedRows, *, temperature: float) -> Float[Tensor, " row"]:
+    """Log of the sum of exponentials of each row.
+
+    Args:
+        logits: unit stride in a row.
+        packed: which rows count.
+        temperature: divides the logits.
+
+    Returns:
+        Float32; zero in rows that do not count.
+    """
+    sums = torch.empty(logits.shape[0], device=logits.device)
+    block = _block(logits.shape[1], BLOCK)
+    normalizers_kernel[(logits.shape[0],)](
+        logits,
+        sums,
+        packed.count,
+        packed.first,
+        logits.shape[1],
+        logits.stride(0),
+        1.0 / temperature,
+        BLOCK=block,
+        num_warps=_warps(block),
+        **_ARITHMETIC,
+    )
+    return sums
+
+
+def gathered_logits(
+    hidden: Float[Tensor, "row hidden"],
+    weight: Float[Tensor, "vocab hidden"],
+    bias: Float[Tensor, " vocab"] | None,
+    ids: Int[Tensor, "row k"],
+) -> Float[Tensor, "row k"]:
+    """Logits of a few tokens for each hidden state, summed in float32.
+
+    Args:
+        hidden: contiguous.
+        weight: of the head.
+        bias: of the head, or ``None``.
+        ids: which tokens; contiguous.
+
+    Returns:
+        Float32.
+    """
+    head = weight if weight.stride(1) == 1 else weight.contiguous()
+    (size, k), width = ids.shape, hidden.shape[1]
+    logits = torch.empty(size, k, device=hidden.device)
+    block = _block(width, 256)
+    gathered_logits_kernel[(size, triton.cdiv(k, 16))](
+        hidden,
+        head,
+        hidden if bias is None else bias,
+        ids,
+        logits,
+        k,
+        width,
+        head.stride(0),
+        HAS_BIAS=bias is not None,
+        CELLS=16,
+        BLOCK=block,
+        num_warps=4,
+        **_ARITHMETIC,
+    )
+    return logits
+
+
+def weighted_rows(
+    matrix: Float[Tensor, "any width"],
+    entries: Int[Tensor, " entry"],
+    values: Float[Tensor, " entry"],
+    starts: Int[Tensor, " bound"],
+    out: Float[Tensor, "segment width"],
+) -> None:
+    """Write each segment's weighted sum of rows of a matrix.
+
+    Args:
+        matrix: any strides.
+        entries: which rows, segment by segment.
+        values: their factors, float32.
+        starts: where each segment begins, and where the last one ends; one more than there are segments.
+        out: contiguous.
+    """
+    rows_of = matrix if matrix.stride(1) == 1 else matrix.contiguous()
+    segments, width = out.shape
+    block = _block(width, 1024)
+    weighted_rows_kernel[(segments, triton.cdiv(width, block))](
+        rows_of,
+        entries,
+        values,
+        starts,
+        out,
+        width,
+        rows_of.stride(0),
+        ENTRIES=8,
+        BLOCK=block,
+        num_warps=8,
+        **_ARITHMETIC,
+    )
+
+
+def _block(columns: int, most: int) -> int:
+    """Columns at a time: a power of two, large enough for a short row."""
+    return min(int(triton.next_power_of_2(columns)), most)
+
+
+def _warps(block: int) -> int:
+    return min(max(block // _COLUMNS_PER_WARP, 1), 16)
