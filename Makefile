@@ -29,7 +29,7 @@ verify: $(RUN) ## install, then check the bundled reference against the specific
 test: $(DEV) ## install with all that development needs, then run every test
 	$(BIN)/python -m pytest $(PYTEST_ARGS)
 
-study: $(STUDY) ## run the simulation study at five seeds, about half an hour on two cores, and write study-report/
+study: $(STUDY) ## run the simulation study at five seeds, a few minutes on two cores, and write study-report/
 	$(BIN)/sdpo-ref study run --seeds 5
 	$(BIN)/sdpo-ref study report --seeds 5
 

@@ -103,11 +103,11 @@ def chunked(*, alpha: float, support: Support = FULL) -> Loss:
     return lambda batch: sdpo_loss(batch, alpha=alpha, support=support)
 
 
-def fused(*, alpha: float, support: Support = FULL) -> Loss:
-    """The fused variant, with the chunks that it takes by itself."""
+def fused(*, alpha: float, support: Support = FULL, counted_tokens: int | None = None) -> Loss:
+    """The fused variant, with the chunks that it takes by itself; told how many tokens count, if that is known."""
     from sdpo_ref.losses.fused import sdpo_loss
 
-    return lambda batch: sdpo_loss(batch, alpha=alpha, support=support)
+    return lambda batch: sdpo_loss(batch, alpha=alpha, support=support, counted_tokens=counted_tokens)
 
 
 def compiled_plain_torch(*, alpha: float) -> Loss:

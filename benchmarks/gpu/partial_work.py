@@ -31,13 +31,17 @@ def frozen_head(work: Work) -> None:
 
 
 def masked(work: Work) -> None:
-    """L8: half of the tokens do not count."""
+    """L8: half of the tokens do not count, and the host knows how many do; unknown, all are computed (0020)."""
     sizes = work.sizes
     whole, half = (
         hidden_batch(sizes.full, dtype=torch.bfloat16, device=sizes.device, masked=share) for share in (0.0, 0.5)
     )
-    contestant = of_loss("fused", fused(alpha=REVERSE_KL))
-    times = [race([contestant], [batch], work)["fused"].median for batch in (whole, half, half, whole)]
+    times = [
+        race([of_loss("fused", fused(alpha=REVERSE_KL, counted_tokens=int(batch.loss_mask.sum())))], [batch], work)[
+            "fused"
+        ].median
+        for batch in (whole, half, half, whole)
+    ]
     value = (times[1] + times[2]) / (times[0] + times[3])
     counted = float(half.loss_mask.float().mean())
     work.add("L8", "time, half of the tokens masked / none", value, share_that_counts=counted)
