@@ -1,5 +1,8 @@
 """The doors to the optimised losses: which functions stand behind them."""
 
+import os
+import subprocess
+import sys
 from dataclasses import replace
 
 import pytest
@@ -61,3 +64,18 @@ def test_the_loss_that_is_given_is_the_one_that_is_called() -> None:
     subject.hybrid_loss(batch, torch.ones(4), torch.zeros(4).long(), reward_weight=0.5, support=FULL)
     assert calls == ["row_mean_all"] * 3
     assert subject.name == "sdpo-ref counting"
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("variant", ["chunked", "fused"])
+def test_the_suite_of_levels_0_and_1_finds_nothing(variant: str) -> None:
+    """As a user asks; the fused kernels in Triton's interpreter, where float32 is a SHOULD not met (CONF-003)."""
+    done = subprocess.run(
+        [sys.executable, "-m", "sdpo_ref.cli.main", "verify", f"sdpo_ref.variants:{variant}", "--level", "1"],
+        env={**os.environ, "TRITON_INTERPRET": "1", "COLUMNS": "100"},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert "53 of 53 MUST passed" in done.stdout
