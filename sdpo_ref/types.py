@@ -235,12 +235,16 @@ class HiddenBatch:
     def project(self) -> DistillationBatch:
         """The same batch with its logits materialised: what the optimised losses avoid, and are compared with.
 
+        Hidden states that do not count become zero first: a NaN among them would be inert in the loss, whose gradient
+        is zero there, but zero times NaN would reach the gradient of the head (LOSS-051).
+
         Returns:
             Logits in the dtype of the hidden states. Gradient flows into the student's hidden states and head.
         """
+        counts = self.loss_mask[..., None]
         with torch.no_grad():
-            teacher = self.teacher_head.logits(self.teacher_hidden)
-        return self._of_logits(self.student_head.logits(self.student_hidden), teacher)
+            teacher = self.teacher_head.logits(torch.where(counts, self.teacher_hidden, 0.0))
+        return self._of_logits(self.student_head.logits(torch.where(counts, self.student_hidden, 0.0)), teacher)
 
     def _without_logits(self) -> DistillationBatch:
         """Every other field, checked as a batch of logits is, with logits that take no memory."""

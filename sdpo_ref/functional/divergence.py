@@ -31,7 +31,8 @@ def kl_divergence(
     The two sums are equal because p and q each sum to one. The second is computed: none of its terms is negative, so
     nothing cancels, and a divergence of 1e-13 between almost equal distributions still has ten digits where the first
     has two. A cell without mass under ``p`` is only its ``q`` term, in value and gradient, also where ``q`` has none;
-    plain arithmetic gives NaN there. A cell with mass under ``p`` and none under ``q`` makes the result ``+inf``.
+    plain arithmetic gives NaN there. A cell with mass under ``p`` and none under ``q`` makes the result ``+inf``, also
+    where that mass is too small for its exponential.
     Implements: LOSS-005, LOSS-007, LOSS-008.
 
     Args:
@@ -53,6 +54,9 @@ def kl_divergence(
         q = q_log_probs.exp()
         far = torch.where(is_near | (p_log_probs == _ZERO_MASS), 0.0, log_ratio)
         terms = torch.where(is_near, terms, q - p - p * far)
+    is_excluded = (log_ratio == _ZERO_MASS) & (p == 0.0)  # p has mass here, whose logarithm is finite
+    if bool(is_excluded.any()):
+        terms = torch.where(is_excluded, torch.inf, terms)
     return terms.sum(-1)
 
 

@@ -5,7 +5,8 @@ from dataclasses import dataclass
 from functools import partial
 
 from sdpo_ref.config.run import ProbeSettings, RunSettings, SimulatorName, TaskSettings
-from sdpo_ref.simulator.batched import batch_key
+from sdpo_ref.errors import UsageError
+from sdpo_ref.simulator.batched import batch_key, usable_device
 from sdpo_ref.study.execute import execute
 from sdpo_ref.study.execute_batch import execute_batch
 from sdpo_ref.study.outcome import Outcome
@@ -60,9 +61,19 @@ def simulator(name: SimulatorName, *, device: str = "cpu") -> Simulator:
     Args:
         name: which.
         device: where the batched simulator computes; the reference computes on the processor.
+
+    Raises:
+        UsageError: if the reference is to compute elsewhere.
+        UnsupportedError: if the device is not there.
     """
     if name == "reference":
+        if device != "cpu":
+            raise UsageError(
+                f"received device {device!r} for the simulator 'reference', which computes on cpu; leave --device out, "
+                "or use --simulator batched"
+            )
         return alone(execute)
+    usable_device(device)  # here, and not once in every worker
     return Simulator(partial(_batched, device=device), _key)
 
 

@@ -48,3 +48,12 @@ def test_rows_do_not_notice_their_neighbours(seed: int, far: float) -> None:
         found.append((divergence.detach(), p_logits.grad[0]))
     assert torch.equal(found[0][0], found[1][0])
     assert torch.equal(found[0][1], found[1][1])
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
+def test_mass_too_small_for_its_exponential_is_mass(dtype: torch.dtype) -> None:
+    """Where the other side excludes such a cell the divergence is infinite and not NaN; where neither does, 0."""
+    rare, excluded = torch.tensor([0.0, -1000.0], dtype=dtype), torch.tensor([0.0, -torch.inf], dtype=dtype)
+    assert kl_divergence(rare, excluded) == torch.inf
+    assert kl_divergence(excluded, rare) == 0.0
+    assert kl_divergence(rare, rare) == 0.0

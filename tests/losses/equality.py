@@ -126,21 +126,12 @@ def plain(batch: Batch, **options: Any) -> Tensor:
 
 
 def materialized(batch: Batch) -> DistillationBatch:
-    """The batch as logits; hidden states that do not count become zero first.
-
-    A NaN among them is inert in the logits, whose gradient is zero there, but zero times NaN would reach the gradient
-    of the head.
+    """The batch as logits.
 
     Args:
         batch: of either kind.
     """
-    if isinstance(batch, DistillationBatch):
-        return batch
-    counts = batch.loss_mask[..., None]
-    student = torch.where(counts, batch.student_hidden, 0.0)
-    return replace(
-        batch, student_hidden=student, teacher_hidden=torch.where(counts, batch.teacher_hidden, 0.0)
-    ).project()
+    return batch if isinstance(batch, DistillationBatch) else batch.project()
 
 
 def errors(found: Answers, truth: Answers) -> dict[str, float]:

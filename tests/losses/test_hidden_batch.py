@@ -107,11 +107,24 @@ def test_projection() -> None:
     logits = batch.project()
     assert batch.teacher_head.bias is not None
     expected = batch.teacher_hidden @ batch.teacher_head.weight.T + batch.teacher_head.bias
-    torch.testing.assert_close(logits.teacher_logits, expected.detach(), equal_nan=True)
+    counts = batch.loss_mask
+    torch.testing.assert_close(logits.teacher_logits[counts], expected.detach()[counts])
     assert not logits.teacher_logits.requires_grad
     assert torch.equal(logits.loss_mask, batch.loss_mask)
-    gradients = torch.autograd.grad(logits.student_logits[0, 0].sum(), every, allow_unused=True)
+    gradients = torch.autograd.grad(logits.student_logits[counts].sum(), every, allow_unused=True)
     assert [gradient is None for gradient in gradients] == [False, False, True, True]
+
+
+def test_projection_of_what_does_not_count() -> None:
+    """NaN in hidden states that are masked reaches neither logits nor the gradient of the head."""
+    batch = hidden_batch(Shape(rollout=2, time=4))
+    hidden = torch.where(batch.loss_mask[..., None], batch.student_hidden, torch.nan)
+    assert bool(hidden.isnan().any())
+    weight = batch.student_head.weight.requires_grad_()
+    logits = replace(batch, student_hidden=hidden).project().student_logits
+    (gradient,) = torch.autograd.grad(logits.square().sum(), weight)
+    assert bool(logits.isfinite().all())
+    assert bool(gradient.isfinite().all())
 
 
 def test_validation_makes_no_logits() -> None:

@@ -5,6 +5,7 @@ import pytest
 from sdpo_ref.config.method import MethodSettings, Rloo, Sdpo
 from sdpo_ref.config.oracle import RegimeName, RegimeSettings
 from sdpo_ref.config.run import ProbeSettings, TaskSettings
+from sdpo_ref.errors import UnsupportedError, UsageError
 from sdpo_ref.study.execute import execute
 from sdpo_ref.study.execute_batch import execute_batch
 from sdpo_ref.study.outcome import CreditMap, Outcome
@@ -90,3 +91,11 @@ def test_both_simulators_answer_a_task() -> None:
     for name in ("batched", "reference"):
         (found,) = simulator(name).execute([Task(one, 1)])
         assert_alike(found, execute(one, 1))
+
+
+def test_a_device_that_cannot_be_used_is_refused_before_anything_runs() -> None:
+    """One that is not there, and any other than the processor for the clear simulator."""
+    with pytest.raises(UnsupportedError, match="device 'abacus' cannot be used here"):
+        simulator("batched", device="abacus")
+    with pytest.raises(UsageError, match="received device 'cuda' for the simulator 'reference'"):
+        simulator("reference", device="cuda")

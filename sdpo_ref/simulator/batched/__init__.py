@@ -6,7 +6,7 @@ read, ``self_distillation`` and ``policy_gradient`` (with ``penalty``) update, `
 ``run`` is the loop.
 """
 
-from sdpo_ref.simulator.batched.run import Trained, run_batch
+from sdpo_ref.simulator.batched.run import Trained, run_batch, usable_device
 from sdpo_ref.simulator.batched.runs import Run, batch_key
 
-__all__ = ["Run", "Trained", "batch_key", "run_batch"]
+__all__ = ["Run", "Trained", "batch_key", "run_batch", "usable_device"]

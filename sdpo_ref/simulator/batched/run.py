@@ -74,7 +74,7 @@ def run_batch(runs: Sequence[Run], *, device: str = "cpu", observe: Observer = l
         InvalidInputError: if there are no runs, or they do not fit together.
         UnsupportedError: if the device is not there, or a run needs the simulator ``reference``.
     """
-    where = _device(device)
+    where = usable_device(device)
     _refuse_misfits(runs)
     settings = runs[0].settings
     students, oracles = Students(runs, where), Oracles(runs, where)
@@ -110,7 +110,18 @@ def _ratings(run: Run) -> int:
     return 1 + max({"rubric": aspects, "critique": one.spans}.get(one.regime, 0) for one in run.settings.oracle.regimes)
 
 
-def _device(name: str) -> torch.device:
+def usable_device(name: str) -> torch.device:
+    """A device by its name.
+
+    Args:
+        name: such as ``cpu`` or ``cuda``.
+
+    Returns:
+        The device; tensors can be made on it.
+
+    Raises:
+        UnsupportedError: if it is not there.
+    """
     try:
         device = torch.device(name)
         torch.zeros(1, device=device)
