@@ -157,14 +157,16 @@ def _weighed(
 ) -> Float[Tensor, "run prompt row"]:
     """As :func:`~sdpo_ref.reader.posterior.weigh_contrasts`; ``None`` where every number is present.
 
-    A run that is not finite any more gives NaN here and no error, which would be one for the whole batch.
+    A matrix that cannot be factored, such as that of a run that is not finite any more, gives NaN here and no error,
+    which would be one for the whole batch.
     """
     ones = torch.ones_like(numbers)
     if present is not None:
         both = present[..., :, None] & present[..., None, :]
         covariance = torch.where(both, covariance, torch.eye(numbers.shape[-1]).to(covariance))
         numbers, ones = torch.where(present, numbers, 0.0), present.to(numbers)
-    factor, _ = torch.linalg.cholesky_ex(covariance)
+    factor, failed = torch.linalg.cholesky_ex(covariance)
+    factor = factor.masked_fill_((failed > 0)[..., None, None], torch.nan)
     weighed, to_level = torch.cholesky_solve(torch.stack([numbers, ones], dim=-1), factor).unbind(-1)
     information = to_level.sum(-1, keepdim=True)
     return weighed - to_level * (weighed.sum(-1, keepdim=True) / torch.where(information == 0, 1.0, information))

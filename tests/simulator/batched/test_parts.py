@@ -10,6 +10,7 @@ from sdpo_ref.functional.policy_gradient import leave_one_out_advantages
 from sdpo_ref.oracles import Draws
 from sdpo_ref.simulator.batched.credit import credit_correlations, credit_precisions
 from sdpo_ref.simulator.batched.first_order import FirstOrder, Grammars, Tokens, at_tokens
+from sdpo_ref.simulator.batched.reader import _weighed
 from sdpo_ref.simulator.batched.streams import Sizes, step_draws
 from sdpo_ref.simulator.batched.student import Adam
 from sdpo_ref.simulator.measure import credit_correlation, credit_precision
@@ -137,3 +138,13 @@ def test_sums_of_groups_are_added_in_order() -> None:
     assert (centered.tolist(), sizes.tolist()) == ([-1.0, 1.0, 0.0], [2.0, 2.0, 1.0])
     assert group_advantages(torch.zeros(0), torch.zeros(0).long()).shape == (0,)
     assert leave_one_out_advantages(torch.tensor([2.0]), torch.tensor([1])).tolist() == [0.0]
+
+
+def test_what_cannot_be_factored_is_nan() -> None:
+    """And never a number; its neighbours are what the clear reader makes of them."""
+    good, bad = torch.eye(2).double(), torch.tensor([[1.0, 2.0], [2.0, 1.0]], dtype=torch.float64)
+    numbers = torch.tensor([1.0, 3.0], dtype=torch.float64).expand(1, 2, 2)
+    for present in (None, torch.ones(1, 2, 2, dtype=torch.bool)):
+        found = _weighed(torch.stack([good, bad])[None], present, numbers)
+        assert found[0, 0].tolist() == [-1.0, 1.0]
+        assert bool(found[0, 1].isnan().all())
