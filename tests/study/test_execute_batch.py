@@ -42,6 +42,13 @@ def test_every_method_keeps_the_same(method: MethodSettings) -> None:
         assert_alike(found, execute(one, seed))
 
 
+def test_credit_where_a_token_s_worth_depends_on_its_neighbour() -> None:
+    """The true advantage counts the pair with the token that completes it."""
+    coherent = SMALL.model_copy(update={"coherence": 1.0})
+    one = settings(Rloo()).model_copy(update={"world": coherent})
+    assert_alike(execute_batch([one], [1])[0], execute(one, 1))
+
+
 @pytest.mark.parametrize("regime", REGIMES)
 def test_calibration_is_asked_of_sdpo_in_every_regime(regime: RegimeName) -> None:
     """It is the one number that looks at the tilt itself."""

@@ -105,7 +105,7 @@ class HybridUpdate:
         of_reward = (rewards - in_order(rewards) / rewards.shape[-1])[:, :, None]
         weight = self._reward_weight
         if self._gated:
-            weight = torch.where(_agree(implicit.sum(2), rewards, view.usable)[..., None, None], weight, 1.0)
+            weight = torch.where(_agree(implicit.sum(2), rewards)[..., None, None], weight, 1.0)
         advantages = weight * of_reward + (1 - weight) * implicit
         amounts = advantages * (1 / implicit[0].numel())
         gradient = policy.spread(amounts, tokens) - at_tokens(amounts, tokens, policy.scores.shape[-1])
@@ -147,10 +147,8 @@ def _token_weights(usable: Bool[Tensor, "run prompt"], moment: Moment) -> Float[
 
 
 def _agree(
-    scores: Float[Tensor, "run prompt rollout"],
-    rewards: Float[Tensor, "run prompt rollout"],
-    usable: Bool[Tensor, "run prompt"],
+    scores: Float[Tensor, "run prompt rollout"], rewards: Float[Tensor, "run prompt rollout"]
 ) -> Bool[Tensor, "run prompt"]:
-    """Groups in which scores and rewards have a positive covariance."""
+    """Groups in which scores and rewards have a positive covariance; not those on which nothing was told."""
     products = (scores[..., None] - scores[..., None, :]) * (rewards[..., None] - rewards[..., None, :])
-    return (products.sum((-2, -1)) > 0) & usable
+    return products.sum((-2, -1)) > 0

@@ -85,6 +85,32 @@ def test_every_wrapper(regime: RegimeName, bias: Mapping[str, float]) -> None:
     assert max(differences(runs, (0, 0, 1))) < BOUND
 
 
+def test_exchanged_feedback_has_gaps() -> None:
+    """A prompt that hears of another one hears nothing where nothing was said there."""
+    one = settings("rubric", Sdpo(placebo="deranged"), oracle={"missing_share": 0.5})
+    assert max(differences([one, one], (0, 1))) < BOUND
+
+
+@pytest.mark.parametrize("method", [Sdft(), Dpo()], ids=lambda method: method.method)
+def test_steps_without_any_preference(method: Sdft | Dpo) -> None:
+    """Where all rewards are equal nothing moves but a run that pays for its distance; none disturbs another.
+
+    Two prompts with two rollouts each, judged on two levels: steps with both preferences, with one and with none.
+    """
+    told = RegimeSettings(regime="ordinal", noise=0.0)
+    one = RunSettings(
+        world=WorldSettings.model_validate({**SMALL, "prompts": 2}),
+        oracle=OracleSettings(regimes=(told,), severity=0.8),
+        readers=(ReaderSettings(feedback=told),),
+        method=method,
+        group_size=2,
+        steps=30,
+        measure_every=10,
+    )
+    paying = one.model_copy(update={"method": method.model_copy(update={"kl_weight": 0.5})})
+    assert max(differences([one, paying, one], (0, 0, 1))) < 1e-11
+
+
 @pytest.mark.parametrize("method", [Sdpo(), Sdft(), Hybrid(gated=True), Rloo()], ids=lambda method: method.method)
 def test_regimes_that_differ_from_prompt_to_prompt(method: MethodSettings) -> None:
     """Each prompt has its own regime and reader, and some feedback is missing."""
