@@ -11,7 +11,7 @@ import torch
 from sdpo_ref.errors import StoreError, TaskError, UnsupportedError, UsageError
 from sdpo_ref.study.record import Record
 from sdpo_ref.study.runner import available_jobs, pending, run_tasks
-from sdpo_ref.study.simulators import alone
+from sdpo_ref.study.simulators import Simulator, alone
 from sdpo_ref.study.store import Store
 from sdpo_ref.study.task import Task
 from tests.study import tiny
@@ -75,6 +75,14 @@ def test_a_task_that_raises_is_named(store: Store, jobs: int) -> None:
     assert len(seeds) < (5 if jobs == 1 else 70)
     run_tasks(asked, store, jobs=1, simulator=alone(tiny.answer))
     assert len(store.keys()) == 200
+
+
+def test_a_batch_that_raises_loses_its_mistake_alone(store: Store) -> None:
+    """Its tasks are tried one by one: the message names the one that broke, and the others are stored."""
+    one_seed_is_wrong = Simulator(tiny.together, tiny.one_batch)
+    with pytest.raises(TaskError, match=r"it was seed 3 of the run"):
+        run_tasks(tiny.tasks(6), store, jobs=1, simulator=one_seed_is_wrong)
+    assert {entry.seed for entry in store.entries()} == {0, 1, 2, 4, 5}
 
 
 def test_what_is_under_way_is_kept_when_another_task_raises(store: Store) -> None:
