@@ -10,5 +10,5 @@ Importing this package imports nothing heavy; import what you need from its modu
 __version__ = "0.1.0"
 """Version of the suite."""
 
-SPEC_VERSION = "0.1"
+SPEC_VERSION = "0.2"
 """Version of the specification: grows when a MUST changes."""

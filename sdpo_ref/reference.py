@@ -7,6 +7,7 @@ profile declares, so that every published variant has a reference to be compared
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 
+import torch
 from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
@@ -20,6 +21,7 @@ from sdpo_ref.functional.implicit_reward import implicit_reward
 from sdpo_ref.functional.support import on_support
 from sdpo_ref.losses.reference import hybrid_loss, sdpo_loss
 from sdpo_ref.losses.sdft import sdft_loss
+from sdpo_ref.policies.first_order import FirstOrderPolicy
 from sdpo_ref.protocols.implementation import (
     Attempt,
     LowRankFactors,
@@ -29,8 +31,12 @@ from sdpo_ref.protocols.implementation import (
     TeacherContext,
 )
 from sdpo_ref.protocols.loss import SdpoLoss, SupportDivergence
+from sdpo_ref.protocols.policy import Policy
+from sdpo_ref.protocols.teacher import Teacher
 from sdpo_ref.teachers.context import demonstration_context, teacher_contexts
 from sdpo_ref.teachers.low_rank import low_rank_average
+from sdpo_ref.trainers.hybrid import HybridTrainer
+from sdpo_ref.trainers.sdpo import SdpoTrainer
 from sdpo_ref.trainers.step import run_steps
 from sdpo_ref.types import DistillationBatch, Support, TopKFrom
 
@@ -200,6 +206,36 @@ class Reference:
         return DEFAULTS[self.profile]
 
 
+class PaperReference(Reference):
+    """The reference under the paper's profile, with the trainers that the claims are about.
+
+    ``sdpo-ref verify`` runs them on the batched simulator, which is held equal to these to 1e-12 (SIM-160).
+    """
+
+    def __init__(self) -> None:
+        super().__init__("paper")
+
+    def trainer(
+        self,
+        policy: FirstOrderPolicy,
+        teacher: Teacher,
+        *,
+        learning_rate: float,
+        reference: Policy | None = None,
+        kl_weight: float = 0.0,
+    ) -> SdpoTrainer:
+        """SDPO with Adam."""
+        optimizer = torch.optim.Adam(policy.parameters(), lr=learning_rate)
+        return SdpoTrainer(policy, teacher, optimizer, reference=reference, kl_weight=kl_weight)
+
+    def hybrid_trainer(
+        self, policy: FirstOrderPolicy, teacher: Teacher, *, learning_rate: float, reward_weight: float, gated: bool
+    ) -> HybridTrainer:
+        """The hybrid with Adam."""
+        optimizer = torch.optim.Adam(policy.parameters(), lr=learning_rate)
+        return HybridTrainer(policy, teacher, optimizer, reward_weight=reward_weight, gated=gated)
+
+
 def make(profile: str = "paper") -> Reference:
     """The reference implementation as a profile declares it.
 
@@ -207,10 +243,10 @@ def make(profile: str = "paper") -> Reference:
         profile: name of a published variant, see ``sdpo_ref.config.profile.PROFILES``.
 
     Returns:
-        An implementation with every part.
+        An implementation with every part; with the trainers of the claims under the paper's profile.
 
     Example:
         >>> make(profile="trl-sdpo").profile
         'trl-sdpo'
     """
-    return Reference(profile)
+    return PaperReference() if profile == "paper" else Reference(profile)

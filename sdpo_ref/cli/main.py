@@ -14,6 +14,7 @@ _COMMANDS: Mapping[str, str] = {
     "vectors": "Regenerate and compare the golden vectors.",
     "results": "Results of third-party implementations.",
     "study": "The simulation study: run it, see how far it is, list its experiments.",
+    "claims": "The study's claims: as registered, decided, and stored.",
     "doctor": "Say what is installed and what can run here.",
 }
 """Sub-command to its help; ``sdpo_ref.cli.<name>.app`` is the typer application that serves it."""

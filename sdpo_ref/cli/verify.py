@@ -8,7 +8,9 @@ import typer
 from rich.console import Console
 from rich.table import Table
 
+from sdpo_ref.claims.profile import ProfileName
 from sdpo_ref.errors import UsageError
+from sdpo_ref.verify.claims import Level4
 from sdpo_ref.verify.engine import Suite, verify
 from sdpo_ref.verify.junit import report_as_junit
 from sdpo_ref.verify.progress import progress_line
@@ -35,6 +37,13 @@ def run(
     json_to: Annotated[str | None, typer.Option("--json", metavar="FILE", help="Write JSON; - for stdout.")] = None,
     junit_to: Annotated[Path | None, typer.Option("--junit", metavar="FILE", help="Write JUnit XML.")] = None,
     listing: Annotated[bool, typer.Option("--list", help="List the checks and run none.")] = False,
+    profile: Annotated[
+        ProfileName,
+        typer.Option(help="Of level 4: smoke (5 seeds), standard (8-16-32-64), certify (the same, stricter)."),
+    ] = "standard",
+    budget: Annotated[
+        float | None, typer.Option(min=0.0, metavar="SECONDS", help="For level 4: begin no run after that.")
+    ] = None,
     time_limit: Annotated[float, typer.Option(min=0.1, metavar="SECONDS", help="For each check.")] = Limits().check,
     jobs: Annotated[int | None, typer.Option(min=1, help="Worker processes; by default up to 2.")] = None,
     in_process: Annotated[
@@ -45,6 +54,9 @@ def run(
     ] = None,
 ) -> None:
     """Check an implementation against the specification.
+
+    Levels 0 to 3 take seconds. Level 4 trains: with the bundled reference some minutes, with a trainer of your own
+    about a second for each run; --profile smoke and --budget make it shorter, --level 3 leaves it out.
 
     Exit code 0: every MUST that applies passes. 1: some MUST failed. 2: the command or IMPL is wrong.
     3: inconclusive. 4: the suite itself is broken. 5: nothing ran, or not all that the locked manifest demands.
@@ -58,7 +70,7 @@ def run(
         if target is not None and not target.resolve().parent.is_dir():
             raise UsageError(f"cannot write {target}: there is no folder {target.resolve().parent}; create it first")
     console = Console(stderr=json_to == "-", highlight=False)
-    with progress_line(console, implementation, enabled=not in_process) as observe:
+    with progress_line(console, implementation, enabled=not in_process) as (observe, runs):
         report = verify(
             implementation,
             suite=suite,
@@ -67,6 +79,7 @@ def run(
             jobs=jobs,
             in_process=in_process,
             observe=observe,
+            level4=Level4(profile=profile, budget=budget, progress=runs),
         )
     print_report(console, report, suite.catalogue())
     _write(report, json_to, junit_to)

@@ -148,8 +148,26 @@ class ThirdParty(_Method):
     factory: Factory
 
 
+class Implementation(_Penalized):
+    """A trainer of the implementation that ``sdpo-ref verify`` checks, in the place of ours.
+
+    Attributes:
+        implementation: ``module:factory[,key=value]``; its part ``trainer`` or ``hybrid_trainer`` makes the trainer
+            (:class:`~sdpo_ref.protocols.implementation.Implementation`).
+        placebo: what the teacher reads in place of the feedback; ``None`` for the feedback itself.
+        reward_weight: of a hybrid; ``None`` for SDPO.
+        gated: of a hybrid.
+    """
+
+    method: Literal["implementation"] = "implementation"
+    implementation: Factory
+    placebo: PlaceboName | None = None
+    reward_weight: Share | None = None
+    gated: bool = False
+
+
 MethodSettings = Annotated[
-    Sdpo | Sdft | Hybrid | Reinforce | Rloo | SpanRloo | Grpo | Ppo | Dpo | ThirdParty,
+    Sdpo | Sdft | Hybrid | Reinforce | Rloo | SpanRloo | Grpo | Ppo | Dpo | ThirdParty | Implementation,
     Field(discriminator="method"),
 ]
 """Settings of one method; ``method`` says which."""

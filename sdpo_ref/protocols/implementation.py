@@ -16,6 +16,9 @@ from jaxtyping import Bool, Float, Int
 from torch import Tensor, nn
 
 from sdpo_ref.config.context import ContextRules
+from sdpo_ref.protocols.policy import Policy
+from sdpo_ref.protocols.teacher import Teacher
+from sdpo_ref.protocols.trainer import Trainer
 from sdpo_ref.types import DistillationBatch, Prompts, Support
 
 
@@ -266,6 +269,40 @@ class LowRankAverage(Protocol):
         ...
 
 
+@runtime_checkable
+class MakeTrainer(Protocol):
+    """**Protocol (level 4):** SDPO's trainer, on a policy and a teacher of the simulated world.
+
+    The trainer is any object with a property ``policy`` and a method ``step(rollouts, judgement)``, see
+    :class:`~sdpo_ref.protocols.trainer.Trainer`; what ``step`` returns is not looked at. The policy is a
+    :class:`torch.nn.Module`; train its ``parameters()`` with Adam at the learning rate, on the reverse KL to
+    ``teacher.view(rollouts, judgement).logits`` over the whole vocabulary, averaged over tokens.
+    """
+
+    def __call__(
+        self,
+        policy: Policy,
+        teacher: Teacher,
+        *,
+        learning_rate: float,
+        reference: Policy | None = None,
+        kl_weight: float = 0.0,
+    ) -> Trainer:
+        """``reference`` and ``kl_weight`` are given with the capability ``trainer.kl_penalty`` only."""
+        ...
+
+
+@runtime_checkable
+class MakeHybridTrainer(Protocol):
+    """**Protocol (level 4):** the trainer of the hybrid (LOSS-070), with a fixed weight or gated by prompt."""
+
+    def __call__(
+        self, policy: Policy, teacher: Teacher, *, learning_rate: float, reward_weight: float, gated: bool
+    ) -> Trainer:
+        """``reward_weight`` of the reward's gradient, the rest for the teacher."""
+        ...
+
+
 class Implementation(Protocol):
     """**Protocol:** documentation of every attribute that ``verify`` looks for; all are optional but one part.
 
@@ -290,4 +327,6 @@ class Implementation(Protocol):
     step: Step
     trust_region: TrustRegion
     low_rank_average: LowRankAverage
+    trainer: MakeTrainer
+    hybrid_trainer: MakeHybridTrainer
     defaults: Callable[[], Mapping[str, object]]

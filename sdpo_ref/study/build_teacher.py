@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Mapping, Sequence
 
-from sdpo_ref.config.method import Hybrid, Sdft, Sdpo, TeacherName
+from sdpo_ref.config.method import Hybrid, Implementation, Sdft, Sdpo, TeacherName
 from sdpo_ref.config.oracle import RegimeSettings
 from sdpo_ref.config.reader import ReaderSettings
 from sdpo_ref.config.run import ProbeSettings, RunSettings
@@ -57,9 +57,11 @@ def build_teacher(
     if isinstance(method, Sdft):
         return LiveTeacher(policy, _read_demonstrations(settings.readers[0], knowledge[0]))
     reading = read_feedback(settings, world, knowledge, seed=seed)
-    if not isinstance(method, Sdpo | Hybrid):
+    if not isinstance(method, Sdpo | Hybrid | Implementation):
         return LiveTeacher(policy, reading)
     conditioning = _as_told(settings, method, reading, seed=seed)
+    if isinstance(method, Implementation):
+        return LiveTeacher(policy, conditioning)
     if method.teacher_factory is not None:
         return made_by(method.teacher_factory, Teacher, policy, conditioning)  # type: ignore[type-abstract]
     return _KINDS[method.teacher](policy, conditioning)
@@ -101,7 +103,9 @@ def _read_demonstrations(reader: ReaderSettings, knowledge: Knowledge) -> ReadDe
     return ReadDemonstration(Reader.from_settings(knowledge, seen), kappa=reader.kappa)
 
 
-def _as_told(settings: RunSettings, method: Sdpo | Hybrid, reading: ReadByPrompt, *, seed: int) -> Conditioning:
+def _as_told(
+    settings: RunSettings, method: Sdpo | Hybrid | Implementation, reading: ReadByPrompt, *, seed: int
+) -> Conditioning:
     match method.placebo:
         case None:
             return reading

@@ -11,6 +11,7 @@ from sdpo_ref.config.method import (
     Dpo,
     Grpo,
     Hybrid,
+    Implementation,
     MethodSettings,
     Ppo,
     Reinforce,
@@ -23,7 +24,7 @@ from sdpo_ref.config.method import (
 from sdpo_ref.policies.first_order import FirstOrderPolicy
 from sdpo_ref.protocols.teacher import Teacher
 from sdpo_ref.protocols.trainer import Trainer
-from sdpo_ref.study.third_party import made_by
+from sdpo_ref.study.third_party import made_by, made_by_implementation
 from sdpo_ref.trainers.dpo import DpoTrainer
 from sdpo_ref.trainers.grpo import GrpoTrainer
 from sdpo_ref.trainers.hybrid import HybridTrainer
@@ -68,10 +69,24 @@ def build_trainer(method: MethodSettings, student: Student, teacher: Teacher) ->
     if isinstance(method, ThirdParty):
         given = student.policy, teacher
         return made_by(method.factory, Trainer, *given, learning_rate=method.learning_rate)  # type: ignore[type-abstract]
+    if isinstance(method, Implementation):
+        return _implemented(method, student, teacher)
     optimizer = torch.optim.Adam(student.policy.parameters(), lr=method.learning_rate)
     if isinstance(method, Sdpo | Sdft | Hybrid):
         return _self_distilling(method, student, teacher, optimizer)
     return _baseline(method, student, optimizer)
+
+
+def _implemented(method: Implementation, student: Student, teacher: Teacher) -> Trainer:
+    """An option that is not used is not given, so that whoever does not offer it need not know of it."""
+    options: dict[str, object] = {"learning_rate": method.learning_rate}
+    if method.kl_weight > 0:
+        options |= {"reference": student.base, "kl_weight": method.kl_weight}
+    if method.reward_weight is not None:
+        options |= {"reward_weight": method.reward_weight, "gated": method.gated}
+    part = "trainer" if method.reward_weight is None else "hybrid_trainer"
+    given = student.policy, teacher
+    return made_by_implementation(method.implementation, part, Trainer, *given, **options)  # type: ignore[type-abstract]
 
 
 def _self_distilling(

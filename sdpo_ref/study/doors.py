@@ -120,7 +120,7 @@ def _beside(cell: Cell, trainer: str | None, teacher: str | None) -> Iterator[Ce
     if not isinstance(settings, RunSettings) or not _is_sdpo(cell):
         return
     method = settings.method
-    if trainer is not None and not isinstance(method, ThirdParty) and method.kl_weight == 0:
+    if trainer is not None and isinstance(method, Sdpo) and method.kl_weight == 0:
         theirs = ThirdParty(factory=trainer, learning_rate=method.learning_rate, student=method.student)
         yield Cell(labels=_relabelled(cell, trainer), settings=settings.model_copy(update={"method": theirs}))
     if teacher is not None and isinstance(method, Sdpo):

@@ -297,7 +297,29 @@ def r02() -> Experiment:
     )
 
 
+def r03() -> Experiment:
+    """Robustness: ratings without noise, on a scale whose end the optimum reaches, and on one where it does not."""
+
+    def cells() -> Iterator[Cell]:
+        for regime in ("scalar", "rubric"):
+            for slope in (1.0, 0.25):
+                for method in ("sdpo", "rloo", "grpo"):
+                    for rate in (0.1, 0.2, 0.4):
+                        settings = run_settings(
+                            regime, tuned(method, regime, learning_rate=rate), noise=0.0, world={"slope": slope}
+                        )
+                        yield _cell(settings, regime=regime, slope=slope, method=method, learning_rate=rate)
+
+    return Experiment(
+        name="R03",
+        title="Without noise",
+        question="Who is ahead when ratings have no noise, at which learning rate, and does the scale's end matter?",
+        cells=tuple(cells()),
+    )
+
+
 EXPERIMENTS: Mapping[str, Callable[[], Experiment]] = {
-    made.__name__.upper(): made for made in (f01, f02, f03, f04, f05, f06, f07, f08, f09, f10, f11, f12, f13, r01, r02)
+    made.__name__.upper(): made
+    for made in (f01, f02, f03, f04, f05, f06, f07, f08, f09, f10, f11, f12, f13, r01, r02, r03)
 }
-"""Name to the experiment: claims F01 to F13, and two checks of robustness."""
+"""Name to the experiment: claims F01 to F13, and three checks of robustness."""

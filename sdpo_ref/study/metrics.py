@@ -39,12 +39,15 @@ def curve_metrics(measurements: Sequence[Measurement]) -> Mapping[str, float]:
     """
     end = measurements[-1]
     half = steps_to_reach(measurements, 0.5)
+    early = next((at.reward for at in measurements if 4 * at.step == end.step), None)
     return {
         "final_reward": end.reward,
         "area": area_under_curve(measurements),
+        "collapsed": float(end.reward < max(at.reward for at in measurements) / 2),
         "final_entropy": end.entropy,
         "final_distinctness": end.distinctness,
         "final_kl": end.kl_to_base,
+        **({} if early is None else {"early_reward": early}),
         **({} if half is None else {"steps_to_half": float(half)}),
     }
 

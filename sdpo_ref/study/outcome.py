@@ -10,7 +10,9 @@ BEST_SHARE = 0.25
 METRICS: Mapping[str, str] = {
     "final_reward": "normalised reward after the last step: 0 is the base policy, 1 the optimum",
     "area": "area under the curve of the normalised reward, per step",
+    "early_reward": "normalised reward after a quarter of the steps; absent if it was not measured there",
     "steps_to_half": "first measured step with a normalised reward of 0.5 or more; absent if there is none",
+    "collapsed": "1 if the reward after the last step is below half of the best one on the way, else 0",
     "final_entropy": "entropy of whole completions after the last step, in nats",
     "final_distinctness": "chance that two completions differ at a position, after the last step",
     "final_kl": "KL divergence of whole completions from the base policy, after the last step, in nats",

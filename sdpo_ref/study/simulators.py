@@ -53,7 +53,7 @@ class Simulator:
             yield from (tuple(group[start : start + size]) for start in range(0, len(group), size))
 
 
-def simulator(name: SimulatorName, *, device: str = "cpu") -> Simulator:
+def simulator(name: SimulatorName, *, device: str = "cpu", sampled: bool = True) -> Simulator:
     """The simulator of a name.
 
     What the batched simulator cannot do, such as a run with a third party's part, is done by the reference.
@@ -61,6 +61,7 @@ def simulator(name: SimulatorName, *, device: str = "cpu") -> Simulator:
     Args:
         name: which.
         device: where the batched simulator computes; the reference computes on the processor.
+        sampled: whether the batched simulator measures final policies by samples as well.
 
     Raises:
         UsageError: if the reference is to compute elsewhere.
@@ -74,7 +75,7 @@ def simulator(name: SimulatorName, *, device: str = "cpu") -> Simulator:
             )
         return alone(execute)
     usable_device(device)  # here, and not once in every worker
-    return Simulator(partial(_batched, device=device), _key)
+    return Simulator(partial(_batched, device=device, sampled=sampled), _key)
 
 
 def alone(execute_one: Callable[[TaskSettings, int], Outcome]) -> Simulator:
@@ -86,12 +87,12 @@ def alone(execute_one: Callable[[TaskSettings, int], Outcome]) -> Simulator:
     return Simulator(partial(_one_by_one, execute_one), _nothing_together)
 
 
-def _batched(tasks: Sequence[Task], *, device: str) -> list[Outcome]:
+def _batched(tasks: Sequence[Task], *, device: str, sampled: bool) -> list[Outcome]:
     settings = [task.settings for task in tasks]
     runs = [one for one in settings if isinstance(one, RunSettings) and batch_key(one) is not None]
     probes = [one for one in settings if isinstance(one, ProbeSettings)]
     if len(runs) == len(tasks):
-        return execute_batch(runs, [task.seed for task in tasks], device=device)
+        return execute_batch(runs, [task.seed for task in tasks], device=device, sampled=sampled)
     if len(probes) == len(tasks):
         seeds = [task.seed for task in tasks]
         return [

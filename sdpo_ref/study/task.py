@@ -40,6 +40,7 @@ def factories(settings: TaskSettings) -> set[str]:
     named = (
         settings.oracle_factory,
         getattr(settings.method, "factory", None),
+        getattr(settings.method, "implementation", None),
         getattr(settings.method, "teacher_factory", None),
     )
     return {name for name in named if name is not None}

@@ -1,9 +1,11 @@
 """Parts that others wrote, made by the factories that settings name."""
 
+import functools
+import inspect
 from typing import TypeVar
 
 from sdpo_ref.errors import LoadError
-from sdpo_ref.loading import resolve
+from sdpo_ref.loading import find, parse, resolve
 
 Part = TypeVar("Part")
 
@@ -23,10 +25,42 @@ def made_by(factory: str, protocol: type[Part], *given: object, **options: objec
     Raises:
         LoadError: if there is no such factory, or it returns something else. What the factory itself raises passes.
     """
-    made = resolve(factory)(*given, **options)
+    return _seen_to_be(protocol, resolve(factory)(*given, **options), factory)
+
+
+def made_by_implementation(
+    implementation: str, part: str, protocol: type[Part], *given: object, **options: object
+) -> Part:
+    """Call a part of an implementation, and see that what it returns is what was asked for.
+
+    Args:
+        implementation: ``module:factory[,key=value]`` of an object with parts.
+        part: name of the attribute to call.
+        protocol: what it must return.
+        given: positional arguments.
+        options: keyword arguments.
+
+    Returns:
+        What the part made.
+
+    Raises:
+        LoadError: if there is no such implementation or part, or it returns something else. What the implementation
+            itself raises passes.
+    """
+    target = parse(implementation)
+    found = find(target)
+    is_factory = inspect.isclass(found) or inspect.isroutine(found) or isinstance(found, functools.partial)
+    whole = found(**target.options) if callable(found) and (is_factory or not hasattr(found, part)) else found
+    make = getattr(whole, part, None)
+    if not callable(make):
+        raise LoadError(f"{implementation} has no part {part!r} that can be called; give it one, or do not declare it")
+    return _seen_to_be(protocol, make(*given, **options), f"{part} of {implementation}")
+
+
+def _seen_to_be(protocol: type[Part], made: object, who: str) -> Part:
     if not isinstance(made, protocol):
         raise LoadError(
-            f"{factory} returned a {type(made).__name__}, which is no {protocol.__name__}; "
+            f"{who} returned a {type(made).__name__}, which is no {protocol.__name__}; "
             f"give it the methods of sdpo_ref.protocols.{protocol.__name__}"
         )
     return made

@@ -29,6 +29,9 @@ CAPABILITIES: Mapping[str, str] = {
     "step.live": "the training step with the live student as teacher",
     "trust_region": "the trust-region teacher",
     "low_rank_average": "the EMA teacher of a low-rank student",
+    "trainer": "SDPO's trainer, on a policy and a teacher that are given to it",
+    "trainer.kl_penalty": "the same with a KL penalty to a reference policy",
+    "hybrid_trainer": "the trainer of the hybrid, with a fixed weight or gated",
     "defaults": "the defaults of the published configuration",
 }
 """Capability id to description; the text before the dot is the attribute that must be present."""

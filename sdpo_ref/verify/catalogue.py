@@ -25,6 +25,7 @@ class Requirement:
         source: where the demand comes from.
         why: its rationale.
         if_broken: what breaking it does to training.
+        limits: of a claim, under which conditions it is made; empty for other requirements.
         after: requirements that must hold before a failure of this one says anything.
         profile_fields: profile fields on which the expectation depends.
         chapter: file name of its chapter without suffix, such as ``04-loss``.
@@ -39,6 +40,7 @@ class Requirement:
     source: str
     why: str
     if_broken: str
+    limits: str
     after: tuple[str, ...]
     profile_fields: tuple[str, ...]
     chapter: str

@@ -1,12 +1,14 @@
 """``sdpo-ref verify`` as one function: from a name to a report."""
 
+import time
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from sdpo_ref.errors import UsageError
 from sdpo_ref.resources import content
 from sdpo_ref.verify.catalogue import Catalogue
+from sdpo_ref.verify.claims import Level4, decide_claims
 from sdpo_ref.verify.events import Check, Event
 from sdpo_ref.verify.manifest import Manifest, read_manifest
 from sdpo_ref.verify.request import Request
@@ -16,6 +18,7 @@ from sdpo_ref.verify.selection import ALL, Selection
 from sdpo_ref.verify.spec_text import read_catalogue
 
 _STANDARD_LIMITS = Limits()
+_STANDARD_LEVEL4 = Level4()
 
 
 @dataclass(frozen=True)
@@ -68,6 +71,7 @@ def verify(
     jobs: int | None = None,
     in_process: bool = False,
     observe: Callable[[Event], None] = lambda _event: None,
+    level4: Level4 = _STANDARD_LEVEL4,
 ) -> Report:
     """Check an implementation against the specification.
 
@@ -79,6 +83,7 @@ def verify(
         jobs: number of worker processes; chosen by the number of cores if left out.
         in_process: run here, without isolation and limits, for a debugger.
         observe: is told each event as it happens.
+        level4: how claims are decided.
 
     Returns:
         The report; :func:`sdpo_ref.verify.verdict.verdict` turns it into a sentence and an exit code.
@@ -97,7 +102,13 @@ def verify(
     else:
         workers = default_jobs(request) if jobs is None else jobs
         run = run_isolated(request, limits=limits, jobs=workers, observe=observe)
-    return judge(run, catalogue, manifest, selection)
+    began = time.monotonic()
+    decided, verdicts = (
+        ((), ()) if run.header is None else decide_claims(request, run.header, catalogue, level4, jobs=jobs)
+    )
+    report = judge(run, catalogue, manifest, selection, decided)
+    seconds = report.seconds + time.monotonic() - began
+    return replace(report, claims=verdicts, profile=level4.profile, seconds=seconds)
 
 
 def collect(suite: Suite) -> tuple[Check, ...]:

@@ -13,14 +13,16 @@ from sdpo_ref.verify.status import Status
 
 
 @contextmanager
-def progress_line(console: Console, implementation: str, *, enabled: bool = True) -> Iterator[Callable[[Event], None]]:
-    """A line that follows the events given to the function it yields, and is gone afterwards.
+def progress_line(
+    console: Console, implementation: str, *, enabled: bool = True
+) -> Iterator[tuple[Callable[[Event], None], Callable[[int, int], None]]]:
+    """A line that follows the events, and then the runs, given to the two functions it yields; it is gone afterwards.
 
     On anything but a terminal, or if not enabled, it only says what was started.
     """
     if not (enabled and console.is_terminal):
         console.print(Text(f"verifying {implementation} ..."))
-        yield lambda _event: None
+        yield lambda _event: None, lambda _done, _all: None
         return
     progress = Progress(
         BarColumn(bar_width=16),
@@ -32,7 +34,25 @@ def progress_line(console: Console, implementation: str, *, enabled: bool = True
         transient=True,
     )
     with progress:
-        yield _Line(progress, implementation).observe
+        line = _Line(progress, implementation)
+        yield line.observe, line.count
+
+
+@contextmanager
+def runs_line(console: Console) -> Iterator[Callable[[int, int], None]]:
+    """A line that follows how many of how many runs are done, by the function it yields; nothing but on a terminal."""
+    if not console.is_terminal:
+        yield lambda _done, _all: None
+        return
+    with Progress(
+        BarColumn(bar_width=16),
+        MofNCompleteColumn(),
+        TimeRemainingColumn(compact=True),
+        console=console,
+        transient=True,
+    ) as progress:
+        task = progress.add_task("runs", total=None)
+        yield lambda done, runs: progress.update(task, completed=done, total=runs)
 
 
 class _Line:
@@ -59,3 +79,7 @@ class _Line:
                 self._failed += status in (Status.FAIL, Status.ERROR, Status.INVALID)
                 failed = f"{self._failed} failed" if self._failed else ""
                 self._progress.update(self._task, advance=1, failed=failed)
+
+    def count(self, done: int, runs: int) -> None:
+        """Show how many runs of a look at the claims are done."""
+        self._progress.update(self._task, completed=done, total=runs, description="training: runs of this look")

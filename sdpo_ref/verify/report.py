@@ -16,6 +16,7 @@ from rich.text import Text
 from sdpo_ref.verify.applicability import NOT_OFFERED
 from sdpo_ref.verify.capabilities import part_of
 from sdpo_ref.verify.catalogue import Catalogue, Strength
+from sdpo_ref.verify.claims_table import RATES, claims_table, suite_rates
 from sdpo_ref.verify.events import Failure, Finished
 from sdpo_ref.verify.results import Count, Decided, Report
 from sdpo_ref.verify.status import ExitCode, Status
@@ -32,6 +33,9 @@ _STYLES = {
     Status.INCONCLUSIVE: "yellow",
 }
 _STRENGTHS: tuple[Strength, ...] = get_args(Strength)
+NOT_ASKED = "Parts of claims that are refuted or undecided for the reference are asked of nobody: see FINDINGS.md."
+"""Why a claim may have fewer parts here than in the specification."""
+
 _SHOWN = (Status.FAIL, Status.ERROR, Status.XFAIL, Status.XPASS, Status.INVALID)
 
 
@@ -40,6 +44,7 @@ def print_report(console: Console, report: Report, catalogue: Catalogue) -> None
     console.print(_header(report))
     console.print()
     console.print(_chapters(report, catalogue))
+    _print_claims(console, report)
     for strength in _STRENGTHS:
         for entry in report.of(*_SHOWN, strength=strength):
             console.print()
@@ -137,6 +142,15 @@ def _chapters(report: Report, catalogue: Catalogue) -> Table:
         away = [entry for entry in report.of(Status.NA) if entry.requirement.chapter == chapter]
         table.add_row(catalogue.titles[chapter], *scores, str(len(away) or ""), _not_passed(report, chapter))
     return table
+
+
+def _print_claims(console: Console, report: Report) -> None:
+    if not report.claims:
+        return
+    console.print()
+    console.print(claims_table(report))
+    console.print(Text(f"profile {report.profile}; {suite_rates(report.claims)}. {RATES}", style="dim"))
+    console.print(Text(NOT_ASKED, style="dim"))
 
 
 def _score(report: Report, strength: Strength, chapter: str) -> Text:

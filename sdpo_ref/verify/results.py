@@ -3,6 +3,8 @@
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
+from sdpo_ref.claims.profile import ProfileName
+from sdpo_ref.claims.verdict import ClaimVerdict
 from sdpo_ref.verify.applicability import not_declared, reason
 from sdpo_ref.verify.catalogue import Catalogue, Requirement, Strength
 from sdpo_ref.verify.events import Check, Finished, Header
@@ -69,6 +71,8 @@ class Report:
         deviations: how the suite differs from its locked manifest, and files that could not be collected.
         broken: whether the suite itself is broken.
         seconds: wall-clock time.
+        claims: the verdicts on claims that were run.
+        profile: under which.
     """
 
     header: Header
@@ -78,6 +82,8 @@ class Report:
     deviations: tuple[str, ...]
     broken: tuple[str, ...]
     seconds: float
+    claims: tuple[ClaimVerdict, ...] = ()
+    profile: ProfileName = "standard"
 
     def of(self, *statuses: Status, strength: Strength | None = None) -> tuple[Decided, ...]:
         """Requirements with one of these statuses."""
@@ -98,7 +104,9 @@ class Report:
         return Count(entries.count(Status.PASS), len(entries) - away, away)
 
 
-def judge(run: Run, catalogue: Catalogue, manifest: Manifest, selection: Selection) -> Report:
+def judge(
+    run: Run, catalogue: Catalogue, manifest: Manifest, selection: Selection, claims: Iterable[Decided] = ()
+) -> Report:
     """Decide every requirement that was asked for.
 
     Args:
@@ -106,6 +114,7 @@ def judge(run: Run, catalogue: Catalogue, manifest: Manifest, selection: Selecti
         catalogue: the specification.
         manifest: the locked denominator.
         selection: what the user asked for.
+        claims: what level 4 decided.
 
     Returns:
         The report; :func:`sdpo_ref.verify.verdict.verdict` says what it amounts to.
@@ -116,7 +125,8 @@ def judge(run: Run, catalogue: Catalogue, manifest: Manifest, selection: Selecti
     if run.header is None:
         raise ValueError("this run collected checks and ran none; there is nothing to judge")
     asked = selection.requirements(catalogue, run.checks)
-    own = {name: _own(catalogue[name], run, run.header) for name in asked}
+    of_claims = {entry.requirement.id: entry for entry in claims}
+    own = {name: of_claims.get(name) or _own(catalogue[name], run, run.header) for name in asked}
     unknown = {
         f"{check.function} decides {name}, which is not in the specification"
         for check in run.checks

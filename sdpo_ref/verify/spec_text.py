@@ -18,14 +18,16 @@ from sdpo_ref.verify.catalogue import Catalogue, Requirement, Strength
 _CHAPTERS = "[0-9][0-9]-*.md"
 _STUDY = "06-"
 """The chapter about our own simulated world: what it demands is decided by ``tests/``, and asked of nobody else."""
+_CLAIM = r"F\d{2}"
+"""Ids of claims, as the study has called them from the beginning."""
 _ANY_HEADING = re.compile(r"^#{1,6} ")
-_ENTRY = re.compile(r"^### +(?P<id>[A-Z]+-\S*)\s*$")
-_ID = re.compile(r"^[A-Z]+-\d{3}$")
+_ENTRY = re.compile(rf"^### +(?P<id>[A-Z]+-\S*|{_CLAIM})\s*$")
+_ID = re.compile(rf"^(?:[A-Z]+-\d{{3}}|{_CLAIM})$")
 _RULE = re.compile(r"^\*\*(?P<strength>MUST|SHOULD|MAY)\*\* · level (?P<level>[0-4])(?: · needs (?P<needs>.+))?$")
 _RULE_EXAMPLE = "**MUST** · level 0 · needs `divergence`"
 _BULLET = re.compile(r"^- (?P<name>[^:]+): *(?P<text>.*)$")
 _DEMANDED = ("Source", "Why", "If broken")
-_OPTIONAL = ("After", "Profile")
+_OPTIONAL = ("After", "Profile", "Limits")
 
 
 def read_catalogue(spec: Path, *, study: bool = False) -> Catalogue:
@@ -110,6 +112,7 @@ def _requirement(entry: _Entry) -> Requirement:
         source=fields["Source"],
         why=fields["Why"],
         if_broken=fields["If broken"],
+        limits=fields.get("Limits", ""),
         after=tuple(re.findall(r"[A-Z]+-\d{3}", fields.get("After", ""))),
         profile_fields=_known(entry, fields.get("Profile", ""), Profile.model_fields, "profile field"),
         chapter=entry.path.stem,

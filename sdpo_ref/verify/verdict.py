@@ -32,10 +32,11 @@ def verdict(report: Report) -> Verdict:
     """
     must = report.count("MUST")
     exit_code = _exit_code(report)
-    conformant = exit_code is ExitCode.CONFORMANT and report.selection.is_everything
+    everything = report.selection.is_everything and not _is_smoke(report)
+    conformant = exit_code is ExitCode.CONFORMANT and everything
     score = f"{must.passed} of {must.applicable} MUST"
-    if exit_code is ExitCode.CONFORMANT and not report.selection.is_everything:
-        sentence = f"partial run, no verdict on conformance: {score} passed"
+    if exit_code is ExitCode.CONFORMANT and not everything:
+        sentence = f"partial run, no verdict on conformance: {score} passed{_rest(report)}"
     elif conformant and must.not_applicable:
         sentence = (
             f"conformant in what it offers: {score}; {must.not_applicable} MUST not applicable: {_offers(report)}"
@@ -66,9 +67,14 @@ def _exit_code(report: Report) -> ExitCode:
     ran = any(entry.status is not Status.NA for entry in report.decided)
     if not ran or report.deviations or Status.NOT_RUN in applies or Status.SKIPPED in applies:
         codes.append(ExitCode.INCOMPLETE)
-    if Status.INCONCLUSIVE in applies:
+    if Status.INCONCLUSIVE in applies and not _is_smoke(report):
         codes.append(ExitCode.INCONCLUSIVE)
     return first_of(codes)
+
+
+def _is_smoke(report: Report) -> bool:
+    """Whether claims were looked at with five seeds, which can refute and seldom decide."""
+    return bool(report.claims) and report.profile == "smoke"
 
 
 def _rest(report: Report) -> str:
@@ -99,6 +105,8 @@ def _notes(report: Report) -> list[str]:
     if report.not_asked:
         left_out = sum(requirement.strength == "MUST" for requirement in report.not_asked)
         notes.append(f"not run: {left_out} further MUST were left out by --level or --only")
+    if _is_smoke(report):
+        notes.append("five seeds can refute a claim and seldom decide one; take --profile standard for a verdict")
     if report.deviations:
         notes.append("the suite differs from its locked manifest: a released suite never does; reinstall it")
     return notes

@@ -76,6 +76,9 @@ CELLS: Mapping[str, list[Labels]] = {
     ],
     "R01": _product(teacher=("live", "ema", "frozen", "trust_region", "frozen_difference"), regime=REGIMES[1::2]),
     "R02": _product(method=_SWEPT, coherence=(0.0, 0.5, 1.0)),
+    "R03": _product(
+        regime=("scalar", "rubric"), slope=(1.0, 0.25), method=("sdpo", "rloo", "grpo"), learning_rate=(0.1, 0.2, 0.4)
+    ),
 }
 """Experiment to the labels of its cells."""
 

@@ -1,14 +1,17 @@
 """The study's experiments are data, and say what their claim is about."""
 
+import itertools
+
 import pytest
 from pydantic import ValidationError
 
-from sdpo_ref.config.oracle import OracleSettings, RegimeSettings
+from sdpo_ref.config.oracle import OracleSettings, RegimeName, RegimeSettings
 from sdpo_ref.config.reader import ReaderSettings
 from sdpo_ref.config.run import RunSettings
 from sdpo_ref.config.world import WorldSettings
 from sdpo_ref.study.experiment import Cell, Experiment
 from sdpo_ref.study.experiments import EXPERIMENTS
+from sdpo_ref.study.tuned import tuned
 
 
 @pytest.mark.parametrize("name", EXPERIMENTS)
@@ -31,6 +34,8 @@ def test_labels_say_what_the_settings_are(name: str) -> None:
             assert [regime.noise for regime in settings.oracle.regimes] == [labels["noise"]]
         if "axis" in labels:
             assert getattr(settings.world, str(labels["axis"])) == labels["size"]
+        if "slope" in labels:
+            assert settings.world.slope == labels["slope"]
         if labels.get("basis") in ("token", "embedding"):
             assert settings.readers[0].basis == labels["basis"]
         if labels.get("bias", "none") != "none":
@@ -48,6 +53,20 @@ def test_the_reader_knows_the_noise_and_not_the_bias() -> None:
         assert cell.settings.readers[0].feedback == cell.settings.oracle.regimes[0]
     biased = [cell for cell in EXPERIMENTS["F08"]().cells if cell.labels["bias"] != "none"]
     assert all(cell.settings.readers[0] == ReaderSettings(feedback=cell.settings.oracle.regimes[0]) for cell in biased)
+
+
+def test_without_noise_the_reader_is_told_the_truth_at_rates_that_hold_the_tuned_ones() -> None:
+    """Nobody's ratings have noise, the reader knows that and the slope, and each method's own rate is on the grid."""
+    cells = EXPERIMENTS["R03"]().cells
+    for cell in cells:
+        reader = cell.settings.readers[0]
+        assert reader.feedback == cell.settings.oracle.regimes[0]
+        assert reader.feedback.noise == 0.0
+        assert reader.slope == cell.settings.world.slope
+    regimes: tuple[RegimeName, ...] = ("scalar", "rubric")
+    for method, regime in itertools.product(("sdpo", "rloo", "grpo"), regimes):
+        runs = [cell.settings for cell in cells if cell.labels["regime"] == regime]
+        assert tuned(method, regime) in [run.method for run in runs if isinstance(run, RunSettings)]
 
 
 def test_every_cell_has_the_same_budget() -> None:

@@ -24,7 +24,7 @@ RESULTS = RELEASED.conformance / "results"
 
 def requirement(name: str, sentence: str) -> Requirement:
     """A MUST of the loss chapter."""
-    return Requirement(name, "MUST", 1, (), sentence, "", "", "", (), (), "04-loss", 1)
+    return Requirement(name, "MUST", 1, (), sentence, "", "", "", "", (), (), "04-loss", 1)
 
 
 CATALOGUE = Catalogue(

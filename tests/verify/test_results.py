@@ -21,7 +21,7 @@ def requirement(
     id_: str, strength: Strength = "MUST", *, level: int = 0, needs: str = "divergence", after: tuple[str, ...] = ()
 ) -> Requirement:
     return Requirement(
-        id_, strength, level, (needs,), f"{id_} holds.", "s", "w", "b", after, (), chapter="04-loss", line=1
+        id_, strength, level, (needs,), f"{id_} holds.", "s", "w", "b", "", after, (), chapter="04-loss", line=1
     )
 
 

@@ -43,7 +43,7 @@ def batch_key(settings: RunSettings) -> Hashable | None:
         True
     """
     method = settings.method
-    if method.method == "third_party" or settings.oracle_factory is not None:
+    if method.method in ("third_party", "implementation") or settings.oracle_factory is not None:
         return None
     if isinstance(method, Sdpo | Hybrid) and (
         method.teacher_factory is not None or (method.placebo is not None and len(settings.oracle.regimes) > 1)

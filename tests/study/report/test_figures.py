@@ -15,6 +15,9 @@ from tests.study.synthetic import observations
 
 ISSUE = {"curves", "final", "credit_maps", "pareto", "noise", "bias", "complexity", "hybrid", "decomposition", "seeds"}
 
+RATES = (0.1, 0.2, 0.4)
+"""Learning rates of R03."""
+
 
 def texts(drawing: str) -> str:
     """All that is written in a drawing."""
@@ -87,3 +90,22 @@ def test_ids_of_two_figures_never_clash() -> None:
     first, second = (set(re.findall(r'\bid="([^"]+)"', drawing)) for drawing in drawings)
     assert first
     assert first.isdisjoint(second)
+
+
+def test_without_noise_sdpo_meets_the_best_baseline_at_its_best_rate() -> None:
+    """Each of its learning rates against the one cell of the baselines with the highest mean, named with its rate."""
+    seen = observations("R03")
+    found = FIGURES["noiseless"].effects(seen)
+    assert len(found) == 2 * 2 * 3
+
+    def mean(method: str, rate: float) -> float:
+        labels = {"regime": "rubric", "slope": 0.25, "method": method, "learning_rate": rate}
+        own = [one.outcome.metrics["final_reward"] for one in seen if one.labels == labels]
+        return sum(own) / len(own)
+
+    best = max((mean(method, rate), f"{spoken(method)} at {rate:g}") for method in ("rloo", "grpo") for rate in RATES)
+    for effect, rate in zip(found[-3:], RATES, strict=True):
+        assert effect.setting == f"rubric, slope 0.25, SDPO at learning rate {rate:g}"
+        assert effect.quantity == f"final reward: SDPO − {best[1]}"
+        assert effect.estimate is not None
+        assert effect.estimate.mean == pytest.approx(mean("sdpo", rate) - best[0])

@@ -17,6 +17,7 @@ from sdpo_ref.study.report.figures import (
     hybrid,
     information,
     noise,
+    noiseless,
     pareto,
     seeds,
     teachers,
@@ -43,6 +44,7 @@ FIGURES: Mapping[str, ReportFigure] = {
         decomposition,
         teachers,
         coherence,
+        noiseless,
     )
 }
 """Name to figure."""

@@ -1,0 +1,127 @@
+"""A part's comparisons, and which cells of the study each of them needs."""
+
+import functools
+import itertools
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+
+from sdpo_ref.claims.record import Claim, Frontier, Part, Term
+from sdpo_ref.config.run import TaskSettings
+from sdpo_ref.errors import IntegrityError
+from sdpo_ref.study.experiment import Experiment, Label
+from sdpo_ref.study.experiments import EXPERIMENTS
+
+
+@dataclass(frozen=True)
+class CellName:
+    """A cell of the study by its labels.
+
+    Attributes:
+        experiment: its experiment.
+        labels: all of them, sorted by axis.
+    """
+
+    experiment: str
+    labels: tuple[tuple[str, Label], ...]
+
+    @property
+    def settings(self) -> TaskSettings:
+        """What is run there."""
+        return _cells(self.experiment)[self.labels]
+
+    def __str__(self) -> str:
+        return f"{self.experiment}: {', '.join(f'{axis} {value}' for axis, value in self.labels)}"
+
+
+@dataclass(frozen=True)
+class ResolvedTerm:
+    """A term whose cells have been found.
+
+    Attributes:
+        weight: that the value is multiplied by.
+        cells: one, or those of a frontier by their place on its axis.
+        frontier: how several cells become one value.
+    """
+
+    weight: float
+    cells: tuple[CellName, ...]
+    frontier: Frontier | None
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """One comparison of a part.
+
+    Attributes:
+        point: axis to value, of the part's ``over``.
+        terms: of the quantity.
+    """
+
+    point: tuple[tuple[str, Label], ...]
+    terms: tuple[ResolvedTerm, ...]
+
+    @property
+    def name(self) -> str:
+        """Its point in words; "all" where there is but one comparison."""
+        return ", ".join(str(value) for _, value in self.point) or "all"
+
+    @property
+    def cells(self) -> tuple[CellName, ...]:
+        """Every cell that it needs, each once."""
+        return tuple(dict.fromkeys(cell for term in self.terms for cell in term.cells))
+
+
+@functools.cache
+def comparisons(part: Part) -> tuple[Comparison, ...]:
+    """All comparisons of a part, in the order of its axes.
+
+    Args:
+        part: of a claim.
+
+    Raises:
+        IntegrityError: if the labels of a term do not single out what they should.
+    """
+    return tuple(
+        Comparison(tuple(point.items()), tuple(_resolved(part, term, point) for term in part.terms))
+        for point in _points(part)
+    )
+
+
+def count_comparisons(claim: Claim) -> int:
+    """How many comparisons all parts of a claim have: the chance of a false FAIL is shared among them."""
+    return sum(len(comparisons(part)) for part in claim.parts)
+
+
+def _points(part: Part) -> Iterator[dict[str, Label]]:
+    for values in itertools.product(*part.over.values()):
+        point: dict[str, Label] = {}
+        for axis, value in zip(part.over, values, strict=True):
+            point.update(value if isinstance(value, dict) else {axis: value})
+        yield point
+
+
+def _resolved(part: Part, term: Term, point: Mapping[str, Label]) -> ResolvedTerm:
+    wanted = {axis: _at(label, point) for axis, label in term.cell.items()}
+    found = [labels for labels in _cells(part.experiment) if wanted.items() <= dict(labels).items()]
+    where = f"the part {part.name!r} asks {part.experiment} for the cell {wanted}"
+    if term.frontier is None and len(found) != 1:
+        raise IntegrityError(f"{where}, which {len(found)} cells have; allowed is one")
+    if term.frontier is None:
+        return ResolvedTerm(term.weight, (CellName(part.experiment, found[0]),), None)
+    along = term.frontier.along
+    places = sorted((float(dict(labels)[along]), labels) for labels in found if along in dict(labels))
+    if len(places) < 2 or len({place for place, _ in places}) != len(places):
+        raise IntegrityError(f"{where} along {along}, which {len(places)} cells have; allowed is one at each place")
+    frontier = term.frontier.model_copy(update={"at": _at(term.frontier.at, point)})
+    return ResolvedTerm(term.weight, tuple(CellName(part.experiment, labels) for _, labels in places), frontier)
+
+
+def _at(label: Label, point: Mapping[str, Label]) -> Label:
+    """A label, or the value of the axis that it names."""
+    return point[label[1:]] if isinstance(label, str) and label.startswith("$") else label
+
+
+@functools.cache
+def _cells(experiment: str) -> Mapping[tuple[tuple[str, Label], ...], TaskSettings]:
+    made: Experiment = EXPERIMENTS[experiment]()
+    return {tuple(sorted(cell.labels.items())): cell.settings for cell in made.cells}

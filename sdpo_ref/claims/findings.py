@@ -1,0 +1,272 @@
+"""What was decided about each claim for the bundled reference, as kept in ``conformance/findings.json``."""
+
+import functools
+import json
+import math
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+import numpy as np
+from pydantic import BaseModel, ConfigDict, ValidationError
+
+from sdpo_ref import SPEC_VERSION
+from sdpo_ref.claims.procedure import Answer, Compared
+from sdpo_ref.claims.profile import ProfileName
+from sdpo_ref.claims.record import Claim, Direction, Grid, Part
+from sdpo_ref.claims.records import record_sha256
+from sdpo_ref.claims.verdict import ClaimVerdict
+from sdpo_ref.errors import IntegrityError
+from sdpo_ref.resources import content
+from sdpo_ref.study.fingerprint import code_fingerprint
+from sdpo_ref.study.statistics.display import interquartile_mean, stratified_bootstrap
+from sdpo_ref.study.statistics.ruling import Ruling
+from sdpo_ref.study.summary import estimate
+
+FILE_NAME = "findings.json"
+"""In ``conformance/``."""
+
+_DIGITS = 6
+"""Decimals that are kept; every resolution is coarser."""
+
+_NOT_RUN = "NOT-RUN"
+
+
+class _Kept(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+class ComparisonFinding(_Kept):
+    """What was found in one comparison.
+
+    Attributes:
+        name: its point on the part's axes.
+        ruling: PASS, FAIL, INCONCLUSIVE or INVALID; ``None`` if the part had ended before it was decided.
+        seeds: how many were used.
+        wins: seeds on which the quantity was positive; ``None`` where that does not decide.
+        mean: of the quantity.
+        low: lower end of its 95 % interval over seeds, to be shown and not decided with.
+        high: upper end.
+        further_seeds: that would likely settle it.
+    """
+
+    name: str
+    ruling: Ruling | None
+    seeds: int
+    wins: int | None
+    mean: float | None
+    low: float | None
+    high: float | None
+    further_seeds: int | None
+
+
+class PartFinding(_Kept):
+    """What was found about one part.
+
+    Attributes:
+        name: of the part.
+        ruling: of all its comparisons; ``None`` without time.
+        false_pass: chance of a PASS although one comparison is at its boundary.
+        false_fail: most that the chance of a FAIL can be although all hold.
+        middle: interquartile mean of the quantities of all comparisons and seeds, to be shown.
+        middle_low: lower end of its 95 % bootstrap interval, stratified by comparison.
+        middle_high: upper end.
+        comparisons: each.
+    """
+
+    name: str
+    ruling: Ruling | None
+    false_pass: float
+    false_fail: float
+    middle: float | None
+    middle_low: float | None
+    middle_high: float | None
+    comparisons: tuple[ComparisonFinding, ...]
+
+
+class ClaimFinding(_Kept):
+    """What was found about one claim.
+
+    Attributes:
+        ruling: of all its parts and controls.
+        record: fingerprint of the record that was decided.
+        controls: how many held, and what the others said.
+        parts: each.
+    """
+
+    ruling: Ruling | None
+    record: str
+    controls: int
+    controls_broken: tuple[str, ...]
+    parts: tuple[PartFinding, ...]
+
+    @property
+    def verdict(self) -> str:
+        """In one word."""
+        return _NOT_RUN if self.ruling is None else self.ruling.value
+
+
+class Findings(_Kept):
+    """All of them.
+
+    Attributes:
+        command: that decides them again.
+        profile: how thoroughly.
+        spec_version: of the specification whose seeds they have.
+        code: fingerprint of the code that was run.
+        claims: by id.
+    """
+
+    command: str
+    profile: ProfileName
+    spec_version: str
+    code: str
+    claims: Mapping[str, ClaimFinding]
+
+    def passed(self, claim: str) -> frozenset[str]:
+        """Names of the parts of a claim that the bundled reference has passed.
+
+        Args:
+            claim: its id.
+        """
+        found = self.claims.get(claim)
+        return frozenset() if found is None else frozenset(p.name for p in found.parts if p.ruling is Ruling.PASS)
+
+
+def findings_of(verdicts: Sequence[ClaimVerdict], *, profile: ProfileName) -> Findings:
+    """What is kept of verdicts on all parts of claims.
+
+    Args:
+        verdicts: on the bundled reference.
+        profile: under which they were reached.
+    """
+    return Findings(
+        command=f"sdpo-ref claims decide --profile {profile}",
+        profile=profile,
+        spec_version=SPEC_VERSION,
+        code=code_fingerprint(),
+        claims={
+            one.claim.id: ClaimFinding(
+                ruling=one.ruling,
+                record=record_sha256(one.claim),
+                controls=sum(control.holds is True for control in one.controls),
+                controls_broken=tuple(f"{c.name}: {c.says}" for c in one.controls if c.holds is not True),
+                parts=tuple(map(_part, one.answers)),
+            )
+            for one in verdicts
+        },
+    )
+
+
+def asked_parts(claims: Sequence[Claim], findings: Findings | None, *, implementation: bool) -> dict[str, list[Part]]:
+    """The parts of each claim that conformance is about: those that the bundled reference has passed.
+
+    Implements: STAT-019.
+
+    Args:
+        claims: that are asked about.
+        findings: for the bundled reference; ``None`` if nothing was decided yet.
+        implementation: whether somebody else's trainer is asked, who cannot answer for the bundled gradient.
+    """
+    passed = {claim.id: findings.passed(claim.id) if findings else frozenset() for claim in claims}
+    return {
+        claim.id: [
+            part for part in claim.parts if part.name in passed[claim.id] and (part.asks_trainer or not implementation)
+        ]
+        for claim in claims
+    }
+
+
+def read_findings(conformance: Path) -> Findings | None:
+    """The findings that a suite was released with.
+
+    Args:
+        conformance: folder of the checks.
+
+    Returns:
+        The findings; ``None`` if there is no file.
+
+    Raises:
+        IntegrityError: if the file is none of ours.
+    """
+    path = conformance / FILE_NAME
+    if not path.exists():
+        return None
+    try:
+        return Findings.model_validate_json(path.read_text(encoding="utf-8"))
+    except ValidationError as error:
+        raise IntegrityError(f"{path} cannot be read ({error}); restore it, or run `sdpo-ref claims decide`") from error
+
+
+@functools.cache
+def released_findings() -> Findings | None:
+    """Those of the released suite."""
+    return read_findings(content("conformance"))
+
+
+def write_findings(conformance: Path, findings: Findings) -> Path:
+    """Write them so that a change of one number is a change of one line.
+
+    Args:
+        conformance: folder of the checks.
+        findings: to write.
+    """
+    path = conformance / FILE_NAME
+    text = json.dumps(findings.model_dump(mode="json"), indent=1, ensure_ascii=False)
+    path.write_text(text + "\n", encoding="utf-8")
+    return path
+
+
+def merged(old: Findings | None, new: Findings) -> Findings:
+    """New findings about some claims beside the old ones about the others.
+
+    Args:
+        old: if there are any; dropped if another version of the code or the specification made them.
+        new: that take their place.
+    """
+    if old is None or (old.spec_version, old.code, old.profile) != (new.spec_version, new.code, new.profile):
+        return new
+    both = {**old.claims, **new.claims}
+    return new.model_copy(update={"claims": {name: both[name] for name in sorted(both)}})
+
+
+def _part(answer: Answer) -> PartFinding:
+    strata = [[value for value in one.values if math.isfinite(value)] for one in answer.compared]
+    strata = [values for values in strata if values]
+    middle = low = high = None
+    if strata:
+        middle = _middle(strata)
+        low, high = stratified_bootstrap(strata, _middle, generator=np.random.default_rng(0))
+    return PartFinding(
+        name=answer.question.part.name,
+        ruling=answer.ruling,
+        false_pass=answer.rule.false_pass,
+        false_fail=answer.rule.false_fail * len(answer.compared),
+        middle=_rounded(middle),
+        middle_low=_rounded(low),
+        middle_high=_rounded(high),
+        comparisons=tuple(_comparison(answer, one) for one in answer.compared),
+    )
+
+
+def _comparison(answer: Answer, one: Compared) -> ComparisonFinding:
+    found = estimate(one.values) if one.values and all(map(math.isfinite, one.values)) else None
+    decision = one.decision
+    counts = isinstance(answer.question.part.lane, Direction | Grid)
+    return ComparisonFinding(
+        name=one.comparison.name,
+        ruling=None if decision is None else decision.ruling,
+        seeds=len(one.values),
+        wins=decision.wins if decision is not None and counts else None,
+        mean=None if found is None else _rounded(found.mean),
+        low=None if found is None else _rounded(found.low),
+        high=None if found is None else _rounded(found.high),
+        further_seeds=None if decision is None else decision.further_seeds,
+    )
+
+
+def _middle(strata: Sequence[Sequence[float]]) -> float:
+    return interquartile_mean([value for values in strata for value in values])
+
+
+def _rounded(value: float | None) -> float | None:
+    return None if value is None else round(value, _DIGITS)

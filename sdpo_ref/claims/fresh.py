@@ -1,0 +1,111 @@
+"""Fresh runs: the study's cells with the seeds of verdicts, and an implementation under test in SDPO's place."""
+
+import itertools
+import time
+from collections.abc import Callable, Collection, Iterator, Mapping
+from contextlib import closing
+from dataclasses import dataclass, field
+
+from sdpo_ref.claims.mutants import MUTANTS
+from sdpo_ref.claims.quantity import Metrics
+from sdpo_ref.claims.seeds import verdict_seed
+from sdpo_ref.claims.source import BUNDLED, UNDER_TEST, Asked
+from sdpo_ref.config.method import Hybrid, Implementation, Sdpo
+from sdpo_ref.config.run import RunSettings, TaskSettings
+from sdpo_ref.errors import TaskError
+from sdpo_ref.study.outcome import Outcome
+from sdpo_ref.study.simulators import simulator
+from sdpo_ref.study.task import Task
+from sdpo_ref.study.workers import Broken, ended
+
+Progress = Callable[[int, int], None]
+"""Is told how many of how many runs are done."""
+
+
+@dataclass
+class Fresh:
+    """Runs whatever is asked for, each task once.
+
+    Attributes:
+        implementation: ``module:factory[,key=value]`` of what stands in SDPO's place; ``None`` for the bundled SDPO.
+        offers: capabilities of the implementation.
+        jobs: worker processes.
+        until: moment of :func:`time.monotonic` after which no further batch is begun; ``None`` for no end.
+        time_limit: seconds that one batch of an implementation may take.
+        progress: is told how far it is.
+    """
+
+    implementation: str | None
+    jobs: int
+    offers: frozenset[str] = frozenset()
+    until: float | None = None
+    time_limit: float | None = None
+    progress: Progress = lambda _done, _all: None
+    _done: dict[tuple[TaskSettings, int], Metrics] = field(default_factory=dict)
+
+    def values(self, asked: Collection[Asked]) -> Mapping[Asked, Metrics]:
+        """Metrics of the runs that there was time for.
+
+        Args:
+            asked: which.
+
+        Raises:
+            TaskError: if a run raises, hangs or dies.
+        """
+        wanted = {one: (self._settings(one), verdict_seed(one.seeds, one.index)) for one in asked}
+        todo = [Task(*key) for key in dict.fromkeys(wanted.values()) if key not in self._done]
+        self._run(todo)
+        return {one: self._done[key] for one, key in wanted.items() if key in self._done}
+
+    def _settings(self, one: Asked) -> TaskSettings:
+        settings = one.cell.settings
+        if one.variant == UNDER_TEST and self.implementation is not None:
+            return implemented(settings, self.implementation, self.offers)
+        return settings if one.variant in (UNDER_TEST, BUNDLED) else MUTANTS[one.variant](settings)
+
+    def _run(self, todo: list[Task]) -> None:
+        together = simulator("batched", sampled=False)
+
+        def in_time() -> Iterator[tuple[Task, ...]]:
+            for batch in together.batches(todo, jobs=self.jobs):
+                if self.until is not None and time.monotonic() >= self.until:
+                    return
+                yield batch
+
+        with closing(ended(together, in_time(), jobs=self.jobs, time_limit=self.time_limit)) as done:
+            for count, one in enumerate(itertools.chain.from_iterable(done), start=1):
+                if isinstance(one, Broken):
+                    raise TaskError(f"a run raised {one.summary} ({one.where})")
+                self._done[one.task.settings, one.task.seed] = kept(one.outcome)
+                self.progress(count, len(todo))
+
+
+def implemented(settings: TaskSettings, implementation: str, offers: Collection[str]) -> TaskSettings:
+    """Settings in which an implementation stands in the place of ours, as far as it offers that.
+
+    Args:
+        settings: of a cell.
+        implementation: ``module:factory[,key=value]``.
+        offers: its capabilities.
+    """
+    if not isinstance(settings, RunSettings):
+        return settings
+    ours = settings.method
+    needed = {Sdpo: "trainer", Hybrid: "hybrid_trainer"}.get(type(ours))
+    if needed not in offers or not isinstance(ours, Sdpo | Hybrid):
+        return settings
+    theirs = Implementation(
+        implementation=implementation,
+        learning_rate=ours.learning_rate,
+        student=ours.student,
+        kl_weight=ours.kl_weight,
+        placebo=ours.placebo,
+        reward_weight=ours.reward_weight if isinstance(ours, Hybrid) else None,
+        gated=isinstance(ours, Hybrid) and ours.gated,
+    )
+    return settings.model_copy(update={"method": theirs})
+
+
+def kept(outcome: Outcome) -> Metrics:
+    """What verdicts need of an outcome: a run that ended early has collapsed and has no other metric."""
+    return outcome.metrics if outcome.error is None else {"collapsed": 1.0}

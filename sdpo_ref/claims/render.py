@@ -1,0 +1,188 @@
+"""FINDINGS.md, and the README's table, from what was decided. Same findings, same text."""
+
+from collections.abc import Iterable, Iterator, Mapping
+
+from sdpo_ref.claims.findings import ClaimFinding, ComparisonFinding, Findings, PartFinding
+from sdpo_ref.claims.record import Claim, Collapse, Direction, Grid, Lane, Magnitude, Part
+from sdpo_ref.study.statistics.grid import grid_reading
+from sdpo_ref.study.statistics.ruling import Ruling
+from sdpo_ref.study.statistics.sign_rule import SignRule
+
+FILE_NAME = "FINDINGS.md"
+"""In the repository's root."""
+
+_BESIDE = {"F01": "F13"}
+"""A claim to the one that is read beside it, because it says where the first one ends."""
+
+_WORDS: Mapping[Ruling | None, str] = {
+    Ruling.PASS: "PASS",
+    Ruling.FAIL: "**REFUTED**",
+    Ruling.INCONCLUSIVE: "INCONCLUSIVE",
+    Ruling.INVALID: "**INVALID**",
+    None: "NOT-RUN",
+}
+
+_SHOWN = 8
+"""Comparisons that a part lists at most, the nearest to failing first."""
+
+_HEAD = """# Findings
+
+What became of each claim of [spec/07-claims](spec/07-claims.md) for the bundled reference. Everything on this page is
+printed by `sdpo-ref claims render` from `conformance/findings.json`, which
+
+```sh
+{command}
+```
+
+writes anew in some minutes: {runs} at seeds that are a hash of the claim (specification {spec_version}, code
+`{code}`). Nothing was tuned or chosen on these seeds. REFUTED is a result: it stays.
+
+How to read it. A part PASSes when each of its comparisons has passed; its chance of a false PASS is that of one
+comparison at PoI ½ (or at its margin). It is REFUTED with the first comparison that fails; the chance that this is an
+error, if all hold, is at most the false-FAIL rate. INCONCLUSIVE names further seeds where those would likely settle it.
+Means have 95 % intervals over the seeds used, IQM is the interquartile mean over all comparisons and seeds with a
+stratified bootstrap interval; both are shown and decide nothing, and a rule that stops when it knows enough makes means
+a little too good. Final reward: 0 is the base policy, 1 the optimum.
+
+"""
+
+
+def render(findings: Findings, claims: Mapping[str, Claim], limits: Mapping[str, str]) -> str:
+    """The whole page.
+
+    Implements: STAT-020.
+
+    Args:
+        findings: for the bundled reference.
+        claims: the records.
+        limits: claim to the sentence that says under which conditions it is made.
+    """
+    seeds = max(one.seeds for found in findings.claims.values() for part in found.parts for one in part.comparisons)
+    head = _HEAD.format(
+        command=findings.command,
+        runs=f"up to {seeds} repeats",
+        spec_version=findings.spec_version,
+        code=findings.code,
+    )
+    table = findings_table(findings, claims)
+    protocol = _protocol(claims)
+    sections = (
+        section for name in _order(findings.claims) for section in _section(name, findings.claims[name], claims, limits)
+    )
+    return "\n".join([head + table, *protocol, *sections]).rstrip() + "\n"
+
+
+def findings_table(findings: Findings, claims: Mapping[str, Claim]) -> str:
+    """One row for each claim, F13 beside F01.
+
+    Args:
+        findings: for the bundled reference.
+        claims: the records.
+    """
+    rows = ["| | claim | verdict | holds | does not, or is open |", "|---|---|---|---|---|"]
+    for name in _order(findings.claims):
+        found, claim = findings.claims[name], claims[name]
+        holds = [claim.part(part.name) for part in found.parts if part.ruling is Ruling.PASS]
+        rest = [part for part in found.parts if part.ruling is not Ruling.PASS]
+        rows.append(
+            f"| {name} | {claim.statement} | {_WORDS[found.ruling]} | {_listed(part.name for part in holds)} | "
+            f"{_listed(f'{part.name}: {_WORDS[part.ruling]}' for part in rest)} |"
+        )
+    return "\n".join(rows) + "\n"
+
+
+def _order(names: Iterable[str]) -> list[str]:
+    """In their own order, but for those that are read beside another."""
+    there = sorted(names)
+    first = [name for name in there if name not in _BESIDE.values()]
+    return [each for name in first for each in (name, _BESIDE.get(name)) if each in there]
+
+
+def _listed(names: Iterable[str]) -> str:
+    return "; ".join(names) or "–"
+
+
+def _protocol(claims: Mapping[str, Claim]) -> Iterator[str]:
+    """The error rates of the study's own protocol of five seeds."""
+    claim = claims["F01"]
+    rule = SignRule((5,), claim.alpha, claim.beta, comparisons=20)
+    yield "## Five seeds\n"
+    yield (
+        "The study's own protocol, one look at five seeds, has these error rates, computed exactly. PASS is five wins "
+        f"of five in every comparison, FAIL none of five in one. False PASS: {_percent(rule.false_pass)} with one "
+        f"comparison at PoI ½. False FAIL: {_percent(1 - (1 - rule.false_fail) ** 20)} or less with twenty comparisons "
+        f"at PoI .8. But it seldom decides: of twenty comparisons at PoI .98 all pass in "
+        f"{_percent(rule.outcomes(0.98).passed ** 20)} of the cases. It is the profile `smoke`, and no verdict.\n"
+    )
+
+
+def _section(name: str, found: ClaimFinding, claims: Mapping[str, Claim], limits: Mapping[str, str]) -> Iterator[str]:
+    claim = claims[name]
+    yield f"## {name} {claim.title}: {_WORDS[found.ruling].strip('*')}\n"
+    yield f"> {claim.statement}\n"
+    if limits.get(name):
+        yield f"{limits[name]}\n"
+    broken = f"; broken: {'; '.join(found.controls_broken)}" if found.controls_broken else ""
+    yield f"`sdpo-ref claims decide {name}` · {found.controls} controls held{broken}\n"
+    for part in found.parts:
+        yield from _part(claim.part(part.name), part)
+
+
+def _part(record: Part, found: PartFinding) -> Iterator[str]:
+    yield f"**{record.name}**: {_WORDS[found.ruling]}. {record.says[0].upper()}{record.says[1:]}. {_rates(found)}\n"
+    if isinstance(record.lane, Grid):
+        yield f"Grid along {record.lane.along}: {_reading(record, record.lane, found)}.\n"
+    if isinstance(record.lane, Collapse):
+        one = found.comparisons[0]
+        yield f"{one.seeds} seeds, in {round((one.mean or 0.0) * one.seeds)} of which a run collapsed.\n"
+        return
+    shown = sorted(found.comparisons, key=lambda one: _nearness(record.lane, one))[:_SHOWN]
+    yield f"| {', '.join(record.over) or 'comparison'} | ruling | {_unit(record)} | wins | |"
+    yield "|---|---|---|---|---|"
+    for one in shown:
+        wins = f"{one.wins} of {one.seeds}" if one.wins is not None else f"{one.seeds} seeds"
+        further = f"{one.further_seeds} further seeds" if one.further_seeds else ""
+        yield f"| {one.name} | {_WORDS[one.ruling]} | {_interval(one.mean, one.low, one.high)} | {wins} | {further} |"
+    left = len(found.comparisons) - len(shown)
+    middle = _interval(found.middle, found.middle_low, found.middle_high)
+    yield f"\n{f'And {left} more, all further from failing. ' if left else ''}IQM of all: {middle}.\n"
+
+
+def _rates(found: PartFinding) -> str:
+    return f"False PASS {_percent(found.false_pass)}, false FAIL {_percent(found.false_fail)} or less."
+
+
+def _nearness(lane: Lane, one: ComparisonFinding) -> tuple[int, float]:
+    """Worst first: what failed, then what is open, then by the lower end of the interval."""
+    order = [Ruling.INVALID, Ruling.FAIL, Ruling.INCONCLUSIVE, None, Ruling.PASS]
+    if isinstance(lane, Direction | Grid):
+        return order.index(one.ruling), one.low if one.low is not None else 0.0
+    return order.index(one.ruling), -abs(one.mean or 0.0)
+
+
+def _reading(record: Part, lane: Grid, found: PartFinding) -> str:
+    levels = [float(level) for level in record.over[lane.along] if not isinstance(level, dict)]
+    rulings = []
+    for level in levels:
+        own = [one.ruling for one in found.comparisons if str(level) in one.name.split(", ")]
+        known = [ruling for ruling in own if ruling is not None]
+        worst = next((r for r in (Ruling.INVALID, Ruling.FAIL, Ruling.INCONCLUSIVE) if r in known), Ruling.PASS)
+        rulings.append(worst if len(known) == len(own) or worst is Ruling.FAIL else Ruling.INCONCLUSIVE)
+    return grid_reading(levels, rulings)
+
+
+def _unit(record: Part) -> str:
+    name = record.metric.replace("_", " ")
+    if isinstance(record.lane, Magnitude) and record.log:
+        return f"log ratio of {name}"
+    return f"difference in {name}" if len(record.terms) > 1 else name
+
+
+def _interval(mean: float | None, low: float | None, high: float | None) -> str:
+    if mean is None or low is None or high is None:
+        return "–"
+    return f"{mean:.3f} [{low:.3f}, {high:.3f}]"
+
+
+def _percent(rate: float) -> str:
+    return f"{100 * rate:.2g} %"

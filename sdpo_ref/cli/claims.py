@@ -1,0 +1,184 @@
+"""``sdpo-ref claims``: the study's claims as registered, what was decided, and the runs that verdicts rest on."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from sdpo_ref.claims.profile import ProfileName
+
+app = typer.Typer(
+    help="Claims F01 to F13: as registered, decided, and shown in FINDINGS.md.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+)
+
+Names = Annotated[list[str] | None, typer.Argument(metavar="[CLAIM]...", help="Such as F01; all if left out.")]
+Folder = Annotated[
+    Path | None, typer.Option("--suite", metavar="FOLDER", help="Another suite: holds spec/ and conformance/.")
+]
+Profile = Annotated[ProfileName, typer.Option(help="smoke (5 seeds), standard (8-16-32-64), certify (stricter).")]
+Jobs = Annotated[int | None, typer.Option(min=1, help="Worker processes; one for each core by default.")]
+
+
+@app.command("list")
+def list_(suite_at: Folder = None) -> None:
+    """Every claim in a line, with its documented verdict."""
+    from sdpo_ref.claims.findings import read_findings
+    from sdpo_ref.claims.records import read_claims
+    from sdpo_ref.verify.engine import Suite
+
+    suite = Suite.at(suite_at)
+    findings = read_findings(suite.conformance)
+    for name, claim in read_claims(suite.spec).items():
+        found = findings.claims.get(name) if findings else None
+        typer.echo(f"{name}  {found.verdict if found else 'undecided':12}  {claim.title}")
+
+
+@app.command()
+def show(claim: Annotated[str, typer.Argument(metavar="CLAIM")], suite_at: Folder = None) -> None:
+    """One claim: its parts, comparisons, boundaries, error rates and seeds."""
+    from sdpo_ref.claims.records import chosen_claims, read_claims
+    from sdpo_ref.claims.show import shown
+    from sdpo_ref.verify.engine import Suite
+
+    (record,) = chosen_claims(read_claims(Suite.at(suite_at).spec), (claim,))
+    typer.echo(shown(record))
+
+
+@app.command()
+def lock(
+    reason: Annotated[str, typer.Option(help="Why records are new or changed; kept in conformance/claims.json.")],
+    suite_at: Folder = None,
+) -> None:
+    """Register records that are new or changed. Findings about them have to be decided anew."""
+    from sdpo_ref.claims.ledger import register
+    from sdpo_ref.claims.records import read_claims
+    from sdpo_ref.verify.engine import Suite
+
+    suite = Suite.at(suite_at)
+    differences = register(suite.conformance, read_claims(suite.spec), reason)
+    typer.echo("\n".join(differences) or "Nothing differs; no file was touched.")
+
+
+@app.command()
+def decide(
+    names: Names = None,
+    *,
+    profile: Profile = "standard",
+    jobs: Jobs = None,
+    dry: Annotated[bool, typer.Option("--dry-run", help="Print, and leave findings as they are.")] = False,
+    suite_at: Folder = None,
+) -> None:
+    """Decide claims for the bundled reference, all parts of them, and keep what was found."""
+    from rich.console import Console
+
+    from sdpo_ref.claims.findings import findings_of, merged, read_findings, write_findings
+    from sdpo_ref.claims.fresh import Fresh
+    from sdpo_ref.claims.records import chosen_claims, read_claims
+    from sdpo_ref.claims.render import findings_table
+    from sdpo_ref.claims.stored import FOLDER, Stored
+    from sdpo_ref.claims.verdict import judge
+    from sdpo_ref.study.workers import available_jobs
+    from sdpo_ref.verify.engine import Suite
+    from sdpo_ref.verify.progress import runs_line
+
+    suite = Suite.at(suite_at)
+    claims = read_claims(suite.spec)
+    chosen = chosen_claims(claims, tuple(names or ()))
+    with runs_line(Console(highlight=False)) as progress:
+        verdicts = judge(
+            {claim.id: claim.parts for claim in chosen},
+            list(claims.values()),
+            fresh=Fresh(None, jobs or available_jobs(), progress=progress),
+            stored=Stored(suite.conformance / FOLDER),
+            profile=profile,
+        )
+    findings = findings_of(verdicts, profile=profile)
+    if not dry:
+        write_findings(suite.conformance, merged(read_findings(suite.conformance), findings))
+    typer.echo(findings_table(findings, claims))
+
+
+@app.command()
+def render(
+    check: Annotated[bool, typer.Option("--check", help="Write nothing; exit code 1 if the file is stale.")] = False,
+    to: Annotated[Path, typer.Option(metavar="FILE", help="Where to.")] = Path("FINDINGS.md"),
+    suite_at: Folder = None,
+) -> None:
+    """Write FINDINGS.md from conformance/findings.json."""
+    from sdpo_ref.claims.findings import read_findings
+    from sdpo_ref.claims.records import read_claims
+    from sdpo_ref.claims.render import render as rendered
+    from sdpo_ref.errors import UsageError
+    from sdpo_ref.verify.engine import Suite
+
+    suite = Suite.at(suite_at)
+    findings = read_findings(suite.conformance)
+    if findings is None:
+        raise UsageError("nothing was decided yet; run `sdpo-ref claims decide` first")
+    limits = {requirement.id: requirement.limits for requirement in suite.catalogue()}
+    text = rendered(findings, read_claims(suite.spec), limits)
+    if check:
+        if not to.exists() or to.read_text(encoding="utf-8") != text:
+            typer.echo(f"{to} is stale; run `sdpo-ref claims render`")
+            raise typer.Exit(1)
+        return
+    to.write_text(text, encoding="utf-8")
+
+
+@app.command()
+def reference(
+    names: Names = None,
+    *,
+    seeds: Annotated[int, typer.Option(min=1, help="Repeats to store.")] = 256,
+    jobs: Jobs = None,
+    suite_at: Folder = None,
+) -> None:
+    """Run the bundled methods at the seeds of verdicts and store what they find; takes an hour for all."""
+    from rich.console import Console
+
+    from sdpo_ref.claims.fresh import Fresh
+    from sdpo_ref.claims.records import chosen_claims, read_claims
+    from sdpo_ref.claims.stored import FOLDER, generate
+    from sdpo_ref.study.workers import available_jobs
+    from sdpo_ref.verify.engine import Suite
+    from sdpo_ref.verify.progress import runs_line
+
+    suite = Suite.at(suite_at)
+    claims = read_claims(suite.spec)
+    for one in dict.fromkeys(claim.seeds for claim in chosen_claims(claims, tuple(names or ()))):
+        with runs_line(Console(highlight=False)) as progress:
+            source = Fresh(None, jobs or available_jobs(), progress=progress)
+            typer.echo(generate(claims.values(), one, seeds, source, suite.conformance / FOLDER))
+
+
+@app.command()
+def repeat(
+    names: Names = None,
+    *,
+    repeats: Annotated[int, typer.Option(min=1, help="Of the whole procedure.")] = 299,
+    profile: Profile = "standard",
+    suite_at: Folder = None,
+) -> None:
+    """How often which verdict is reached, on stored runs of the reference in ever new orders.
+
+    Exit code 1 if the reference fails once, or a control does.
+    """
+    from sdpo_ref.claims.findings import asked_parts, read_findings
+    from sdpo_ref.claims.records import chosen_claims, read_claims
+    from sdpo_ref.claims.repeats import repeat as repeated
+    from sdpo_ref.claims.stored import FOLDER
+    from sdpo_ref.verify.engine import Suite
+
+    suite = Suite.at(suite_at)
+    claims = read_claims(suite.spec)
+    wanted = asked_parts(
+        chosen_claims(claims, tuple(names or ())), read_findings(suite.conformance), implementation=False
+    )
+    found = repeated(wanted, list(claims.values()), suite.conformance / FOLDER, profile=profile, repeats=repeats)
+    for name, counts in found.items():
+        typer.echo(f"{name}  {', '.join(f'{verdict} {count}' for verdict, count in sorted(counts.items()))}")
+    if any(counts["FAIL"] or counts["INVALID"] for counts in found.values()):
+        raise typer.Exit(1)
