@@ -23,8 +23,8 @@ PIP_INSTALL := $(BIN)/python -m pip install --quiet --quiet --disable-pip-versio
 help: ## say what there is
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
-verify: $(RUN) ## install, then check the bundled reference against the specification
-	$(BIN)/sdpo-ref verify
+verify: $(RUN) ## install, then check the bundled reference, levels 0 to 3
+	$(BIN)/sdpo-ref verify --level 3
 
 test: $(DEV) ## install with all that development needs, then run every test
 	$(BIN)/python -m pytest $(PYTEST_ARGS)

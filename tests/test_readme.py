@@ -104,10 +104,10 @@ def without_durations(line: str) -> str:
 
 def test_the_readme_has_all_its_parts() -> None:
     """The blocks are found: the reader's file, the example, the commands and the table."""
-    assert list(FILES) == ["my_sdpo.py"]
+    assert list(FILES) == ["my_sdpo.py", "my_trainer.py"]
     assert len(SNIPPETS) == 1
     assert "sdpo-ref verify my_sdpo:make" in COMMANDS
-    assert [block.command for block in PRINTED] == ["sdpo-ref verify"]
+    assert [block.command for block in PRINTED] == ["sdpo-ref verify --level 3"]
     assert {block.language for block in BLOCKS} == {"sh", "python", "console", "text"}
 
 

@@ -48,7 +48,7 @@ def test_the_installed_package_brings_its_own_content(installed: Path, tmp_path:
 
 def test_verify_passes_in_an_empty_folder_and_leaves_it_empty(installed: Path, tmp_path: Path) -> None:
     """The bundled reference passes, and neither caches nor reports appear beside the user."""
-    done = run(str(installed / "bin/sdpo-ref"), "verify", cwd=tmp_path, PYTHONPATH=str(installed))
+    done = run(str(installed / "bin/sdpo-ref"), "verify", "--level", "3", cwd=tmp_path, PYTHONPATH=str(installed))
     assert done.returncode == 0, done.stdout + done.stderr
     assert list(tmp_path.iterdir()) == []
 

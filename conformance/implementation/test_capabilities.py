@@ -14,6 +14,7 @@ from sdpo_ref.verify.comparison import assert_that
 from sdpo_ref.verify.inputs import every_row, on_policy, random_batch
 from sdpo_ref.verify.mismatch import ImplementationRaisedError, NotOfferedError
 from sdpo_ref.verify.problems import step_problem
+from sdpo_ref.verify.small_world import small_world
 from sdpo_ref.verify.subject import Subject
 
 TAIL, RENORMALIZED = Support("top_k_tail", 2), Support("top_k_renormalized", 2)
@@ -34,6 +35,12 @@ def _loss(
 
 def _context(subject: Subject, **rules: object) -> object:
     return subject.context(group_of(0, [0.0, 1.0]), rules_of(subject.profile, **rules))
+
+
+def _trained(subject: Subject, part: str, **options: float | bool) -> object:
+    small = small_world()
+    near = {"reference": small.base} if "kl_weight" in options else {}
+    return subject.trained(part, small, learning_rate=0.1, **near, **options)
 
 
 PROBES: dict[str, Callable[[Subject], object]] = {
@@ -70,6 +77,9 @@ PROBES: dict[str, Callable[[Subject], object]] = {
     "low_rank_average": lambda it: it.low_rank_average(
         [(torch.ones(2, 1), torch.ones(1, 2)), (torch.ones(2, 1), torch.ones(1, 2))], update_rate=0.5
     ),
+    "trainer": lambda it: _trained(it, "trainer"),
+    "trainer.kl_penalty": lambda it: _trained(it, "trainer", kl_weight=0.1),
+    "hybrid_trainer": lambda it: _trained(it, "hybrid_trainer", reward_weight=0.5, gated=True),
     "defaults": lambda it: it.defaults(),
 }
 """The simplest call for each capability."""

@@ -1,6 +1,7 @@
 """FINDINGS.md, and the README's table, from what was decided. Same findings, same text."""
 
 from collections.abc import Iterable, Iterator, Mapping
+from pathlib import Path
 
 from sdpo_ref.claims.findings import ClaimFinding, ComparisonFinding, Findings, PartFinding
 from sdpo_ref.claims.record import Claim, Collapse, Direction, Grid, Lane, Magnitude, Part
@@ -10,6 +11,10 @@ from sdpo_ref.study.statistics.sign_rule import SignRule
 
 FILE_NAME = "FINDINGS.md"
 """In the repository's root."""
+
+_README = "README.md"
+_FROM, _TO = "<!-- findings -->", "<!-- end of findings -->"
+"""Between these marks the README has the table."""
 
 _BESIDE = {"F01": "F13"}
 """A claim to the one that is read beside it, because it says where the first one ends."""
@@ -70,6 +75,25 @@ def render(findings: Findings, claims: Mapping[str, Claim], limits: Mapping[str,
         section for name in _order(findings.claims) for section in _section(name, findings.claims[name], claims, limits)
     )
     return "\n".join([head + table, *protocol, *sections]).rstrip() + "\n"
+
+
+def pages(findings: Findings, claims: Mapping[str, Claim], limits: Mapping[str, str], folder: Path) -> dict[Path, str]:
+    """Pages that are not what the findings say, with what they should hold.
+
+    Args:
+        findings: for the bundled reference.
+        claims: the records.
+        limits: claim to the sentence that says under which conditions it is made.
+        folder: holds the pages; a README without marks is left alone.
+    """
+    wanted = {folder / FILE_NAME: render(findings, claims, limits)}
+    readme = folder / _README
+    text = readme.read_text(encoding="utf-8") if readme.exists() else ""
+    if _FROM in text and _TO in text:
+        before, rest = text.split(_FROM, 1)
+        wanted[readme] = f"{before}{_FROM}\n{findings_table(findings, claims)}{_TO}{rest.split(_TO, 1)[1]}"
+    there = {path: path.read_text(encoding="utf-8") if path.exists() else "" for path in wanted}
+    return {path: page for path, page in wanted.items() if page != there[path]}
 
 
 def findings_table(findings: Findings, claims: Mapping[str, Claim]) -> str:

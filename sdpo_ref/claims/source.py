@@ -2,7 +2,7 @@
 
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 from sdpo_ref.claims.comparison import CellName
 from sdpo_ref.claims.quantity import Metrics
@@ -32,6 +32,7 @@ class Asked:
     variant: str = UNDER_TEST
 
 
+@runtime_checkable
 class Source(Protocol):
     """**Protocol:** gives metrics of runs."""
 

@@ -68,10 +68,16 @@ def decide(
     *,
     profile: Profile = "standard",
     jobs: Jobs = None,
+    from_stored: Annotated[
+        bool, typer.Option("--stored", help="From the reference distributions, in seconds.")
+    ] = False,
     dry: Annotated[bool, typer.Option("--dry-run", help="Print, and leave findings as they are.")] = False,
     suite_at: Folder = None,
 ) -> None:
-    """Decide claims for the bundled reference, all parts of them, and keep what was found."""
+    """Decide claims for the bundled reference, all parts of them, and keep what was found.
+
+    The stored runs are those of the same code at the same seeds, in float32; levels are then compared with themselves.
+    """
     from rich.console import Console
 
     from sdpo_ref.claims.findings import findings_of, merged, read_findings, write_findings
@@ -87,12 +93,13 @@ def decide(
     suite = Suite.at(suite_at)
     claims = read_claims(suite.spec)
     chosen = chosen_claims(claims, tuple(names or ()))
+    stored = Stored(suite.conformance / FOLDER)
     with runs_line(Console(highlight=False)) as progress:
         verdicts = judge(
             {claim.id: claim.parts for claim in chosen},
             list(claims.values()),
-            fresh=Fresh(None, jobs or available_jobs(), progress=progress),
-            stored=Stored(suite.conformance / FOLDER),
+            fresh=stored if from_stored else Fresh(None, jobs or available_jobs(), progress=progress),
+            stored=stored,
             profile=profile,
         )
     findings = findings_of(verdicts, profile=profile)
@@ -103,14 +110,14 @@ def decide(
 
 @app.command()
 def render(
-    check: Annotated[bool, typer.Option("--check", help="Write nothing; exit code 1 if the file is stale.")] = False,
-    to: Annotated[Path, typer.Option(metavar="FILE", help="Where to.")] = Path("FINDINGS.md"),
+    check: Annotated[bool, typer.Option("--check", help="Write nothing; exit code 1 if a page is stale.")] = False,
+    folder: Annotated[Path, typer.Option(metavar="FOLDER", help="Holds FINDINGS.md and README.md.")] = Path(),
     suite_at: Folder = None,
 ) -> None:
-    """Write FINDINGS.md from conformance/findings.json."""
+    """Write FINDINGS.md, and the table in README.md, from conformance/findings.json."""
     from sdpo_ref.claims.findings import read_findings
     from sdpo_ref.claims.records import read_claims
-    from sdpo_ref.claims.render import render as rendered
+    from sdpo_ref.claims.render import pages
     from sdpo_ref.errors import UsageError
     from sdpo_ref.verify.engine import Suite
 
@@ -119,13 +126,12 @@ def render(
     if findings is None:
         raise UsageError("nothing was decided yet; run `sdpo-ref claims decide` first")
     limits = {requirement.id: requirement.limits for requirement in suite.catalogue()}
-    text = rendered(findings, read_claims(suite.spec), limits)
-    if check:
-        if not to.exists() or to.read_text(encoding="utf-8") != text:
-            typer.echo(f"{to} is stale; run `sdpo-ref claims render`")
-            raise typer.Exit(1)
-        return
-    to.write_text(text, encoding="utf-8")
+    stale = pages(findings, read_claims(suite.spec), limits, folder)
+    for path, text in stale.items():
+        typer.echo(f"{path} is stale; run `sdpo-ref claims render`" if check else f"wrote {path}")
+        if not check:
+            path.write_text(text, encoding="utf-8")
+    raise typer.Exit(1 if check and stale else 0)
 
 
 @app.command()

@@ -23,9 +23,12 @@ from sdpo_ref.protocols.implementation import (
     StepTrace,
     TeacherContext,
 )
+from sdpo_ref.protocols.policy import Policy
+from sdpo_ref.protocols.trainer import Trainer
 from sdpo_ref.types import FULL, DistillationBatch, Support
 from sdpo_ref.verify.capabilities import declared_capabilities
 from sdpo_ref.verify.mismatch import ImplementationRaisedError, Mismatch, NotOfferedError
+from sdpo_ref.verify.small_world import SmallWorld
 
 
 @dataclass(frozen=True)
@@ -223,6 +226,17 @@ class Subject:
         result = self._call("low_rank_average", [(_copy(b), _copy(a)) for b, a in student], update_rate=update_rate)
         shape = (student[0][0] @ student[0][1]).shape
         return [_tensor("low_rank_average", change, shape) for change in result]
+
+    def trained(self, part: str, small: SmallWorld, **options: object) -> Policy:
+        """The policy after one step of the trainer that a part makes."""
+        trainer = self._call(part, small.policy, small.teacher, **options)
+        if not isinstance(trainer, Trainer):
+            raise Mismatch(f"{part} returns an object with `policy` and `step`", f"a {type(trainer).__name__}")
+        try:
+            trainer.step(small.rollouts, small.judgement)
+        except Exception as error:
+            raise ImplementationRaisedError(part, f"step: {_summary(error)}", traceback.format_exc()) from error
+        return trainer.policy
 
     def defaults(self) -> Mapping[str, object]:
         """Defaults of the published configuration."""

@@ -5,8 +5,8 @@ from dataclasses import dataclass
 from functools import cached_property
 
 import numpy as np
-from scipy.stats import beta as beta_distribution
-from scipy.stats import binom
+from numpy.typing import NDArray
+from scipy.special import bdtr, bdtrc, betaincinv
 
 from sdpo_ref.errors import InvalidInputError
 from sdpo_ref.study.statistics.design import check_design
@@ -41,7 +41,7 @@ def collapse_bound(collapsed: int, seeds: int, confidence: float) -> float:
         )
     if collapsed == seeds:
         return 1.0
-    return float(beta_distribution.ppf(confidence, collapsed + 1, seeds - collapsed))
+    return float(betaincinv(collapsed + 1, seeds - collapsed, confidence))
 
 
 @dataclass(frozen=True)
@@ -158,9 +158,9 @@ class CollapseRule:
 
     def _compare(self, count: int, seeds: int) -> Ruling:
         """PASS, FAIL or INCONCLUSIVE for so many collapses."""
-        if collapse_bound(count, seeds, self._pass_confidence) < self.most:
+        if self._passes(np.array(count), np.array(seeds)):
             return Ruling.PASS
-        if binom.sf(count - 1, seeds, self.usual) <= self._fail_rate:
+        if self._fails(np.array(count), np.array(seeds)):
             return Ruling.FAIL
         return Ruling.INCONCLUSIVE
 
@@ -170,22 +170,22 @@ class CollapseRule:
         Collapses to come are taken at the rate so far, rounded up. Counted up to the next look where there is one, else
         at the confidence of the rule as it is; ``None`` if ``MOST_SEEDS`` would not decide.
         """
-        ahead = np.arange(max(seeds + 1, self.deciding[0]), MOST_SEEDS + 1)
+        ahead = np.arange(seeds + 1, MOST_SEEDS + 1)
+        ahead = ahead[np.isin(ahead, self.deciding) | (ahead > self.looks[-1])]
         expected = -(-ahead * count // max(seeds, 1))
-        passes = (
-            beta_distribution.ppf(self._pass_confidence, expected + 1, np.maximum(ahead - expected, 0.5)) < self.most
-        )
-        fails = binom.sf(expected - 1, ahead, self.usual) <= self._fail_rate
-        at_looks = np.isin(ahead, self.deciding) | (ahead > self.looks[-1])
-        decided = ahead[at_looks & (passes | fails)]
+        decided = ahead[self._passes(expected, ahead) | self._fails(expected, ahead)]
         return int(decided[0]) - seeds if len(decided) else None
+
+    def _passes(self, count: NDArray[np.int64], seeds: NDArray[np.int64]) -> NDArray[np.bool_]:
+        """Whether the bound is below ``most``: so few or fewer are too unlikely there."""
+        return np.asarray(bdtr(count, seeds, self.most) < 1.0 - self._pass_confidence)
+
+    def _fails(self, count: NDArray[np.int64], seeds: NDArray[np.int64]) -> NDArray[np.bool_]:
+        """Whether so many or more are too unlikely at the rate ``usual``."""
+        share = self.beta / (len(self.deciding) * self.comparisons)
+        return np.asarray(bdtrc(count - 1, seeds, self.usual) <= share)
 
     @property
     def _pass_confidence(self) -> float:
         """Of the bound that has to be below ``most``."""
         return 1.0 - self.alpha / len(self.deciding)
-
-    @property
-    def _fail_rate(self) -> float:
-        """Probability up to which so many collapses are too unlikely."""
-        return self.beta / (len(self.deciding) * self.comparisons)

@@ -79,8 +79,8 @@ class EquivalenceRule:
         broken = first_not_finite(reference)
         if broken is not None:
             raise InvalidInputError(
-                f"received a reference whose value {broken} (counted from 0) is {reference[broken]}; allowed are finite "
-                "ones; store the reference anew"
+                f"received a reference whose value {broken} (counted from 0) is {reference[broken]}; allowed are "
+                "finite ones; store the reference anew"
             )
         stored = Sample.of(reference)
         return self._bands.decide(values, lambda used: _measure_unpaired(used, stored))

@@ -4,7 +4,7 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from scipy.stats import t
+from scipy.special import stdtrit
 
 from sdpo_ref.errors import InvalidInputError
 from sdpo_ref.study.summary import standard_deviation
@@ -64,7 +64,7 @@ def student_half_width(spread: float, count: int, confidence: float) -> float:
         >>> round(student_half_width(1.0, 5, 0.95), 4)
         1.2417
     """
-    return float(t.ppf((1.0 + confidence) / 2.0, count - 1)) * spread / math.sqrt(count)
+    return float(stdtrit(count - 1, (1.0 + confidence) / 2.0)) * spread / math.sqrt(count)
 
 
 def welch_half_width(spread: float, count: int, reference: Sample, confidence: float) -> float:
@@ -85,7 +85,7 @@ def welch_half_width(spread: float, count: int, reference: Sample, confidence: f
         return 0.0
     shares = (of_values / variance, of_reference / variance)
     freedom = 1.0 / (shares[0] ** 2 / (count - 1) + shares[1] ** 2 / (reference.count - 1))
-    return float(t.ppf((1.0 + confidence) / 2.0, freedom)) * math.sqrt(variance)
+    return float(stdtrit(freedom, (1.0 + confidence) / 2.0)) * math.sqrt(variance)
 
 
 def around(mean: float, half_width: float) -> Interval:

@@ -1,0 +1,115 @@
+"""Does level 4 find what is wrong? Known-bad trainers and held-back baselines before F01, at ever new seeds."""
+
+from collections import Counter
+from collections.abc import Collection, Mapping
+from dataclasses import dataclass, replace
+
+from sdpo_ref.claims.comparison import CellName, comparisons
+from sdpo_ref.claims.controls import anchors, saturated
+from sdpo_ref.claims.fresh import Fresh, Progress
+from sdpo_ref.claims.known_bad import KNOWN_BAD
+from sdpo_ref.claims.procedure import Question, decide
+from sdpo_ref.claims.profile import Design
+from sdpo_ref.claims.quantity import Metrics
+from sdpo_ref.claims.record import Claim
+from sdpo_ref.claims.source import UNDER_TEST, Asked, Source
+from sdpo_ref.claims.verdict import ClaimVerdict
+from sdpo_ref.config.run import RunSettings, TaskSettings
+
+SANDBAGGED = "sandbagged"
+"""Not a trainer but the baselines: a tenth of their learning rate."""
+
+SEEDS = 8
+"""Of each repeat: the first look. A defect that is refuted there is refuted for good."""
+
+REGIME = "scalar"
+"""A claim passes if every comparison does, so whoever is kept from passing in one regime is kept from passing."""
+
+
+@dataclass(frozen=True)
+class Shifted:
+    """A source whose repeats begin later.
+
+    Attributes:
+        source: of the runs.
+        by: index of the first.
+    """
+
+    source: Source
+    by: int
+
+    def values(self, asked: Collection[Asked]) -> Mapping[Asked, Metrics]:
+        """Metrics of the later runs, under the names of those asked for."""
+        later = {one: replace(one, index=one.index + self.by) for one in asked}
+        found = self.source.values(later.values())
+        return {one: found[other] for one, other in later.items() if other in found}
+
+
+@dataclass(frozen=True)
+class _Known:
+    """A bad trainer's runs are fresh; those of the bundled methods are the stored ones."""
+
+    fresh: Source
+    stored: Source
+
+    def values(self, asked: Collection[Asked]) -> Mapping[Asked, Metrics]:
+        theirs = [one for one in asked if one.variant == UNDER_TEST and dict(one.cell.labels)["method"] == "sdpo"]
+        ours = [one for one in asked if one not in set(theirs)]
+        return {**self.fresh.values(theirs), **self.stored.values(ours)}
+
+
+class _HeldBack(Fresh):
+    """The study's cells with a tenth of the learning rate for every baseline."""
+
+    def _settings(self, one: Asked) -> TaskSettings:
+        settings = super()._settings(one)
+        if not isinstance(settings, RunSettings) or settings.method.method == "sdpo":
+            return settings
+        slow = settings.method.model_copy(update={"learning_rate": settings.method.learning_rate / 10})
+        return settings.model_copy(update={"method": slow})
+
+
+def rulings_of_bad(
+    name: str, claim: Claim, stored: Source, *, repeats: int, jobs: int, progress: Progress = lambda _done, _all: None = lambda _done, _all: None
+) -> Counter[str]:
+    """How F01 is decided in the scalar regime for something that is wrong, over and over at new seeds.
+
+    Args:
+        name: of :data:`~sdpo_ref.claims.known_bad.KNOWN_BAD`, or ``sandbagged``.
+        claim: F01.
+        stored: the reference distribution, for the bundled methods and their levels.
+        repeats: how many; each has eight seeds of its own.
+        jobs: worker processes.
+        progress: is told how far the runs are.
+
+    Returns:
+        How often which ruling was reached.
+    """
+    if name == SANDBAGGED:
+        source: Source = _HeldBack(None, jobs, progress=progress)
+    else:
+        spec = f"sdpo_ref.claims.known_bad:make,name={name}"
+        source = _Known(Fresh(spec, jobs, frozenset({"trainer"}), progress=progress), stored)
+    design = Design((SEEDS,), claim.alpha, claim.beta)
+    questions = [
+        Question(claim, part, design, comparisons=tuple(one for one in comparisons(part) if REGIME in one.name))
+        for part in claim.parts
+    ]
+    cells = dict.fromkeys(cell for one in questions for of in one.comparisons for cell in of.cells)
+    source.values([_asked(claim, index, cell) for index in range(repeats * SEEDS) for cell in cells])  # all at once
+    found: Counter[str] = Counter()
+    for number in range(repeats):
+        fresh, level = Shifted(source, number * SEEDS), Shifted(stored, number * SEEDS)
+        answers = decide(questions, fresh)
+        controls = [*anchors(answers, fresh, level, implementation=True), *saturated(answers, fresh)]
+        ruling = ClaimVerdict(claim, tuple(answers), tuple(controls)).ruling
+        found["NOT-RUN" if ruling is None else ruling.value] += 1
+    return found
+
+
+BAD = (*KNOWN_BAD, SANDBAGGED)
+"""Everything that must not pass."""
+
+
+def _asked(claim: Claim, index: int, cell: CellName) -> Asked:
+    return Asked(claim.seeds, index, cell, UNDER_TEST)

@@ -1,0 +1,102 @@
+"""FINDINGS.md and the README say what was decided, about the records and the code that are here."""
+
+from pathlib import Path
+
+import pytest
+
+from sdpo_ref import SPEC_VERSION
+from sdpo_ref.claims.findings import Findings, findings_of, merged, read_findings, released_findings, write_findings
+from sdpo_ref.claims.records import record_sha256, released_claims
+from sdpo_ref.claims.render import pages, render
+from sdpo_ref.claims.verdict import judge
+from sdpo_ref.errors import IntegrityError
+from sdpo_ref.resources import content
+from sdpo_ref.study.fingerprint import code_fingerprint
+from sdpo_ref.study.statistics.ruling import Ruling
+from sdpo_ref.verify.spec_text import read_catalogue
+from tests.claims.fakes import Told, leading, tiny_claim
+
+ROOT = Path(__file__).parent.parent.parent
+
+
+def limits() -> dict[str, str]:
+    """Of each claim."""
+    return {requirement.id: requirement.limits for requirement in read_catalogue(content("spec"))}
+
+
+def released() -> Findings:
+    """What is in the repository."""
+    findings = released_findings()
+    assert findings is not None
+    return findings
+
+
+def test_the_pages_are_what_the_findings_say() -> None:
+    """`sdpo-ref claims render` would change nothing."""
+    assert pages(released(), released_claims(), limits(), ROOT) == {}
+
+
+def test_the_findings_are_about_this_code_and_these_records() -> None:
+    """A change to a record, or to anything that a run executes, makes them stale: `sdpo-ref claims decide`."""
+    findings = released()
+    assert findings.spec_version == SPEC_VERSION
+    assert findings.code == code_fingerprint(), "run `sdpo-ref claims decide` and `sdpo-ref claims render`"
+    assert {name: found.record for name, found in findings.claims.items()} == {
+        name: record_sha256(claim) for name, claim in released_claims().items()
+    }
+
+
+def test_every_claim_and_every_part_is_decided_or_says_why_not() -> None:
+    """No part is left out, no control is broken, and what is open names how many seeds it had."""
+    findings = released()
+    for name, claim in released_claims().items():
+        found = findings.claims[name]
+        assert [part.name for part in found.parts] == [part.name for part in claim.parts]
+        assert found.controls_broken == ()
+        assert all(part.ruling is not None for part in found.parts)
+
+
+def test_limits_and_refuted_parts_stand_on_the_page() -> None:
+    """Whoever reads a verdict reads where it ends, and what was refuted is there by name."""
+    text = (ROOT / "FINDINGS.md").read_text(encoding="utf-8")
+    for name, found in released().claims.items():
+        assert limits()[name] in text
+        for part in found.parts:
+            assert f"**{part.name}**" in text
+    assert text.index("## F13") < text.index("## F02")
+
+
+def small() -> Findings:
+    """Of the tiny claim."""
+    claim = tiny_claim()
+    source = Told(leading)
+    verdicts = judge({claim.id: claim.parts}, [claim], fresh=source, stored=source, profile="standard")
+    return findings_of(verdicts, profile="standard")
+
+
+def test_findings_are_written_and_read_back(tmp_path: Path) -> None:
+    """Equal after the round trip, and a file of something else is refused."""
+    write_findings(tmp_path, small())
+    assert read_findings(tmp_path) == small()
+    (tmp_path / "findings.json").write_text("{}", encoding="utf-8")
+    with pytest.raises(IntegrityError, match="sdpo-ref claims decide"):
+        read_findings(tmp_path)
+    assert read_findings(tmp_path / "nowhere") is None
+
+
+def test_new_findings_stand_beside_old_ones_of_the_same_code() -> None:
+    """Those of another version of the code are dropped, because they cannot be compared."""
+    one = small()
+    other = one.model_copy(update={"claims": {"F02": one.claims["F01"]}})
+    assert list(merged(other, one).claims) == ["F01", "F02"]
+    assert merged(other.model_copy(update={"code": "older"}), one) == one
+    assert merged(None, one) == one
+
+
+def test_the_page_shows_effects_with_intervals_and_both_rates() -> None:
+    """By hand: the lead is .1 at each of eight seeds, in both comparisons."""
+    text = render(small(), {"F01": tiny_claim()}, {"F01": "In a test."})
+    assert "| rloo | PASS | 0.100 [0.100, 0.100] | 8 of 8 |  |" in text
+    assert "False PASS 4.2 %" in text
+    assert "In a test." in text
+    assert small().claims["F01"].parts[0].ruling is Ruling.PASS

@@ -1,0 +1,143 @@
+"""Level 4 as its user meets it: the README's trainer, wrong trainers, budgets, and what nobody is asked."""
+
+import json
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from sdpo_ref.claims.findings import asked_parts, released_findings
+from sdpo_ref.claims.fresh import implemented, kept
+from sdpo_ref.claims.power import BAD, rulings_of_bad
+from sdpo_ref.claims.records import released_claims
+from sdpo_ref.claims.stored import FOLDER, Stored
+from sdpo_ref.config.method import Hybrid, Implementation, Rloo, Sdpo
+from sdpo_ref.config.run import ProbeSettings, RunSettings
+from sdpo_ref.resources import content
+from sdpo_ref.study.execute import execute
+from sdpo_ref.study.execute_batch import execute_batch
+from sdpo_ref.study.outcome import Outcome
+
+ROOT = Path(__file__).parent.parent.parent
+BIN = Path(sys.executable).parent
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Where somebody works who has copied the README's trainer, and three of their own that are wrong."""
+    path = tmp_path_factory.mktemp("theirs")
+    readme = (ROOT / "README.md").read_text(encoding="utf-8")
+    (block,) = re.findall(r"^```python\n# my_trainer\.py\n(.*?)^```$", readme, re.MULTILINE | re.DOTALL)
+    (path / "my_trainer.py").write_text(block, encoding="utf-8")
+    (path / "wrong.py").write_text(
+        "import time\nfrom types import SimpleNamespace\n\n\n"
+        "def raises():\n    def trainer(policy, teacher, *, learning_rate):\n        raise RuntimeError('no GPU')\n"
+        "    return SimpleNamespace(trainer=trainer, capabilities={'trainer'})\n\n\n"
+        "def hangs():\n    def trainer(policy, teacher, *, learning_rate):\n        time.sleep(3600)\n"
+        "    return SimpleNamespace(trainer=trainer, capabilities={'trainer'})\n",
+        encoding="utf-8",
+    )
+    return path
+
+
+def verify(folder: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
+    """`sdpo-ref verify`, as typed in a terminal 80 columns wide."""
+    return subprocess.run(
+        [str(BIN / "sdpo-ref"), "verify", *arguments],
+        cwd=folder,
+        stdin=subprocess.DEVNULL,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+
+
+@pytest.mark.slow
+def test_the_readmes_trainer_reproduces_f01(folder: Path) -> None:
+    """Five seeds, four regimes, five baselines: nothing is refuted, all controls hold, its level is right."""
+    done = verify(folder, "my_trainer:make", "--only", "F01", "--profile", "smoke", "--json", "report.json")
+    assert done.returncode == 0, done.stdout + done.stderr
+    (claim,) = json.loads((folder / "report.json").read_text(encoding="utf-8"))["claims"]["verdicts"]
+    assert claim["ruling"] in ("PASS", "INCONCLUSIVE")
+    assert all(control["holds"] for control in claim["controls"])
+    parts = {part["name"]: part for part in claim["parts"]}
+    assert parts["level"]["ruling"] == "PASS"
+    gaps = [value["value"] for one in parts["level"]["comparisons"] for value in one["values"]]
+    assert max(map(abs, gaps)) < 1e-9
+    assert "false pass" in done.stdout
+    assert "false fail" in done.stdout
+
+
+@pytest.mark.slow
+def test_a_trainer_that_raises_is_an_error_by_name(folder: Path) -> None:
+    """Its own exception, with its own line, and no traceback of ours; exit code 1."""
+    done = verify(folder, "wrong:raises", "--only", "F01", "--profile", "smoke")
+    assert done.returncode == 1
+    assert "RuntimeError: no GPU" in " ".join(done.stdout.split())
+    assert "wrong.py" in done.stdout
+
+
+@pytest.mark.slow
+def test_a_budget_of_nothing_says_what_was_not_run(folder: Path) -> None:
+    """No run is begun, the claim is NOT-RUN with the reason, and the run is incomplete."""
+    done = verify(folder, "my_trainer:make", "--only", "F01", "--budget", "0")
+    assert done.returncode == 5, done.stdout
+    assert "the budget of 0 s was used up" in " ".join(done.stdout.split())
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", BAD)
+def test_what_is_wrong_does_not_pass(name: str) -> None:
+    """One repeat of what `sdpo-ref claims power` does 29 times."""
+    stored = Stored(content("conformance") / FOLDER)
+    found = rulings_of_bad(name, released_claims()["F01"], stored, repeats=1, jobs=1)
+    assert found["PASS"] == 0
+    assert found.total() == 1
+
+
+def test_the_trainer_stands_where_sdpo_stood(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A run with the README's trainer is the run of the batched SDPO, number by number; a placebo reaches it too."""
+    monkeypatch.chdir(folder)
+    monkeypatch.syspath_prepend(folder)
+    ours = RunSettings(method=Sdpo(), steps=4, measure_every=2)
+    theirs = implemented(ours, "my_trainer:make", {"trainer"})
+    found, expected = execute(theirs, 3), execute_batch([ours], [3])[0]
+    assert found.metrics["final_reward"] == pytest.approx(expected.metrics["final_reward"], abs=1e-12)
+    deaf = implemented(RunSettings(method=Sdpo(placebo="constant"), steps=2), "my_trainer:make", {"trainer"})
+    assert execute(deaf, 3).metrics["final_reward"] == pytest.approx(0.0, abs=1e-9)
+
+
+def test_only_what_is_offered_is_replaced() -> None:
+    """A trainer takes SDPO's place with its penalty and student; the hybrid, baselines and probes stay as they are."""
+    run = RunSettings(method=Sdpo(kl_weight=0.1, student="features"))
+    theirs = implemented(run, "a:b", {"trainer"})
+    assert isinstance(theirs, RunSettings)
+    assert theirs.method == Implementation(
+        implementation="a:b", kl_weight=0.1, student="features", learning_rate=run.method.learning_rate
+    )
+    for kept_as_it_is in (RunSettings(method=Hybrid()), RunSettings(method=Rloo()), ProbeSettings()):
+        assert implemented(kept_as_it_is, "a:b", {"trainer"}) == kept_as_it_is
+    mixed = implemented(RunSettings(method=Hybrid(reward_weight=0.3, gated=True)), "a:b", {"hybrid_trainer"})
+    assert isinstance(mixed, RunSettings)
+    assert isinstance(mixed.method, Implementation)
+    assert (mixed.method.reward_weight, mixed.method.gated) == (0.3, True)
+
+
+def test_a_run_that_ended_early_has_collapsed() -> None:
+    """It has that metric and no other, so that whatever else is asked of it is missing."""
+    assert kept(Outcome(error="not finite")) == {"collapsed": 1.0}
+    assert kept(Outcome(metrics={"area": 0.5})) == {"area": 0.5}
+
+
+def test_nobody_is_asked_for_what_the_reference_does_not_reproduce() -> None:
+    """Refuted and undecided parts are left out; a trainer is not asked about the bundled gradient."""
+    claims, findings = tuple(released_claims().values()), released_findings()
+    assert findings is not None
+    bundled = asked_parts(claims, findings, implementation=False)
+    for claim in claims:
+        assert {part.name for part in bundled[claim.id]} == findings.passed(claim.id)
+    theirs = asked_parts(claims, findings, implementation=True)
+    assert (theirs["F03"], theirs["F07"]) == ([], [])
+    assert asked_parts(claims, None, implementation=False)["F01"] == []
