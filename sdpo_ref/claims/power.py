@@ -70,7 +70,13 @@ class _HeldBack(Fresh):
 
 
 def rulings_of_bad(
-    name: str, claim: Claim, stored: Source, *, repeats: int, jobs: int, progress: Progress = lambda _done, _all: None = lambda _done, _all: None
+    name: str,
+    claim: Claim,
+    stored: Source,
+    *,
+    repeats: int,
+    jobs: int,
+    progress: Progress = lambda _done, _all: None,
 ) -> Counter[str]:
     """How F01 is decided in the scalar regime for something that is wrong, over and over at new seeds.
 

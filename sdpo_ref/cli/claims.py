@@ -188,3 +188,40 @@ def repeat(
         typer.echo(f"{name}  {', '.join(f'{verdict} {count}' for verdict, count in sorted(counts.items()))}")
     if any(counts["FAIL"] or counts["INVALID"] for counts in found.values()):
         raise typer.Exit(1)
+
+
+@app.command()
+def power(
+    names: Annotated[list[str] | None, typer.Argument(metavar="[DEFECT]...", help="All if left out.")] = None,
+    *,
+    repeats: Annotated[int, typer.Option(min=1, help="Each at seeds of its own.")] = 29,
+    jobs: Jobs = None,
+    suite_at: Folder = None,
+) -> None:
+    """How often F01 passes for trainers that are wrong and for baselines that are held back; takes a while.
+
+    Exit code 1 if one of them passes once.
+    """
+    from rich.console import Console
+
+    from sdpo_ref.claims.power import BAD, rulings_of_bad
+    from sdpo_ref.claims.records import read_claims
+    from sdpo_ref.claims.stored import FOLDER, Stored
+    from sdpo_ref.errors import UsageError
+    from sdpo_ref.study.workers import available_jobs
+    from sdpo_ref.verify.engine import Suite
+    from sdpo_ref.verify.progress import runs_line
+
+    suite = Suite.at(suite_at)
+    unknown = sorted(set(names or ()) - set(BAD))
+    if unknown:
+        raise UsageError(f"no defect is called {unknown[0]!r}; there are {', '.join(BAD)}")
+    claim, stored, passed = read_claims(suite.spec)["F01"], Stored(suite.conformance / FOLDER), 0
+    for name in names or BAD:
+        with runs_line(Console(highlight=False)) as progress:
+            found = rulings_of_bad(
+                name, claim, stored, repeats=repeats, jobs=jobs or available_jobs(), progress=progress
+            )
+        passed += found["PASS"]
+        typer.echo(f"{name}  {', '.join(f'{verdict} {count}' for verdict, count in sorted(found.items()))}")
+    raise typer.Exit(1 if passed else 0)

@@ -5,6 +5,8 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
 
+from sdpo_ref.claims.ledger import read_ledger
+from sdpo_ref.claims.records import read_claims
 from sdpo_ref.errors import UsageError
 from sdpo_ref.resources import content
 from sdpo_ref.verify.catalogue import Catalogue
@@ -108,7 +110,9 @@ def verify(
     )
     report = judge(run, catalogue, manifest, selection, decided)
     seconds = report.seconds + time.monotonic() - began
-    return replace(report, claims=verdicts, profile=level4.profile, seconds=seconds)
+    moved = read_ledger(suite.conformance).differences(read_claims(suite.spec))
+    deviations = *report.deviations, *moved
+    return replace(report, deviations=deviations, claims=verdicts, profile=level4.profile, seconds=seconds)
 
 
 def collect(suite: Suite) -> tuple[Check, ...]:

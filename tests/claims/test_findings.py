@@ -13,6 +13,7 @@ from sdpo_ref.errors import IntegrityError
 from sdpo_ref.resources import content
 from sdpo_ref.study.fingerprint import code_fingerprint
 from sdpo_ref.study.statistics.ruling import Ruling
+from sdpo_ref.study.statistics.sign_rule import SignRule
 from sdpo_ref.verify.spec_text import read_catalogue
 from tests.claims.fakes import Told, leading, tiny_claim
 
@@ -97,6 +98,7 @@ def test_the_page_shows_effects_with_intervals_and_both_rates() -> None:
     """By hand: the lead is .1 at each of eight seeds, in both comparisons."""
     text = render(small(), {"F01": tiny_claim()}, {"F01": "In a test."})
     assert "| rloo | PASS | 0.100 [0.100, 0.100] | 8 of 8 |  |" in text
-    assert "False PASS 4.2 %" in text
+    rule = SignRule((8, 16, 32, 64), alpha=0.05, beta=0.01, comparisons=2)
+    assert f"False PASS {100 * rule.false_pass:.2g} %, false FAIL {200 * rule.false_fail:.2g} % or less." in text
     assert "In a test." in text
     assert small().claims["F01"].parts[0].ruling is Ruling.PASS

@@ -2,19 +2,23 @@
 
 import json
 import re
+import shutil
 import subprocess
 import sys
 from pathlib import Path
 
 import pytest
 
+from sdpo_ref.claims.comparison import comparisons
 from sdpo_ref.claims.findings import asked_parts, released_findings
-from sdpo_ref.claims.fresh import implemented, kept
+from sdpo_ref.claims.fresh import Fresh, implemented, kept
 from sdpo_ref.claims.power import BAD, rulings_of_bad
 from sdpo_ref.claims.records import released_claims
+from sdpo_ref.claims.source import Asked
 from sdpo_ref.claims.stored import FOLDER, Stored
 from sdpo_ref.config.method import Hybrid, Implementation, Rloo, Sdpo
 from sdpo_ref.config.run import ProbeSettings, RunSettings
+from sdpo_ref.errors import TaskError
 from sdpo_ref.resources import content
 from sdpo_ref.study.execute import execute
 from sdpo_ref.study.execute_batch import execute_batch
@@ -80,6 +84,17 @@ def test_a_trainer_that_raises_is_an_error_by_name(folder: Path) -> None:
 
 
 @pytest.mark.slow
+def test_a_trainer_that_hangs_is_given_up(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A run that does not end is named with the limit; the process that it hangs in is not waited for."""
+    monkeypatch.chdir(folder)
+    claim = released_claims()["F01"]
+    cell = comparisons(claim.part("level"))[0].cells[0]
+    source = Fresh("wrong:hangs", 1, frozenset({"trainer"}), time_limit=10.0)
+    with pytest.raises(TaskError, match="did not end within 10 s"):
+        source.values([Asked(claim.seeds, 0, cell)])
+
+
+@pytest.mark.slow
 def test_a_budget_of_nothing_says_what_was_not_run(folder: Path) -> None:
     """No run is begun, the claim is NOT-RUN with the reason, and the run is incomplete."""
     done = verify(folder, "my_trainer:make", "--only", "F01", "--budget", "0")
@@ -141,3 +156,15 @@ def test_nobody_is_asked_for_what_the_reference_does_not_reproduce() -> None:
     theirs = asked_parts(claims, findings, implementation=True)
     assert (theirs["F03"], theirs["F07"]) == ([], [])
     assert asked_parts(claims, None, implementation=False)["F01"] == []
+
+
+def test_a_record_that_was_moved_is_seen_by_every_run(tmp_path: Path) -> None:
+    """A suite whose alpha is not the registered one differs from what was released, and its run does not count."""
+    shutil.copytree(content("spec"), tmp_path / "spec")
+    shutil.copytree(content("conformance"), tmp_path / "conformance", ignore=shutil.ignore_patterns("reference"))
+    chapter = tmp_path / "spec" / "07-claims.md"
+    text = chapter.read_text(encoding="utf-8")
+    chapter.write_text(text.replace("alpha = 0.05", "alpha = 0.06", 1), encoding="utf-8")
+    done = verify(tmp_path, "--suite", str(tmp_path), "--only", "LOSS-001")
+    assert done.returncode == 5, done.stdout
+    assert "F01: record changed" in done.stdout

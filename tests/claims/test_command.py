@@ -1,0 +1,83 @@
+"""`sdpo-ref claims`, as typed."""
+
+import json
+from pathlib import Path
+
+import pytest
+from typer.testing import CliRunner
+
+from sdpo_ref.claims.records import released_claims
+from sdpo_ref.cli.claims import app
+from sdpo_ref.errors import UsageError
+from sdpo_ref.resources import content
+
+RUNNER = CliRunner()
+
+
+def test_every_claim_is_listed_with_its_verdict() -> None:
+    """A line each, in order."""
+    lines = RUNNER.invoke(app, ["list"]).output.splitlines()
+    assert [line.split()[0] for line in lines] == list(released_claims())
+    assert all(line.split()[1] in ("PASS", "FAIL", "INCONCLUSIVE") for line in lines)
+
+
+@pytest.mark.parametrize("name", released_claims())
+def test_a_claim_is_shown_with_all_that_follows_from_it(name: str) -> None:
+    """Statement, error rates, seeds, and each part with its boundaries."""
+    shown = RUNNER.invoke(app, ["show", name.lower()]).output
+    claim = released_claims()[name]
+    assert claim.statement in shown
+    assert "alpha 0.05, beta 0.01" in shown
+    for part in claim.parts:
+        assert f"{part.name}: {part.says}" in shown
+
+
+def test_the_boundaries_are_shown_as_computed() -> None:
+    """By hand from the table of the plan: 8, 13, 22, 41 wins pass."""
+    assert "PASS from 8, 13, 22, 41 wins" in RUNNER.invoke(app, ["show", "F01"]).output
+
+
+def test_the_released_records_are_registered(tmp_path: Path) -> None:
+    """Locking what is locked writes nothing; a suite of one's own gets a ledger of its own."""
+    done = RUNNER.invoke(app, ["lock", "--reason", "again"])
+    assert done.output == "Nothing differs; no file was touched.\n"
+    (tmp_path / "conformance").mkdir()
+    (tmp_path / "spec").symlink_to(content("spec"))
+    done = RUNNER.invoke(app, ["lock", "--reason", "ours", "--suite", str(tmp_path)])
+    assert len(done.output.splitlines()) == len(released_claims())
+    ledger = json.loads((tmp_path / "conformance" / "claims.json").read_text(encoding="utf-8"))
+    assert [entry["reason"] for entry in ledger["entries"]] == ["ours"]
+
+
+def test_an_unknown_claim_is_refused_with_the_names_of_others() -> None:
+    """The message lists them."""
+    done = RUNNER.invoke(app, ["decide", "F99", "--dry-run"])
+    assert isinstance(done.exception, UsageError)
+    assert "there are F01" in str(done.exception)
+
+
+def test_stored_runs_give_the_released_findings() -> None:
+    """Decided from the reference distributions, F11 is what findings.json says, and nothing is written."""
+    before = (content("conformance") / "findings.json").read_bytes()
+    done = RUNNER.invoke(app, ["decide", "F11", "--stored", "--dry-run"])
+    assert done.exit_code == 0, done.output
+    assert "| F11 |" in done.output
+    assert "| PASS | collapse |" in done.output
+    assert (content("conformance") / "findings.json").read_bytes() == before
+
+
+def test_the_reference_never_fails_in_a_few_repeats() -> None:
+    """Three of what `sdpo-ref claims repeat` does 299 times, for two claims."""
+    done = RUNNER.invoke(app, ["repeat", "F01", "F11", "--repeats", "3"])
+    assert done.exit_code == 0, done.output
+    assert "FAIL" not in done.output
+
+
+def test_the_pages_are_current_and_a_stale_one_is_named(tmp_path: Path) -> None:
+    """`--check` writes nothing; without it the page is written."""
+    done = RUNNER.invoke(app, ["render", "--check", "--folder", str(tmp_path)])
+    assert done.exit_code == 1
+    assert "FINDINGS.md is stale" in done.output
+    assert RUNNER.invoke(app, ["render", "--folder", str(tmp_path)]).exit_code == 0
+    assert RUNNER.invoke(app, ["render", "--check", "--folder", str(tmp_path)]).exit_code == 0
+    assert (tmp_path / "FINDINGS.md").read_text(encoding="utf-8").startswith("# Findings\n")
