@@ -12,6 +12,7 @@ from pydantic import BaseModel, ConfigDict, ValidationError
 from sdpo_ref import SPEC_VERSION
 from sdpo_ref.claims.procedure import Answer, Compared
 from sdpo_ref.claims.profile import ProfileName
+from sdpo_ref.claims.rates import Rates
 from sdpo_ref.claims.record import Claim, Direction, Grid, Part
 from sdpo_ref.claims.records import record_sha256
 from sdpo_ref.claims.verdict import ClaimVerdict
@@ -157,23 +158,38 @@ def findings_of(verdicts: Sequence[ClaimVerdict], *, profile: ProfileName) -> Fi
     )
 
 
-def asked_parts(claims: Sequence[Claim], findings: Findings | None, *, implementation: bool) -> dict[str, list[Part]]:
-    """The parts of each claim that conformance is about: those that the bundled reference has passed.
+def asked_parts(
+    claims: Sequence[Claim], findings: Findings | None, rates: Rates, *, implementation: bool
+) -> dict[str, list[Part]]:
+    """The parts of each claim that conformance is about: those that the bundled reference passes, and reliably.
 
     Implements: STAT-019.
 
     Args:
         claims: that are asked about.
         findings: for the bundled reference; ``None`` if nothing was decided yet.
+        rates: that say how reliably.
         implementation: whether somebody else's trainer is asked, who cannot answer for the bundled gradient.
     """
-    passed = {claim.id: findings.passed(claim.id) if findings else frozenset() for claim in claims}
     return {
         claim.id: [
-            part for part in claim.parts if part.name in passed[claim.id] and (part.asks_trainer or not implementation)
+            part
+            for part in passed_parts(claim, findings)
+            if rates.promoted(claim.id, part.name) and (part.asks_trainer or not implementation)
         ]
         for claim in claims
     }
+
+
+def passed_parts(claim: Claim, findings: Findings | None) -> list[Part]:
+    """The parts of a claim that the bundled reference has passed.
+
+    Args:
+        claim: the record.
+        findings: for the bundled reference; ``None`` if nothing was decided yet.
+    """
+    passed = findings.passed(claim.id) if findings else frozenset()
+    return [part for part in claim.parts if part.name in passed]
 
 
 def read_findings(conformance: Path) -> Findings | None:

@@ -113,8 +113,8 @@ def rulings_of_bad(
     return found
 
 
-BAD = (*KNOWN_BAD, SANDBAGGED)
-"""Everything that must not pass."""
+DEFECTS: Mapping[str, str] = {**KNOWN_BAD, SANDBAGGED: "every baseline learns at a tenth of its rate"}
+"""Everything that must not pass, and what is wrong with it."""
 
 
 def _asked(claim: Claim, index: int, cell: CellName) -> Asked:

@@ -8,6 +8,9 @@ from sdpo_ref.claims.record import Claim
 ProfileName = Literal["smoke", "standard", "certify"]
 """Five seeds, which is the study's own protocol; the claims' own looks; the same looks at stricter rates."""
 
+SMOKE_SEEDS = "F01"
+"""Claims with these seeds are asked under ``smoke``: all that is said of the runs in the four regimes."""
+
 FIVE_SEEDS = (5,)
 """Looks of the study's own protocol."""
 
@@ -55,3 +58,13 @@ def design_of(claim: Claim, profile: ProfileName, *, claims: int) -> Design:
             return Design(claim.looks, claim.alpha, claim.beta)
         case "certify":
             return Design(claim.looks, CERTIFIED_ALPHA, CERTIFIED_BETA / claims)
+
+
+def asked_under(claim: Claim, profile: ProfileName) -> bool:
+    """Whether a profile has the claim at all.
+
+    Args:
+        claim: to be decided.
+        profile: how thorough.
+    """
+    return profile != "smoke" or claim.seeds.claim == SMOKE_SEEDS

@@ -4,7 +4,9 @@ from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 
 from sdpo_ref.claims.findings import ClaimFinding, ComparisonFinding, Findings, PartFinding
-from sdpo_ref.claims.record import Claim, Collapse, Direction, Grid, Lane, Magnitude, Part
+from sdpo_ref.claims.power import DEFECTS
+from sdpo_ref.claims.rates import PROMOTED_SHARE, Rates
+from sdpo_ref.claims.record import Claim, Collapse, Direction, Grid, Lane, Magnitude, Part, Reproduction
 from sdpo_ref.study.statistics.grid import grid_reading
 from sdpo_ref.study.statistics.ruling import Ruling
 from sdpo_ref.study.statistics.sign_rule import SignRule
@@ -27,6 +29,8 @@ _WORDS: Mapping[Ruling | None, str] = {
     None: "NOT-RUN",
 }
 
+_RULINGS = ("PASS", "INCONCLUSIVE", "FAIL", "INVALID", "NOT-RUN")
+
 _SHOWN = 8
 """Comparisons that a part lists at most, the nearest to failing first."""
 
@@ -39,20 +43,22 @@ printed by `sdpo-ref claims render` from `conformance/findings.json`, which
 {command}
 ```
 
-writes anew in some minutes: {runs} at seeds that are a hash of the claim (specification {spec_version}, code
-`{code}`). Nothing was tuned or chosen on these seeds. REFUTED is a result: it stays.
+writes anew in some minutes (`--stored`: in one, from the stored runs of the same seeds): {runs} at seeds that are a
+hash of the claim (specification {spec_version}, code `{code}`). Nothing was tuned or chosen on these seeds. REFUTED is
+a result: it stays.
 
 How to read it. A part PASSes when each of its comparisons has passed; its chance of a false PASS is that of one
 comparison at PoI ½ (or at its margin). It is REFUTED with the first comparison that fails; the chance that this is an
-error, if all hold, is at most the false-FAIL rate. INCONCLUSIVE names further seeds where those would likely settle it.
-Means have 95 % intervals over the seeds used, IQM is the interquartile mean over all comparisons and seeds with a
-stratified bootstrap interval; both are shown and decide nothing, and a rule that stops when it knows enough makes means
-a little too good. Final reward: 0 is the base policy, 1 the optimum.
+error, if all hold, is at most the false-FAIL rate. Refuted is that the quantity is positive with a probability of .8 or
+more: it may be level, or behind. INCONCLUSIVE names further seeds where those would likely settle it. Means have 95 %
+intervals over the seeds used, IQM is the interquartile mean over all comparisons and seeds with a stratified bootstrap
+interval; both are shown and decide nothing, and a rule that stops when it knows enough makes means a little too good.
+Final reward: 0 is the base policy, 1 the optimum.
 
 """
 
 
-def render(findings: Findings, claims: Mapping[str, Claim], limits: Mapping[str, str]) -> str:
+def render(findings: Findings, claims: Mapping[str, Claim], limits: Mapping[str, str], rates: Rates) -> str:
     """The whole page.
 
     Implements: STAT-020.
@@ -61,6 +67,7 @@ def render(findings: Findings, claims: Mapping[str, Claim], limits: Mapping[str,
         findings: for the bundled reference.
         claims: the records.
         limits: claim to the sentence that says under which conditions it is made.
+        rates: that were measured.
     """
     seeds = max(one.seeds for found in findings.claims.values() for part in found.parts for one in part.comparisons)
     head = _HEAD.format(
@@ -74,19 +81,22 @@ def render(findings: Findings, claims: Mapping[str, Claim], limits: Mapping[str,
     sections = (
         section for name in _order(findings.claims) for section in _section(name, findings.claims[name], claims, limits)
     )
-    return "\n".join([head + table, *protocol, *sections]).rstrip() + "\n"
+    return "\n".join([head + table, *protocol, *_measured(rates), *sections]).rstrip() + "\n"
 
 
-def pages(findings: Findings, claims: Mapping[str, Claim], limits: Mapping[str, str], folder: Path) -> dict[Path, str]:
+def pages(
+    findings: Findings, claims: Mapping[str, Claim], limits: Mapping[str, str], rates: Rates, folder: Path
+) -> dict[Path, str]:
     """Pages that are not what the findings say, with what they should hold.
 
     Args:
         findings: for the bundled reference.
         claims: the records.
         limits: claim to the sentence that says under which conditions it is made.
+        rates: that were measured.
         folder: holds the pages; a README without marks is left alone.
     """
-    wanted = {folder / FILE_NAME: render(findings, claims, limits)}
+    wanted = {folder / FILE_NAME: render(findings, claims, limits, rates)}
     readme = folder / _README
     text = readme.read_text(encoding="utf-8") if readme.exists() else ""
     if _FROM in text and _TO in text:
@@ -138,6 +148,55 @@ def _protocol(claims: Mapping[str, Claim]) -> Iterator[str]:
         f"at PoI .8. But it seldom decides: of twenty comparisons at PoI .98 all pass in "
         f"{_percent(rule.outcomes(0.98).passed ** 20)} of the cases. It is the profile `smoke`, and no verdict.\n"
     )
+
+
+def _measured(rates: Rates) -> Iterator[str]:
+    """How often verdicts were right."""
+    if rates.promotion is None and rates.reference is None and not rates.wrong:
+        return
+    yield "## How often it errs, measured\n"
+    if rates.promotion is not None:
+        shaky = [
+            f"{claim} {part} ({_rulings(counts)})"
+            for claim, parts in rates.promotion.parts.items()
+            for part, counts in parts.items()
+            if not rates.promoted(claim, part)
+        ]
+        yield (
+            "Asked of implementations is what the reference has passed and passes reliably: of "
+            f"{rates.promotion.repeats} repeats on stored runs in random orders none fails and {PROMOTED_SHARE:.0%} pass. Passed once and not "
+            f"asked: {'; '.join(shaky) or 'nothing'}. `sdpo-ref claims promote --keep`\n"
+        )
+    if rates.reference is not None:
+        measured = rates.reference
+        bad = sum(counts.get(ruling, 0) for counts in measured.rulings.values() for ruling in ("FAIL", "INVALID"))
+        least, most = min(measured.stored.values()), max(measured.stored.values())
+        yield (
+            f"What is asked, {measured.repeats} repeats of the whole procedure for the bundled reference, in other "
+            "orders, under the profile "
+            f"`{measured.profile}`, each on stored runs drawn without replacement, from {least} seeds for some claims "
+            f"and {most} for others: {bad} FAIL or INVALID. With none in 299, false FAIL is at most 1 % with 95 % "
+            "confidence. `sdpo-ref claims repeat --keep`\n"
+        )
+        names = [name for name in _RULINGS if any(name in counts for counts in measured.rulings.values())]
+        yield f"| | {' | '.join(names)} |\n|---|{'---|' * len(names)}"
+        for claim, counts in measured.rulings.items():
+            yield f"| {claim} | {' | '.join(str(counts.get(name, 0)) for name in names)} |"
+        yield ""
+    if rates.wrong:
+        yield (
+            "What is wrong, before F01 in the scalar regime at its first look of eight seeds, each repeat at fresh "
+            "seeds. `sdpo-ref claims power --keep`\n"
+        )
+        yield "| | what is wrong | not passed | rulings |\n|---|---|---|---|"
+        for name, counts in rates.wrong.items():
+            total = sum(counts.values())
+            yield f"| {name} | {DEFECTS[name]} | {total - counts.get('PASS', 0)} of {total} | {_rulings(counts)} |"
+        yield ""
+
+
+def _rulings(counts: Mapping[str, int]) -> str:
+    return ", ".join(f"{ruling} {count}" for ruling, count in sorted(counts.items()))
 
 
 def _section(name: str, found: ClaimFinding, claims: Mapping[str, Claim], limits: Mapping[str, str]) -> Iterator[str]:
@@ -199,6 +258,8 @@ def _unit(record: Part) -> str:
     name = record.metric.replace("_", " ")
     if isinstance(record.lane, Magnitude) and record.log:
         return f"log ratio of {name}"
+    if isinstance(record.lane, Reproduction):
+        return f"{name}, less the reference's"
     return f"difference in {name}" if len(record.terms) > 1 else name
 
 

@@ -6,9 +6,14 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from sdpo_ref.claims.profile import ProfileName
+from sdpo_ref.claims.rates import Repeats
 from sdpo_ref.claims.record import Claim, Part
 from sdpo_ref.claims.stored import Stored
 from sdpo_ref.claims.verdict import judge
+from sdpo_ref.study.statistics.ruling import Ruling
+
+PROMOTING, CONFIRMING = 0, 1
+"""Seeds of the orders in which parts are promoted, and in which what is asked is confirmed."""
 
 
 def repeat(
@@ -18,8 +23,8 @@ def repeat(
     *,
     profile: ProfileName,
     repeats: int,
-    seed: int = 0,
-) -> dict[str, Counter[str]]:
+    seed: int,
+) -> Repeats:
     """Decide claims over and over; each repeat takes the stored seeds in an order of its own.
 
     Runs are those of the reference distributions, so what is repeated is the procedure with its looks and its mutants.
@@ -35,9 +40,10 @@ def repeat(
         seed: of the orders.
 
     Returns:
-        Claim to how often which verdict was reached.
+        How often which verdict was reached, claim by claim and part by part.
     """
     found: dict[str, Counter[str]] = {name: Counter() for name, parts in wanted.items() if parts}
+    of_parts = {name: {part.name: Counter[str]() for part in wanted[name]} for name in found}
     counts = {claim.id: Stored(folder).count(claim.seeds) for claim in claims}
     for number in range(repeats):
         for claim in claims:
@@ -47,5 +53,12 @@ def repeat(
             random.Random(f"{seed}|{claim.id}|{number}").shuffle(order)  # noqa: S311 - no secret
             source = Stored(folder, tuple(order))
             (verdict,) = judge({claim.id: wanted[claim.id]}, claims, fresh=source, stored=source, profile=profile)
-            found[claim.id]["NOT-RUN" if verdict.ruling is None else verdict.ruling.value] += 1
-    return found
+            found[claim.id][_word(verdict.ruling)] += 1
+            for answer in verdict.answers:
+                of_parts[claim.id][answer.question.part.name][_word(answer.ruling)] += 1
+    stored = {name: counts[name] for name in found}
+    return Repeats(profile=profile, repeats=repeats, stored=stored, rulings=found, parts=of_parts)
+
+
+def _word(ruling: Ruling | None) -> str:
+    return "NOT-RUN" if ruling is None else ruling.value

@@ -1,5 +1,6 @@
 """``sdpo-ref claims``: the study's claims as registered, what was decided, and the runs that verdicts rest on."""
 
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated
 
@@ -20,6 +21,8 @@ Folder = Annotated[
 ]
 Profile = Annotated[ProfileName, typer.Option(help="smoke (5 seeds), standard (8-16-32-64), certify (stricter).")]
 Jobs = Annotated[int | None, typer.Option(min=1, help="Worker processes; one for each core by default.")]
+
+Keep = Annotated[bool, typer.Option("--keep", help="Keep what was measured in conformance/rates.json.")]
 
 
 @app.command("list")
@@ -116,6 +119,7 @@ def render(
 ) -> None:
     """Write FINDINGS.md, and the table in README.md, from conformance/findings.json."""
     from sdpo_ref.claims.findings import read_findings
+    from sdpo_ref.claims.rates import read_rates
     from sdpo_ref.claims.records import read_claims
     from sdpo_ref.claims.render import pages
     from sdpo_ref.errors import UsageError
@@ -126,7 +130,7 @@ def render(
     if findings is None:
         raise UsageError("nothing was decided yet; run `sdpo-ref claims decide` first")
     limits = {requirement.id: requirement.limits for requirement in suite.catalogue()}
-    stale = pages(findings, read_claims(suite.spec), limits, folder)
+    stale = pages(findings, read_claims(suite.spec), limits, read_rates(suite.conformance), folder)
     for path, text in stale.items():
         typer.echo(f"{path} is stale; run `sdpo-ref claims render`" if check else f"wrote {path}")
         if not check:
@@ -161,32 +165,69 @@ def reference(
 
 
 @app.command()
-def repeat(
-    names: Names = None,
-    *,
+def promote(
     repeats: Annotated[int, typer.Option(min=1, help="Of the whole procedure.")] = 299,
     profile: Profile = "standard",
+    kept: Keep = False,
     suite_at: Folder = None,
 ) -> None:
-    """How often which verdict is reached, on stored runs of the reference in ever new orders.
+    """Which of the parts that the reference has passed are asked of others: those that never fail and pass reliably.
 
-    Exit code 1 if the reference fails once, or a control does.
+    Decided over and over on stored runs of the reference, in ever new orders.
     """
-    from sdpo_ref.claims.findings import asked_parts, read_findings
-    from sdpo_ref.claims.records import chosen_claims, read_claims
+    from sdpo_ref.claims.findings import passed_parts, read_findings
+    from sdpo_ref.claims.rates import PROMOTED_SHARE, keep, read_rates
+    from sdpo_ref.claims.records import read_claims
+    from sdpo_ref.claims.repeats import PROMOTING
     from sdpo_ref.claims.repeats import repeat as repeated
     from sdpo_ref.claims.stored import FOLDER
     from sdpo_ref.verify.engine import Suite
 
     suite = Suite.at(suite_at)
-    claims = read_claims(suite.spec)
-    wanted = asked_parts(
-        chosen_claims(claims, tuple(names or ())), read_findings(suite.conformance), implementation=False
-    )
-    found = repeated(wanted, list(claims.values()), suite.conformance / FOLDER, profile=profile, repeats=repeats)
-    for name, counts in found.items():
-        typer.echo(f"{name}  {', '.join(f'{verdict} {count}' for verdict, count in sorted(counts.items()))}")
-    if any(counts["FAIL"] or counts["INVALID"] for counts in found.values()):
+    claims, findings = read_claims(suite.spec), read_findings(suite.conformance)
+    wanted = {name: passed_parts(claim, findings) for name, claim in claims.items()}
+    folder = suite.conformance / FOLDER
+    found = repeated(wanted, list(claims.values()), folder, profile=profile, repeats=repeats, seed=PROMOTING)
+    if kept:
+        keep(suite.conformance, promotion=found)
+    rates = read_rates(suite.conformance).model_copy(update={"promotion": found})
+    for name, parts in found.parts.items():
+        for part, counts in parts.items():
+            typer.echo(f"{name} {part}: {_counted(counts)}{'' if rates.promoted(name, part) else '; not asked'}")
+    typer.echo(f"asked is what never fails and passes {PROMOTED_SHARE:.0%} of {repeats} repeats")
+
+
+@app.command()
+def repeat(
+    names: Names = None,
+    *,
+    repeats: Annotated[int, typer.Option(min=1, help="Of the whole procedure.")] = 299,
+    profile: Profile = "standard",
+    kept: Keep = False,
+    suite_at: Folder = None,
+) -> None:
+    """How often which verdict is reached on what is asked, for the reference, in other orders than `promote` has.
+
+    Exit code 1 if the reference fails once, or a control does.
+    """
+    from sdpo_ref.claims.findings import asked_parts, read_findings
+    from sdpo_ref.claims.rates import keep, read_rates
+    from sdpo_ref.claims.records import chosen_claims, read_claims
+    from sdpo_ref.claims.repeats import CONFIRMING
+    from sdpo_ref.claims.repeats import repeat as repeated
+    from sdpo_ref.claims.stored import FOLDER
+    from sdpo_ref.verify.engine import Suite
+
+    suite = Suite.at(suite_at)
+    claims, findings, rates = read_claims(suite.spec), read_findings(suite.conformance), read_rates(suite.conformance)
+    wanted = asked_parts(chosen_claims(claims, tuple(names or ())), findings, rates, implementation=False)
+    folder = suite.conformance / FOLDER
+    found = repeated(wanted, list(claims.values()), folder, profile=profile, repeats=repeats, seed=CONFIRMING)
+    for name, counts in found.rulings.items():
+        typer.echo(f"{name}  {_counted(counts)}")
+    if kept:
+        keep(suite.conformance, reference=found)
+    if any("FAIL" in counts or "INVALID" in counts for counts in found.rulings.values()):
         raise typer.Exit(1)
 
 
@@ -196,6 +237,7 @@ def power(
     *,
     repeats: Annotated[int, typer.Option(min=1, help="Each at seeds of its own.")] = 29,
     jobs: Jobs = None,
+    kept: Keep = False,
     suite_at: Folder = None,
 ) -> None:
     """How often F01 passes for trainers that are wrong and for baselines that are held back; takes a while.
@@ -204,7 +246,8 @@ def power(
     """
     from rich.console import Console
 
-    from sdpo_ref.claims.power import BAD, rulings_of_bad
+    from sdpo_ref.claims.power import DEFECTS, rulings_of_bad
+    from sdpo_ref.claims.rates import keep, read_rates
     from sdpo_ref.claims.records import read_claims
     from sdpo_ref.claims.stored import FOLDER, Stored
     from sdpo_ref.errors import UsageError
@@ -213,15 +256,21 @@ def power(
     from sdpo_ref.verify.progress import runs_line
 
     suite = Suite.at(suite_at)
-    unknown = sorted(set(names or ()) - set(BAD))
+    unknown = sorted(set(names or ()) - set(DEFECTS))
     if unknown:
-        raise UsageError(f"no defect is called {unknown[0]!r}; there are {', '.join(BAD)}")
+        raise UsageError(f"no defect is called {unknown[0]!r}; there are {', '.join(DEFECTS)}")
     claim, stored, passed = read_claims(suite.spec)["F01"], Stored(suite.conformance / FOLDER), 0
-    for name in names or BAD:
+    for name in names or DEFECTS:
         with runs_line(Console(highlight=False)) as progress:
             found = rulings_of_bad(
                 name, claim, stored, repeats=repeats, jobs=jobs or available_jobs(), progress=progress
             )
         passed += found["PASS"]
-        typer.echo(f"{name}  {', '.join(f'{verdict} {count}' for verdict, count in sorted(found.items()))}")
+        typer.echo(f"{name}  {_counted(found)}")
+        if kept:
+            keep(suite.conformance, wrong={**read_rates(suite.conformance).wrong, name: found})
     raise typer.Exit(1 if passed else 0)
+
+
+def _counted(rulings: Mapping[str, int]) -> str:
+    return ", ".join(f"{ruling} {count}" for ruling, count in sorted(rulings.items()))

@@ -7,7 +7,8 @@ from dataclasses import dataclass
 from sdpo_ref.claims.findings import asked_parts, read_findings
 from sdpo_ref.claims.fresh import Fresh
 from sdpo_ref.claims.procedure import Answer, Compared
-from sdpo_ref.claims.profile import ProfileName
+from sdpo_ref.claims.profile import ProfileName, asked_under
+from sdpo_ref.claims.rates import read_rates
 from sdpo_ref.claims.record import Claim
 from sdpo_ref.claims.records import read_claims
 from sdpo_ref.claims.stored import FOLDER, Stored
@@ -78,7 +79,10 @@ def decide_claims(
     bundled = parse(header.spec, SHORT_NAMES).module == BUNDLED_MODULE
     missing = {name: not_declared(catalogue[name].needs, header.capabilities) for name in asked}
     claims = [claim for name, claim in records.items() if name in missing and not missing[name]]
-    wanted = asked_parts(claims, read_findings(request.conformance), implementation=not bundled)
+    findings, rates = read_findings(request.conformance), read_rates(request.conformance)
+    wanted = asked_parts(claims, findings, rates, implementation=not bundled)
+    left_out = {name for name, claim in records.items() if not asked_under(claim, options.profile)}
+    wanted = {name: [] if name in left_out else parts for name, parts in wanted.items()}
     source = Fresh(
         implementation=None if bundled else header.spec,
         jobs=jobs or available_jobs(),
@@ -105,8 +109,10 @@ def decide_claims(
     for name in asked:
         if missing[name]:
             decided.append(_without(catalogue[name], Status.NA, reason(missing[name])))
+        elif name in left_out:
+            decided.append(_without(catalogue[name], Status.SKIPPED, "five seeds are for the claims about F01's runs"))
         elif not wanted[name]:
-            nothing = "FINDINGS.md has no passed part that a trainer could be asked for"
+            nothing = "no part of it that the reference passes reliably is about a trainer"
             decided.append(_without(catalogue[name], Status.NA, nothing))
         elif broken:
             failure = Finished(f"claims::{name}", Status.ERROR, failure=Failure(message=broken))

@@ -30,9 +30,9 @@ def claims_table(report: Report) -> Table:
     """
     table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0), header_style="bold")
     table.add_column("claim", no_wrap=True)
-    table.add_column("", overflow="ellipsis", no_wrap=True)
+    table.add_column("", overflow="ellipsis", no_wrap=True, max_width=22)
     table.add_column("verdict", no_wrap=True)
-    for name in ("parts", "seeds", "controls", "false pass", "false fail"):
+    for name in ("parts\npassed", "seeds", "controls\nheld", "false\npass", "false\nfail"):
         table.add_column(name, justify="right", no_wrap=True)
     for one in report.claims:
         table.add_row(

@@ -65,7 +65,8 @@ def _exit_code(report: Report) -> ExitCode:
     if any(status.is_failure for status in applies):
         codes.append(ExitCode.FAILED)
     ran = any(entry.status is not Status.NA for entry in report.decided)
-    if not ran or report.deviations or Status.NOT_RUN in applies or Status.SKIPPED in applies:
+    skipped = Status.SKIPPED in applies and not _is_smoke(report)
+    if not ran or report.deviations or Status.NOT_RUN in applies or skipped:
         codes.append(ExitCode.INCOMPLETE)
     if Status.INCONCLUSIVE in applies and not _is_smoke(report):
         codes.append(ExitCode.INCONCLUSIVE)

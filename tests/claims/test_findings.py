@@ -6,6 +6,8 @@ import pytest
 
 from sdpo_ref import SPEC_VERSION
 from sdpo_ref.claims.findings import Findings, findings_of, merged, read_findings, released_findings, write_findings
+from sdpo_ref.claims.power import DEFECTS
+from sdpo_ref.claims.rates import Rates, read_rates
 from sdpo_ref.claims.records import record_sha256, released_claims
 from sdpo_ref.claims.render import pages, render
 from sdpo_ref.claims.verdict import judge
@@ -34,7 +36,7 @@ def released() -> Findings:
 
 def test_the_pages_are_what_the_findings_say() -> None:
     """`sdpo-ref claims render` would change nothing."""
-    assert pages(released(), released_claims(), limits(), ROOT) == {}
+    assert pages(released(), released_claims(), limits(), read_rates(content("conformance")), ROOT) == {}
 
 
 def test_the_findings_are_about_this_code_and_these_records() -> None:
@@ -96,9 +98,27 @@ def test_new_findings_stand_beside_old_ones_of_the_same_code() -> None:
 
 def test_the_page_shows_effects_with_intervals_and_both_rates() -> None:
     """By hand: the lead is .1 at each of eight seeds, in both comparisons."""
-    text = render(small(), {"F01": tiny_claim()}, {"F01": "In a test."})
+    text = render(small(), {"F01": tiny_claim()}, {"F01": "In a test."}, Rates(spec_version="", code=""))
     assert "| rloo | PASS | 0.100 [0.100, 0.100] | 8 of 8 |  |" in text
     rule = SignRule((8, 16, 32, 64), alpha=0.05, beta=0.01, comparisons=2)
     assert f"False PASS {100 * rule.false_pass:.2g} %, false FAIL {200 * rule.false_fail:.2g} % or less." in text
     assert "In a test." in text
     assert small().claims["F01"].parts[0].ruling is Ruling.PASS
+
+
+def test_the_measured_rates_are_those_that_the_issue_asks_for() -> None:
+    """The reference never failed in 299 repeats of every claim, and nothing that is wrong passed in 29."""
+    rates = read_rates(content("conformance"))
+    assert (rates.spec_version, rates.code) == (SPEC_VERSION, code_fingerprint()), "measure again"
+    assert rates.promotion is not None, "run `sdpo-ref claims promote --keep`"
+    assert rates.promotion.repeats >= 299
+    assert rates.reference is not None, "run `sdpo-ref claims repeat --keep`"
+    assert rates.reference.repeats >= 299
+    assert set(rates.reference.rulings) == set(released_claims())
+    for counts in rates.reference.rulings.values():
+        assert sum(counts.values()) == rates.reference.repeats
+        assert {"FAIL", "INVALID", "NOT-RUN"}.isdisjoint(counts)
+    assert set(rates.wrong) == set(DEFECTS), "run `sdpo-ref claims power --keep`"
+    for counts in rates.wrong.values():
+        assert sum(counts.values()) >= 29
+        assert "PASS" not in counts

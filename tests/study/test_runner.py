@@ -1,6 +1,5 @@
 """The runner does each task once, keeps what has finished whatever happens, and names the task that broke."""
 
-import importlib
 import os
 from collections.abc import Iterator
 from pathlib import Path
@@ -8,7 +7,7 @@ from pathlib import Path
 import pytest
 import torch
 
-from sdpo_ref.errors import StoreError, TaskError, UnsupportedError, UsageError
+from sdpo_ref.errors import StoreError, TaskError, UsageError
 from sdpo_ref.study.record import Record
 from sdpo_ref.study.runner import pending, run_tasks
 from sdpo_ref.study.simulators import Simulator, alone
@@ -149,18 +148,3 @@ def test_no_jobs_are_refused(store: Store) -> None:
     with pytest.raises(UsageError, match="received 0 jobs; allowed are 1 or more"):
         run_tasks(tiny.tasks(1), store, jobs=0, simulator=alone(tiny.answer))
     assert available_jobs() >= 1
-
-
-def test_without_joblib_one_job_runs(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Several say what to install."""
-
-    def absent(package: str) -> None:
-        raise ModuleNotFoundError(f"No module named {package!r}", name=package)
-
-    monkeypatch.setattr(importlib, "import_module", absent)
-    with pytest.raises(
-        UnsupportedError, match=r"this needs joblib, which is not installed; run `pip install 'sdpo-ref"
-    ):
-        run_tasks(tiny.tasks(1), store, jobs=2, simulator=alone(tiny.answer))
-    run_tasks(tiny.tasks(1), store, jobs=1, simulator=alone(tiny.answer))
-    assert len(store.keys()) == 2

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from sdpo_ref.claims.records import released_claims
 from sdpo_ref.resources import content
 from sdpo_ref.verify.spec_text import read_catalogue
 from tests.verify.known_bad import BENIGN, KNOWN_BAD
@@ -47,4 +48,4 @@ def test_every_must_is_broken_somewhere() -> None:
     """No MUST is left whose check nobody has seen fail."""
     musts = {name for name, it in read_catalogue(content("spec")).requirements.items() if it.strength == "MUST"}
     broken = {name for _, caught_by in KNOWN_BAD.values() for name in caught_by}
-    assert musts - broken == set(NOT_BREAKABLE_HERE)
+    assert musts - broken == {*NOT_BREAKABLE_HERE, *released_claims()}  # tests/claims/test_level4.py breaks claims
