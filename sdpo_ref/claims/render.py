@@ -164,7 +164,8 @@ def _measured(rates: Rates) -> Iterator[str]:
         ]
         yield (
             "Asked of implementations is what the reference has passed and passes reliably: of "
-            f"{rates.promotion.repeats} repeats on stored runs in random orders none fails and {PROMOTED_SHARE:.0%} pass. Passed once and not "
+            f"{rates.promotion.repeats} repeats on stored runs in random orders none fails and {PROMOTED_SHARE:.0%} "
+            "pass. Passed once and not "
             f"asked: {'; '.join(shaky) or 'nothing'}. `sdpo-ref claims promote --keep`\n"
         )
     if rates.reference is not None:

@@ -59,7 +59,8 @@ def ended(
     Args:
         simulator: does the tasks.
         batches: tasks that go together.
-        jobs: worker processes; with 1 and no limit everything runs in this process.
+        jobs: worker processes; with 1 and no limit everything runs in this process, and with a limit at least two are
+            used, because what hangs here could not be given up.
         time_limit: seconds that one batch may take; ``None`` for no limit.
 
     Raises:
@@ -74,7 +75,8 @@ def ended(
         return
     for first in batches:
         chunk = itertools.chain([first], itertools.islice(batches, _CHUNK * jobs - 1))
-        yield from _ended_together(simulator, chunk, jobs=jobs, time_limit=time_limit)
+        workers = jobs if time_limit is None else max(jobs, 2)
+        yield from _ended_together(simulator, chunk, jobs=workers, time_limit=time_limit)
 
 
 def _ended_together(

@@ -16,7 +16,7 @@ _STYLES = {
 }
 
 RATES = (
-    "false pass: chance of PASS if one comparison is a toss-up (or at its margin). false fail: most that the chance of "
+    "held: controls. false pass: chance of PASS if one comparison is a toss-up (or at its margin). false fail: most that the chance of "
     "FAIL can be if every comparison holds. Between the two no guarantee is made."
 )
 """What the two columns mean."""
@@ -30,9 +30,9 @@ def claims_table(report: Report) -> Table:
     """
     table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0), header_style="bold")
     table.add_column("claim", no_wrap=True)
-    table.add_column("", overflow="ellipsis", no_wrap=True, max_width=22)
+    table.add_column("", overflow="ellipsis", no_wrap=True, max_width=20)
     table.add_column("verdict", no_wrap=True)
-    for name in ("parts\npassed", "seeds", "controls\nheld", "false\npass", "false\nfail"):
+    for name in ("parts", "seeds", "held", "false\npass", "false\nfail"):
         table.add_column(name, justify="right", no_wrap=True)
     for one in report.claims:
         table.add_row(
