@@ -1,6 +1,6 @@
 """A record with all that is computed from it: comparisons, boundaries, error rates, first seeds."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
 from sdpo_ref.claims.comparison import comparisons, count_comparisons
 from sdpo_ref.claims.profile import Design
@@ -50,5 +50,5 @@ def _decided(lane: Lane, design: Design, count: int) -> str:
             return f"below {lane.most:g}; {lane.usual:g} is nobody's fault"
 
 
-def _list(numbers: tuple[float | None, ...]) -> str:
+def _list(numbers: Sequence[float | int | None]) -> str:
     return ", ".join("never" if number is None else f"{number:g}" for number in numbers)

@@ -16,10 +16,10 @@ _STYLES = {
 }
 
 RATES = (
-    "held: controls. false pass: chance of PASS if one comparison is a toss-up (or at its margin). false fail: most that the chance of "
-    "FAIL can be if every comparison holds. Between the two no guarantee is made."
+    "held: controls. false pass: chance of PASS if one comparison is a toss-up (or at its margin). false fail: most "
+    "that the chance of FAIL can be if every comparison holds. Between the two no guarantee is made."
 )
-"""What the two columns mean."""
+"""What the columns mean."""
 
 
 def claims_table(report: Report) -> Table:
