@@ -118,7 +118,7 @@ def decide_claims(
             failure = Finished(f"claims::{name}", Status.ERROR, failure=Failure(message=broken))
             decided.append(Decided(catalogue[name], Status.ERROR, broken, Status.ERROR, (failure,)))
         else:
-            decided.append(_decided(catalogue[name], found[name], options))
+            decided.append(decided_claim(catalogue[name], found[name], options, bundled=bundled))
     return tuple(decided), tuple(verdicts)
 
 
@@ -126,12 +126,24 @@ def _without(requirement: Requirement, status: Status, because: str) -> Decided:
     return Decided(requirement, status, because, status, ())
 
 
-def _decided(requirement: Requirement, verdict: ClaimVerdict, options: Level4) -> Decided:
-    status = _STATUS[verdict.ruling]
-    checks = tuple(
-        _check(verdict.claim, answer, worst) for answer in verdict.answers for worst in _telling(answer)
-    ) or (Finished(f"claims::{verdict.claim.id}", status),)
+def decided_claim(requirement: Requirement, verdict: ClaimVerdict, options: Level4, *, bundled: bool) -> Decided:
+    """A claim's verdict as that of a requirement.
+
+    A value that is missing though every control holds is the implementation's own: its run ended early, which is a
+    failure and not a fault of the suite.
+
+    Args:
+        requirement: of the claim.
+        verdict: on it.
+        options: under which it was reached.
+        bundled: whether the bundled SDPO was judged.
+    """
     broken = [f"{control.name}: {control.says}" for control in verdict.controls if control.holds is False]
+    theirs = Status.INVALID if bundled or broken else Status.FAIL
+    status = theirs if verdict.ruling is Ruling.INVALID else _STATUS[verdict.ruling]
+    checks = tuple(
+        _check(verdict.claim, answer, worst, theirs) for answer in verdict.answers for worst in _telling(answer)
+    ) or (Finished(f"claims::{verdict.claim.id}", status),)
     if broken:
         checks = (
             Finished(
@@ -154,7 +166,7 @@ def _telling(answer: Answer) -> list[Compared]:
     return [one for one in answer.compared if one.decision is not None and one.decision.ruling is not Ruling.PASS]
 
 
-def _check(claim: Claim, answer: Answer, one: Compared) -> Finished:
+def _check(claim: Claim, answer: Answer, one: Compared, if_missing: Status) -> Finished:
     decision = one.decision
     ruling = None if decision is None else decision.ruling
     failure = None
@@ -165,4 +177,5 @@ def _check(claim: Claim, answer: Answer, one: Compared) -> Finished:
             got=f"{one.comparison.name}: {decision.reason}; mean {mean:+.4f}",
         )
     name = f"claims::{claim.id}[{answer.question.part.name}: {one.comparison.name}]"
-    return Finished(name, _STATUS[ruling], "" if decision is None else decision.reason, failure=failure)
+    status = if_missing if ruling is Ruling.INVALID else _STATUS[ruling]
+    return Finished(name, status, "" if decision is None else decision.reason, failure=failure)

@@ -8,10 +8,13 @@ from sdpo_ref.claims.comparison import comparisons
 from sdpo_ref.claims.mutants import MUTANTS
 from sdpo_ref.claims.quantity import Metrics
 from sdpo_ref.claims.records import read_claims
-from sdpo_ref.claims.source import BUNDLED, Asked
+from sdpo_ref.claims.source import BUNDLED, UNDER_TEST, Asked
 from sdpo_ref.claims.verdict import ClaimVerdict, judge
 from sdpo_ref.resources import content
 from sdpo_ref.study.statistics.ruling import Ruling
+from sdpo_ref.verify.claims import Level4, decided_claim
+from sdpo_ref.verify.spec_text import read_catalogue
+from sdpo_ref.verify.status import Status
 from tests.claims.fakes import SDPO_LEADS, Told, leading, tiny_claim
 
 
@@ -103,3 +106,19 @@ def test_every_claims_mutant_changes_what_is_run(name: str) -> None:
     first = comparisons(claim.part(claim.negative_control.part))[0]
     mutate = MUTANTS[claim.negative_control.mutant]
     assert any(mutate(cell.settings) != cell.settings for cell in first.cells)
+
+
+def test_an_implementation_whose_run_ends_early_fails_and_the_suite_is_not_broken() -> None:
+    """Its value is missing while every control holds: FAIL for a third party, INVALID for the bundled reference."""
+
+    def lost(one: Asked) -> Metrics:
+        theirs = one.variant == UNDER_TEST and dict(one.cell.labels)["method"] == "sdpo"
+        return {} if theirs and one.index == 2 else leading(one)
+
+    found = verdict_of(Told(lost), Told(leading), implementation=True)
+    assert found.ruling is Ruling.INVALID
+    assert all(control.holds for control in found.controls)
+    requirement = read_catalogue(content("spec"))["F01"]
+    entry = decided_claim(requirement, found, Level4(), bundled=False)
+    assert (entry.status, {check.status for check in entry.checks}) == (Status.FAIL, {Status.FAIL})
+    assert decided_claim(requirement, found, Level4(), bundled=True).status is Status.INVALID
