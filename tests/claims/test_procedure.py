@@ -4,6 +4,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from sdpo_ref.claims.procedure import decide
+from sdpo_ref.claims.profile import Design, asked_under, design_of
 from sdpo_ref.claims.quantity import Metrics
 from sdpo_ref.claims.source import BUNDLED, Asked
 from sdpo_ref.study.statistics.ruling import Ruling
@@ -44,10 +45,11 @@ def test_what_has_passed_uses_no_further_seeds() -> None:
 
 
 def test_one_refuted_comparison_ends_the_part() -> None:
-    """GRPO is always ahead: FAIL at the first look, and nothing is run after it."""
+    """GRPO is always ahead: FAIL at the first look, and nothing is run after it, though RLOO is still open."""
 
     def told(one: Asked) -> Metrics:
-        return {"final_reward": 0.9} if dict(one.cell.labels)["method"] == "grpo" else leading(one)
+        reward = {"grpo": 0.9, "sdpo": 0.6, "rloo": 0.61 if one.index % 2 else 0.57}
+        return {"final_reward": reward[str(dict(one.cell.labels)["method"])]}
 
     source = Told(told)
     (answer,) = decide([question(tiny_claim())], source)
@@ -106,3 +108,15 @@ def test_looks_decide_what_the_rule_decides_on_the_same_values(gaps: list[float]
     values = [0.5 + gap - 0.5 for gap in gaps]
     expected = answer.rule.decide(values)
     assert (decided.ruling, decided.seeds) == (expected.ruling, expected.seeds)
+
+
+def test_profiles_have_the_looks_and_rates_that_the_specification_names() -> None:
+    """Five seeds; the record's own looks; the same looks at 1 % for each claim and 1 % for all together."""
+    claim = tiny_claim()
+    assert design_of(claim, "smoke", claims=13) == Design((5,), 0.05, 0.01)
+    assert design_of(claim, "standard", claims=13) == Design((8, 16, 32, 64), 0.05, 0.01)
+    assert design_of(claim, "certify", claims=10) == Design((8, 16, 32, 64), 0.01, 0.001)
+    assert asked_under(claim, "smoke")
+    other = tiny_claim(seeds={"claim": "F06", "setting": "noise"})
+    assert not asked_under(other, "smoke")
+    assert asked_under(other, "standard")
