@@ -8,6 +8,7 @@ import sys
 from pathlib import Path
 
 import pytest
+from joblib.externals.loky import get_reusable_executor
 
 from sdpo_ref.claims.comparison import comparisons
 from sdpo_ref.claims.findings import asked_parts, released_findings
@@ -87,6 +88,7 @@ def test_a_trainer_that_raises_is_an_error_by_name(folder: Path) -> None:
 @pytest.mark.slow
 def test_a_trainer_that_hangs_is_given_up(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """A run that does not end is named with the limit; the process that it hangs in is not waited for."""
+    get_reusable_executor().shutdown()  # workers of other tests stand in other folders
     monkeypatch.chdir(folder)
     claim = released_claims()["F01"]
     cell = comparisons(claim.part("level"))[0].cells[0]

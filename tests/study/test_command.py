@@ -90,7 +90,7 @@ def begun(*words: str) -> subprocess.Popen[str]:
 @pytest.mark.slow
 def test_run_kill_resume_status() -> None:
     """Ctrl-C ends with 130 and says how to go on, a kill says nothing, and the same command finishes what they left."""
-    whole = ("run", "mine.toml", "--seeds", "60", "--jobs", "2", "--simulator", "reference")  # batches end too soon
+    whole = ("run", "mine.toml", "--seeds", "120", "--jobs", "2", "--simulator", "reference")  # batches end too soon
     stopped = begun(*whole)
     os.killpg(stopped.pid, signal.SIGINT)
     output, errors = stopped.communicate(timeout=30)
@@ -102,16 +102,16 @@ def test_run_kill_resume_status() -> None:
     time.sleep(0.5)
     killed.kill()
     killed.communicate(timeout=30)
-    half = study("status", "mine.toml", "--seeds", "60", "--jobs", "1")
+    half = study("status", "mine.toml", "--seeds", "120", "--jobs", "1")
     assert half.returncode == 0
     assert "left: " in half.stdout
 
     finished = study(*whole)
     assert finished.returncode == 0, finished.stderr
-    assert finished.stdout.splitlines()[-1].startswith("done: 120 tasks in sdpo-study.sqlite, ")
+    assert finished.stdout.splitlines()[-1].startswith("done: 240 tasks in sdpo-study.sqlite, ")
     again = study(*whole)
-    assert "120 tasks, 120 of them done; running 0" in again.stdout
-    after = study("status", "mine.toml", "--seeds", "60")
+    assert "240 tasks, 240 of them done; running 0" in again.stdout
+    after = study("status", "mine.toml", "--seeds", "120")
     assert row(after)[:2] == ["mine", "120/120"]
     assert after.stdout.endswith("all is done\n")
 

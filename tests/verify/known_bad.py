@@ -23,12 +23,12 @@ from sdpo_ref.functional.support import on_support
 from sdpo_ref.losses.reference import sdpo_loss
 from sdpo_ref.losses.sdft import sdft_loss
 from sdpo_ref.protocols.implementation import Attempt, MicroBatch, StepProblem, StepTrace, TeacherContext
-from sdpo_ref.reference import Reference
+from sdpo_ref.reference import PaperReference
 from sdpo_ref.trainers.step import run_steps
 from sdpo_ref.types import FULL, DistillationBatch, Support
 from sdpo_ref.verify.capabilities import CAPABILITIES, PARTS
 
-GOOD = Reference("paper")
+GOOD = PaperReference()
 KNOWN_BAD: dict[str, tuple[dict[str, Any], tuple[str, ...]]] = {}
 """Name to (attributes that differ from the reference, requirements that must fail)."""
 
