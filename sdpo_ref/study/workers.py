@@ -4,6 +4,7 @@ Batches are handed out in chunks, so memory does not grow with their number.
 """
 
 import itertools
+import multiprocessing
 import os
 import signal
 import threading
@@ -96,7 +97,7 @@ def _ended_together(
             warnings.filterwarnings("ignore", message="A worker stopped while some jobs were given to the executor")
             for one in ended:  # noqa: UP028 - `yield from` would close it before the next warning is silenced
                 yield one
-    except TimeoutError as error:
+    except (TimeoutError, multiprocessing.TimeoutError) as error:
         raise TaskError(f"a run did not end within {time_limit:g} s; something in it hangs") from error
     except TerminatedWorkerError as error:
         raise TaskError(
