@@ -112,7 +112,7 @@ def test_run_kill_resume_status() -> None:
     again = study(*whole)
     assert "240 tasks, 240 of them done; running 0" in again.stdout
     after = study("status", "mine.toml", "--seeds", "120")
-    assert row(after)[:2] == ["mine", "120/120"]
+    assert row(after)[:2] == ["mine", "240/240"]
     assert after.stdout.endswith("all is done\n")
 
 
