@@ -109,7 +109,10 @@ def test_four_products_leave_no_gradients() -> None:
 
 
 def test_a_peak_is_what_was_alive_at_once() -> None:
-    """Three tensors of 40 MB, of which two at a time: 80 MB, by each method to a few MB."""
+    """Three tensors of 40 MB, of which two at a time: 80 MB, by each method to a few MB.
+
+    Resident memory is the whole process's, and another thread of it may need some meanwhile: the smallest of five counts.
+    """
 
     def work() -> None:
         first = torch.ones(5_000_000, dtype=torch.float64)
@@ -118,14 +121,15 @@ def test_a_peak_is_what_was_alive_at_once() -> None:
         second.log()
 
     work()
+    assert min(peak_beyond(work) for _ in range(5)) == pytest.approx(80e6, rel=0.1), method()
     assert profiled_peak(work) == pytest.approx(80e6, rel=0.01)
-    assert peak_beyond(work) == pytest.approx(80e6, rel=0.1), method()
 
 
 def test_an_earlier_peak_is_forgotten() -> None:
     """What was needed before the work began does not count."""
     torch.ones(20_000_000, dtype=torch.float64).exp_()
-    assert peak_beyond(lambda: torch.ones(5_000_000, dtype=torch.float64)) == pytest.approx(40e6, rel=0.1)
+    peaks = [peak_beyond(lambda: torch.ones(5_000_000, dtype=torch.float64)) for _ in range(5)]
+    assert min(peaks) == pytest.approx(40e6, rel=0.1)
 
 
 def test_a_peer_that_is_missing_is_named() -> None:
