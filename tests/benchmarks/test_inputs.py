@@ -111,7 +111,7 @@ def test_four_products_leave_no_gradients() -> None:
 def test_a_peak_is_what_was_alive_at_once() -> None:
     """Three tensors of 40 MB, of which two at a time: 80 MB, by each method to a few MB.
 
-    Resident memory is the whole process's, and another thread of it may need some meanwhile: the smallest of five counts.
+    Resident memory is the whole process's: another thread may need some meanwhile, so the smallest of five counts.
     """
 
     def work() -> None:
