@@ -40,6 +40,18 @@ def test_constant_factor(subject: Subject, alpha: float, ratio: float) -> None:
     )
 
 
+@pytest.mark.requirement("LOSS-040")
+@pytest.mark.parametrize("ratio_cap", [0.5, 0.05])
+def test_cap_below_one(subject: Subject, ratio_cap: float) -> None:
+    """A cap may lie below one: fresh tokens then have the cap for their weight."""
+    batch = _one_token(0.0)
+    plain = subject.loss(on_policy(batch), alpha=0.25, support=FULL)
+    weighted = subject.loss(batch, alpha=0.25, support=FULL, ratio_cap=ratio_cap)
+    inputs = {"ratio": 1.0, "ratio_cap": ratio_cap}
+    assert_close(weighted.value, ratio_cap * plain.value, what="loss in nats", relative=1e-10, given=inputs)
+    assert_close(weighted.student, ratio_cap * plain.student, what="gradient", relative=1e-10, given=inputs)
+
+
 @pytest.mark.requirement("LOSS-041")
 @pytest.mark.parametrize("ratio", [0.5, 0.1, 1e-3])
 def test_small_ratios_stay(subject: Subject, ratio: float) -> None:

@@ -15,6 +15,7 @@ _COMMANDS: Mapping[str, str] = {
     "results": "Results of third-party implementations.",
     "study": "The simulation study: run it, see how far it is, list its experiments.",
     "claims": "The study's claims: as registered, decided, and stored.",
+    "selftest": "Run the suite on known-wrong and known-right implementations, and write the kill matrix.",
     "doctor": "Say what is installed and what can run here.",
 }
 """Sub-command to its help; ``sdpo_ref.cli.<name>.app`` is the typer application that serves it."""

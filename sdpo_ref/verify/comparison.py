@@ -1,6 +1,7 @@
 """How a check compares: within a stated tolerance, NaN never equal to anything, and a message that says what to fix."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 
 import torch
 from torch import Tensor
@@ -11,8 +12,27 @@ from sdpo_ref.verify.mismatch import TOO_LARGE, Mismatch
 FLOAT32_RELATIVE, FLOAT32_ABSOLUTE = 1e-4, 1e-5
 """Tolerances for results in float32: rounding of 6e-8 in logarithms of size 30, summed over a small vocabulary."""
 
+Margin = Callable[[float, float, float], None]
+"""Told the relative and the absolute tolerance of a comparison, and its largest error in units of the tolerance."""
+
+_listeners: list[Margin] = []
+
 _SHOWN = 24
 """Tensors of up to this many elements are shown whole; of larger ones, the worst element."""
+
+
+@contextmanager
+def margins_to(listener: Margin) -> Iterator[None]:
+    """Tell somebody how far each comparison is from its tolerance: ``sdpo-ref selftest`` derives tolerances from that.
+
+    Args:
+        listener: is called with every comparison made meanwhile.
+    """
+    _listeners.append(listener)
+    try:
+        yield
+    finally:
+        _listeners.remove(listener)
 
 
 def assert_close(
@@ -45,6 +65,8 @@ def assert_close(
         relative, absolute = max(relative, FLOAT32_RELATIVE), max(absolute, FLOAT32_ABSOLUTE)
     got, expected = got.double(), expected.double()
     off = (got - expected).abs()
+    for listener in _listeners:
+        listener(relative, absolute, _in_tolerances(off, got == expected, absolute + relative * expected.abs()))
     close = (got == expected) | (torch.isfinite(expected) & (off <= absolute + relative * expected.abs()))
     if bool(close.all()):
         return
@@ -107,6 +129,14 @@ def describe(given: Mapping[str, object]) -> str:
         'alpha = 0.5; logits = [0, 0]'
     """
     return "; ".join(f"{name} = {_text(value)}" for name, value in given.items())
+
+
+def _in_tolerances(off: Tensor, equal: Tensor, allowed: Tensor) -> float:
+    """The largest error in units of what is allowed; infinite where nothing is, or where something is not finite."""
+    if bool(equal.all()):
+        return 0.0
+    units = torch.where(equal, 0.0, torch.nan_to_num(off / allowed, nan=torch.inf))
+    return float(units.max())
 
 
 def _text(value: object) -> str:

@@ -1,0 +1,25 @@
+"""The loss is the same where nobody tests it (spec/04-loss, E)."""
+
+import pytest
+
+from sdpo_ref.types import FULL
+from sdpo_ref.verify.comparison import assert_close, assert_that
+from sdpo_ref.verify.inputs import on_policy, random_batch
+from sdpo_ref.verify.outside import ALPHA, loss_outside
+from sdpo_ref.verify.plugin import implementation_key
+from sdpo_ref.verify.subject import Subject
+
+
+@pytest.mark.requirement("LOSS-065")
+def test_same_outside_a_test(request: pytest.FixtureRequest, subject: Subject) -> None:
+    """Loss and gradient equal those of a process in which nothing is tested; threads and dtype are the same."""
+    batch = on_policy(random_batch(30))
+    here = subject.loss(batch, alpha=ALPHA, support=FULL)
+    there = loss_outside(request.config.stash[implementation_key].spec, batch)
+    if isinstance(there, str):
+        assert_that(condition=False, expected="a loss in a process of its own", got=there)
+        return
+    value, gradient = there
+    given = {"alpha": ALPHA, "the other process": "imports no test runner"}
+    assert_close(here.value, value, what="loss in nats, that of a process in which nothing is tested,", given=given)
+    assert_close(here.student, gradient, what="gradient, that of a process in which nothing is tested,", given=given)

@@ -1,0 +1,74 @@
+"""``sdpo-ref selftest``: run the suite on every mutant and every right variant, and write the kill matrix."""
+
+import time
+from pathlib import Path
+from typing import Annotated
+
+import typer
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
+
+from sdpo_ref.errors import UsageError
+from sdpo_ref.resources import content
+from sdpo_ref.selftest.differences import differences
+from sdpo_ref.selftest.judgement import matrix_of, problems
+from sdpo_ref.selftest.pool import run_targets
+from sdpo_ref.selftest.table import render
+from sdpo_ref.selftest.targets import all_targets, select
+from sdpo_ref.verify.catalogue import Catalogue
+from sdpo_ref.verify.kill_matrix import FILE, KillMatrix, read_kill_matrix, write_kill_matrix
+from sdpo_ref.verify.spec_text import read_catalogue
+
+app = typer.Typer(pretty_exceptions_enable=False, add_completion=False)
+
+
+@app.command()
+def run(
+    *,
+    only: Annotated[
+        list[str] | None, typer.Option(help="Only this mutant, family or right variant; repeatable. Writes nothing.")
+    ] = None,
+    jobs: Annotated[int, typer.Option(min=1, help="Worker processes.")] = 2,
+    check: Annotated[bool, typer.Option("--check", help="Compare with the matrix on file and write nothing.")] = False,
+    to: Annotated[
+        Path | None, typer.Option("--to", metavar="FOLDER", help="Write mutants/ into this conformance folder.")
+    ] = None,
+) -> None:
+    """Check that the suite catches every mutant and leaves every right variant alone.
+
+    Exit code 0: it does. 1: a mutant survives or is none, a right variant fails, a MUST kills nothing, a tolerance does
+    not separate right from wrong, or (--check) the matrix on file is another one.
+    """
+    began = time.monotonic()
+    conformance = content("conformance") if to is None else to
+    if not conformance.is_dir():
+        raise UsageError(f"{conformance} is not a folder; create it first")
+    targets = select(all_targets(), only or ())
+    console = Console(highlight=False)
+    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
+    with Progress(*columns, console=Console(stderr=True), transient=True) as progress:
+        task = progress.add_task("selftest", total=len(targets))
+        found = run_targets(
+            targets, jobs=jobs, observe=lambda it: progress.update(task, advance=1, description=it.name)
+        )
+    findings = {it.name: it for it in found}
+    catalogue = read_catalogue(content("spec"))
+    matrix = matrix_of(targets, findings)
+    lines = [*problems(targets, findings, catalogue, everything=not only)]
+    if check:
+        lines += differences(read_kill_matrix(conformance), matrix, complete=not only)
+    elif not only:
+        _write(conformance, matrix, catalogue)
+    for line in lines:
+        console.print(f"  {line}", soft_wrap=True)
+    killed = sum(1 for row in matrix.rows if row.failed)
+    console.print(
+        f"{killed} of {len(matrix.rows)} mutants killed, {len(matrix.benign)} right variants, "
+        f"{len(lines)} problem{'' if len(lines) == 1 else 's'} ({time.monotonic() - began:.0f} s)"
+    )
+    raise typer.Exit(1 if lines else 0)
+
+
+def _write(conformance: Path, matrix: KillMatrix, catalogue: Catalogue) -> None:
+    write_kill_matrix(conformance, matrix)
+    (conformance / FILE.parent / "README.md").write_text(render(matrix, catalogue), encoding="utf-8")

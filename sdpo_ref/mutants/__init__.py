@@ -1,0 +1,97 @@
+"""Implementations with one defect each: what the suite must catch (spec/decisions/0024).
+
+Each is an ordinary implementation: ``sdpo-ref verify sdpo_ref.mutants:make,name=coefficients_swapped`` (or its id)
+fails, and ``sdpo-ref verify sdpo_ref.mutants:make_benign,name=float32`` does not. One file for each chapter of the
+specification; ``conformance/mutants/README.md`` is the table of all of them with what catches each.
+"""
+
+from functools import cache
+
+from sdpo_ref.errors import LoadError
+from sdpo_ref.mutants.mutant import Mutant
+
+
+@cache
+def mutants() -> tuple[Mutant, ...]:
+    """All mutants, in the order of the specification.
+
+    Example:
+        >>> mutants()[5].id, mutants()[5].name
+        ('M006', 'coefficients_swapped')
+    """
+    from sdpo_ref.mutants import (
+        adversaries,
+        aggregation,
+        completions,
+        context,
+        divergence,
+        gradient,
+        hybrid,
+        importance,
+        logits,
+        masks,
+        near_zero,
+        sampled_token,
+        step,
+        success,
+        support,
+        weights,
+    )
+
+    chapters = (
+        divergence,
+        near_zero,
+        support,
+        sampled_token,
+        importance,
+        masks,
+        aggregation,
+        gradient,
+        logits,
+        hybrid,
+        completions,
+        success,
+        context,
+        weights,
+        step,
+        adversaries,
+    )
+    found = [mutant for chapter in chapters for mutant in chapter.MUTANTS]
+    return tuple(sorted(found, key=lambda it: it.id))
+
+
+def make(name: str) -> object:
+    """A mutant.
+
+    Args:
+        name: its name or its id.
+
+    Returns:
+        An implementation with one defect.
+
+    Raises:
+        LoadError: if there is none of that name.
+    """
+    for mutant in mutants():
+        if name in (mutant.name, mutant.id):
+            return mutant.build()
+    raise LoadError(f"no mutant is called {name!r}; conformance/mutants/README.md lists them")
+
+
+def make_benign(name: str) -> object:
+    """An implementation that is right although it is different.
+
+    Args:
+        name: of a benign variant.
+
+    Returns:
+        An implementation.
+
+    Raises:
+        LoadError: if there is none of that name.
+    """
+    from sdpo_ref.mutants.benign import BENIGN
+
+    if name not in BENIGN:
+        raise LoadError(f"no benign variant is called {name!r}; they are {', '.join(map(repr, BENIGN))}")
+    return BENIGN[name]()

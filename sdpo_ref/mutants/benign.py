@@ -1,0 +1,105 @@
+"""Implementations that are right although they are different: no MUST may fail for them."""
+
+from collections.abc import Mapping
+from dataclasses import replace
+
+import torch
+from torch import Tensor
+
+from sdpo_ref.config.profile import PROFILES
+from sdpo_ref.functional.support import on_support
+from sdpo_ref.mutants.mutant import GOOD, Build, with_parts
+from sdpo_ref.mutants.variation import Options, good, loss, reused
+from sdpo_ref.reference import Reference
+from sdpo_ref.types import DistillationBatch, Support
+from sdpo_ref.variants import chunked
+from sdpo_ref.verify.capabilities import CAPABILITIES, part_of
+
+
+def in_float32(batch: DistillationBatch) -> DistillationBatch:
+    """The same batch in float32."""
+    behaviour = batch.behaviour_log_probs
+    return replace(
+        batch,
+        student_logits=batch.student_logits.float(),
+        teacher_logits=batch.teacher_logits.float(),
+        behaviour_log_probs=None if behaviour is None else behaviour.float(),
+    )
+
+
+def float32() -> object:
+    """Everything in float32, as training does."""
+    return with_parts(
+        divergence=lambda s, t, **o: GOOD.divergence(s.float(), t.float(), **o),
+        loss=loss(lambda b, o: good(in_float32(b), o)),
+        capabilities={it for it in CAPABILITIES if part_of(it) in {"divergence", "loss"}},
+    )
+
+
+def flipped(batch: DistillationBatch) -> DistillationBatch:
+    """The vocabulary in reverse order, so that sums over it run the other way."""
+    last = batch.student_logits.shape[-1] - 1
+    return replace(
+        batch,
+        student_logits=batch.student_logits.flip(-1),
+        teacher_logits=batch.teacher_logits.flip(-1),
+        completions=torch.where(batch.completion_mask, last - batch.completions, 0),
+    )
+
+
+def permuted(batch: DistillationBatch) -> DistillationBatch:
+    """The rows in reverse order."""
+    return DistillationBatch(*(None if it is None else it.flip(0) for it in _fields(batch)))  # type: ignore[arg-type]
+
+
+def _fields(batch: DistillationBatch) -> tuple[Tensor | None, ...]:
+    return (
+        batch.student_logits,
+        batch.teacher_logits,
+        batch.completions,
+        batch.completion_mask,
+        batch.self_distillation_mask,
+        batch.behaviour_log_probs,
+    )
+
+
+def without_guard(batch: DistillationBatch, options: Options) -> Tensor:
+    """A batch in which nothing counts takes another path to the same zero."""
+    return (
+        good(batch, options)
+        if batch.loss_mask.any()
+        else torch.where(batch.loss_mask[..., None], batch.student_logits, 0.0).sum()
+    )
+
+
+def textbook(student: Tensor, teacher: Tensor, *, alpha: float, support: Support) -> Tensor:
+    """The divergence as sums of p (log p - log q), the mixture as the logarithm of a sum of probabilities."""
+    if not 0.0 <= alpha <= 1.0:
+        raise ValueError(f"alpha must lie in [0, 1], received {alpha}")
+    s, t = on_support(student, teacher, support=support, top_k_from="student")
+    if alpha in {0.0, 1.0}:
+        return _kl(t, s) if alpha == 0.0 else _kl(s, t)
+    floor = torch.finfo(s.dtype).tiny
+    m = ((1 - alpha) * s.exp() + alpha * t.exp()).clamp_min(floor).log()
+    return (1 - alpha) * _kl(s, m) + alpha * _kl(t, m)
+
+
+def _kl(p: Tensor, q: Tensor) -> Tensor:
+    """Terms without mass are zero and those that are excluded infinite, in value and gradient."""
+    has_mass = p > -torch.inf
+    ratio = torch.where(has_mass, p, 0.0) - torch.where(has_mass, q, 0.0)
+    terms = torch.where(has_mass, p, -torch.inf).exp() * torch.where(ratio == torch.inf, 0.0, ratio)
+    return torch.where(ratio == torch.inf, torch.inf, terms).sum(-1)
+
+
+BENIGN: Mapping[str, Build] = {
+    **{f"profile-{name}": lambda name=name: Reference(name) for name in PROFILES},  # type: ignore[misc]
+    "chunked": chunked,
+    "float32": float32,
+    "vocabulary-reversed": lambda: with_parts(loss=loss(lambda b, o: good(flipped(b), o))),
+    "rows-reversed": lambda: with_parts(loss=loss(lambda b, o: good(permuted(b), o))),
+    "empty-batches-apart": lambda: with_parts(loss=loss(without_guard)),
+    "buffer-reused": lambda: with_parts(divergence=reused(0.0)),
+    "textbook": lambda: with_parts(divergence=textbook),
+}
+"""Name to factory."""

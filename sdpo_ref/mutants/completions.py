@@ -1,0 +1,202 @@
+"""Defects of the implicit reward, of SDFT, and of which sampled tokens count (spec/04-loss, G and H; spec/01)."""
+
+from dataclasses import replace
+
+import torch
+
+from sdpo_ref.losses.sdft import sdft_loss
+from sdpo_ref.mutants.mutant import GOOD, Chapter
+from sdpo_ref.mutants.plant import Planted
+
+IMPLICIT = "functional/implicit_reward.py"
+FILE = "functional/aggregation.py"
+
+chapter = Chapter()
+
+REWARD = "implicit reward"
+chapter.enter(
+    191,
+    "reward_of_the_wrong_policy",
+    REWARD,
+    "the two policies are exchanged",
+    "what the context makes less likely is rewarded",
+    "LOSS-080",
+    implicit_reward=lambda c, r, y, m: GOOD.implicit_reward(r, c, y, m),
+)
+chapter.enter(
+    192,
+    "reward_per_token",
+    REWARD,
+    "the sum is divided by the length",
+    "rewards of parts do not add up to that of the whole",
+    "LOSS-080 LOSS-081",
+    implicit_reward=lambda c, r, y, m: GOOD.implicit_reward(c, r, y, m) / m.sum(-1).clamp(min=1),
+)
+chapter.enter(
+    193,
+    "reward_of_padding",
+    REWARD,
+    "padding is scored as well",
+    "the reward depends on what stands behind the end",
+    "LOSS-080 LOSS-082",
+    implicit_reward=lambda c, r, y, m: GOOD.implicit_reward(c, r, y, torch.ones_like(m)),
+)
+chapter.enter(
+    194,
+    "reward_of_the_first_token",
+    REWARD,
+    "only the first token's ratio is taken",
+    "most of the completion has no reward",
+    "LOSS-080 LOSS-081",
+    Planted(
+        IMPLICIT, "completions, completion_mask).sum(-1)\n\n\ndef", "completions, completion_mask)[..., 0]\n\n\ndef"
+    ),
+)
+chapter.enter(
+    195,
+    "reward_from_logits",
+    REWARD,
+    "raw logits are compared instead of log-probabilities",
+    "the reward depends on constants that mean nothing",
+    "LOSS-080",
+    Planted(
+        IMPLICIT,
+        "token_log_probs(log_probs(conditioned), token_ids) - token_log_probs(log_probs(reference), token_ids)",
+        "token_log_probs(conditioned, token_ids) - token_log_probs(reference, token_ids)",
+    ),
+)
+chapter.enter(
+    196,
+    "reward_without_reference",
+    REWARD,
+    "the reference's part is left out",
+    "likely completions are rewarded for being likely",
+    "LOSS-080",
+    Planted(
+        IMPLICIT,
+        "token_log_probs(log_probs(conditioned), token_ids) - token_log_probs(log_probs(reference), token_ids)",
+        "token_log_probs(log_probs(conditioned), token_ids)",
+    ),
+)
+chapter.enter(
+    197,
+    "reward_exponentiated",
+    REWARD,
+    "the ratio itself is returned and not its logarithm",
+    "rewards of parts multiply where they should add",
+    "LOSS-080 LOSS-081",
+    implicit_reward=lambda c, r, y, m: GOOD.implicit_reward(c, r, y, m).exp(),
+)
+
+SDFT = "loss of SDFT"
+chapter.enter(
+    198,
+    "skips_columns",
+    SDFT,
+    "columns of the padded array are skipped, not tokens of the completion",
+    "completions that start late keep their first tokens",
+    "LOSS-090",
+    sdft_loss=lambda b, *, alpha, support, skip_tokens: sdft_loss(
+        replace(b, completion_mask=b.completion_mask & (torch.arange(b.completions.shape[1]) >= skip_tokens)),
+        alpha=alpha,
+        support=support,
+    ),
+)
+chapter.enter(
+    199,
+    "skips_one_fewer",
+    SDFT,
+    "one token fewer is skipped",
+    "the tokens that name the demonstration are trained",
+    "LOSS-090",
+    Planted(FILE, "return mask & (mask.long().cumsum(-1) > count)", "return mask & (mask.long().cumsum(-1) >= count)"),
+)
+chapter.enter(
+    200,
+    "skips_nothing",
+    SDFT,
+    "no token is skipped: a dead knob (H06)",
+    "as M199",
+    "LOSS-090",
+    Planted(FILE, "return mask & (mask.long().cumsum(-1) > count)", "return mask"),
+)
+chapter.enter(
+    201,
+    "skips_the_end",
+    SDFT,
+    "tokens are skipped at the end of the completion",
+    "the student does not learn when to stop",
+    "LOSS-090",
+    Planted(
+        FILE,
+        "return mask & (mask.long().cumsum(-1) > count)",
+        "return mask & (mask.long().flip(-1).cumsum(-1).flip(-1) > count)",
+    ),
+)
+chapter.enter(
+    202,
+    "sdft_always_forward",
+    SDFT,
+    "alpha is ignored: the loss is always the forward KL (H06)",
+    "a run reported as reverse KL is forward KL",
+    "LOSS-090",
+    Planted(
+        "losses/sdft.py", "return distillation_loss(kept, alpha=alpha,", "return distillation_loss(kept, alpha=0.0,"
+    ),
+)
+
+ENDS = "end of the completion"
+chapter.enter(
+    203,
+    "end_not_trained",
+    ENDS,
+    "the token that ends the completion does not count (M06)",
+    "the student never learns to stop",
+    "POLICY-006",
+    completion_mask=lambda y, end_ids: (
+        GOOD.completion_mask(y, end_ids=end_ids) & ~torch.isin(y, torch.tensor(sorted(end_ids), dtype=y.dtype))
+    ),
+)
+chapter.enter(
+    204,
+    "one_end_id",
+    ENDS,
+    "only the first of several end ids is known (M06)",
+    "what is written after the end of a turn is trained",
+    "POLICY-006",
+    completion_mask=lambda y, end_ids: GOOD.completion_mask(y, end_ids=sorted(end_ids)[:1]),
+)
+chapter.enter(
+    205,
+    "nothing_after_the_end_is_cut",
+    ENDS,
+    "tokens after the end count (M06)",
+    "the student is trained to go on after its end",
+    "POLICY-006",
+    completion_mask=lambda y, end_ids: torch.ones_like(y, dtype=torch.bool),
+)
+chapter.enter(
+    206,
+    "last_end",
+    ENDS,
+    "the mask goes up to the last end, not the first",
+    "padding whose id is that of the end is trained",
+    "POLICY-006",
+    completion_mask=lambda y, end_ids: (
+        (found := torch.isin(y, torch.tensor(sorted(end_ids), dtype=y.dtype))).flip(-1).cumsum(-1).flip(-1)
+        + (~found.any(-1, keepdim=True)).long()
+        > 0
+    ),
+)
+chapter.enter(
+    207,
+    "end_is_padding",
+    ENDS,
+    "every token with the id of the end is taken for padding (M06)",
+    "as M203",
+    "POLICY-006",
+    Planted(FILE, "return ended_before == 0", "return (ended_before == 0) & ~ended"),
+    same_as=203,
+)
+
+MUTANTS = tuple(chapter.mutants)

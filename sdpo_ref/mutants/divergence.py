@@ -1,0 +1,231 @@
+"""Defects of the divergence of one token (spec/04-loss, A)."""
+
+import torch
+from torch import Tensor
+
+from sdpo_ref.functional.divergence import generalized_jsd, kl_divergence, mixture_log_probs
+from sdpo_ref.mutants.mutant import Chapter
+from sdpo_ref.mutants.plant import Planted
+from sdpo_ref.mutants.variation import divergence
+
+FILE = "functional/divergence.py"
+INTERIOR = "(1 - alpha) * kl_divergence(student_log_probs, mixture) + alpha * kl_divergence(teacher_log_probs, mixture)"
+MIXTURE = "mixture = mixture_log_probs(student_log_probs, teacher_log_probs, alpha=alpha)"
+FORWARD = "return kl_divergence(teacher_log_probs, student_log_probs)"
+REVERSE = "return kl_divergence(student_log_probs, teacher_log_probs)"
+
+chapter = Chapter()
+
+
+def swapped_coefficients(s: Tensor, t: Tensor, alpha: float) -> Tensor:
+    """Alpha and one minus alpha exchanged, in front of the two divergences only."""
+    m = mixture_log_probs(s, t, alpha=alpha) if 0 < alpha < 1 else (s if alpha == 0 else t)
+    return alpha * kl_divergence(s, m) + (1 - alpha) * kl_divergence(t, m)
+
+
+def estimated(s: Tensor, t: Tensor, alpha: float) -> Tensor:
+    """The estimator r - 1 - log r of the reverse KL in the place of the forward KL."""
+    if alpha == 0:
+        return (s.exp() * ((t - s).exp() - 1 - (t - s))).sum(-1)
+    return generalized_jsd(s, t, alpha=alpha)
+
+
+def geometric(s: Tensor, t: Tensor, alpha: float) -> Tensor:
+    """The two distributions are mixed in the logarithm."""
+    if alpha in {0.0, 1.0}:
+        return generalized_jsd(s, t, alpha=alpha)
+    m = torch.log_softmax((1 - alpha) * s + alpha * t, -1)
+    return (1 - alpha) * kl_divergence(s, m) + alpha * kl_divergence(t, m)
+
+
+DIRECTION = "direction of the divergence"
+chapter.enter(
+    1,
+    "direction_swapped",
+    DIRECTION,
+    "forward and reverse KL are exchanged at the ends of alpha (D01)",
+    "a run meant to cover the teacher seeks its mode, and the other way round",
+    "LOSS-001 LOSS-002",
+    divergence=divergence(
+        lambda s, t, a: generalized_jsd(s, t, alpha=1 - a) if a in {0, 1} else generalized_jsd(s, t, alpha=a)
+    ),
+)
+chapter.enter(
+    2,
+    "always_reverse",
+    DIRECTION,
+    "alpha 0 gives the reverse KL as well (D01)",
+    "the student concentrates on one answer of the teacher instead of covering all",
+    "LOSS-001 LOSS-061 TRAIN-001",
+    Planted(FILE, FORWARD, REVERSE),
+)
+chapter.enter(
+    3,
+    "always_forward",
+    DIRECTION,
+    "alpha 1 gives the forward KL as well (D01)",
+    "the student spreads over all that the teacher finds possible",
+    "LOSS-002 LOSS-061 TRAIN-001",
+    Planted(FILE, REVERSE, FORWARD),
+)
+chapter.enter(
+    4,
+    "ends_exchanged",
+    DIRECTION,
+    "alpha 0 and alpha 1 are told apart the wrong way round, in everything that uses the divergence (D01)",
+    "every run at an end of alpha minimises the other divergence",
+    "LOSS-001 LOSS-002 LOSS-061 TRAIN-001",
+    Planted(
+        FILE,
+        f"{FORWARD}\n    if alpha == 1.0:\n        {REVERSE}",
+        f"{REVERSE}\n    if alpha == 1.0:\n        {FORWARD}",
+    ),
+    same_as=1,
+)
+chapter.enter(
+    5,
+    "k3_for_forward",
+    DIRECTION,
+    "forward KL is computed by the estimator r - 1 - log r under the student, which is the reverse KL",
+    "as M002: mode seeking where mode covering was asked for",
+    "LOSS-001",
+    divergence=divergence(estimated),
+    same_as=2,
+)
+
+FORMULA = "formula between the ends of alpha"
+chapter.enter(
+    6,
+    "coefficients_swapped",
+    FORMULA,
+    "JSD coefficients swapped: alpha and one minus alpha exchanged before the two KLs (D03)",
+    "at alpha 0.1 the loss is eight times too large; the learning rate that was tuned no longer fits",
+    "LOSS-003 LOSS-004",
+    divergence=divergence(swapped_coefficients),
+)
+chapter.enter(
+    7,
+    "coefficients_swapped_in_float32",
+    FORMULA,
+    "JSD coefficients swapped, in an implementation that rounds to float32 (D03)",
+    "as M006",
+    "LOSS-003 LOSS-004",
+    divergence=lambda s, t, **o: divergence(swapped_coefficients)(s.float(), t.float(), **o),
+    same_as=6,
+)
+chapter.enter(
+    8,
+    "coefficients_swapped_everywhere",
+    FORMULA,
+    "JSD coefficients swapped in the file that every loss uses (D03)",
+    "as M006, in training as well",
+    "LOSS-003 LOSS-004 LOSS-061",
+    Planted(
+        FILE,
+        INTERIOR,
+        "alpha * kl_divergence(student_log_probs, mixture) + (1 - alpha) * kl_divergence(teacher_log_probs, mixture)",
+    ),
+    same_as=6,
+)
+chapter.enter(
+    9,
+    "mixture_swapped",
+    FORMULA,
+    "student and teacher exchanged between the ends, so the mixture's weights are swapped (D02)",
+    "at alpha 0.25 the student is pulled as alpha 0.75 would",
+    "LOSS-003",
+    divergence=divergence(lambda s, t, a: generalized_jsd(t, s, alpha=a)),
+)
+chapter.enter(
+    10,
+    "mixture_weights_swapped",
+    FORMULA,
+    "the mixture takes alpha from the student and one minus alpha from the teacher (D02)",
+    "loss and gradient of another alpha, not even a generalised Jensen-Shannon divergence",
+    "LOSS-003 LOSS-061",
+    Planted(
+        FILE,
+        MIXTURE,
+        "mixture = mixture_log_probs(student_log_probs, teacher_log_probs, alpha=1 - alpha)",
+    ),
+)
+chapter.enter(
+    11,
+    "inner_reversed",
+    FORMULA,
+    "the two KLs inside are taken from the mixture to the sides",
+    "the divergence is unbounded and pulls hardest where the teacher is nearly certain",
+    "LOSS-003 LOSS-010",
+    Planted(
+        FILE,
+        INTERIOR,
+        "(1 - alpha) * kl_divergence(mixture, student_log_probs) + alpha * kl_divergence(mixture, teacher_log_probs)",
+    ),
+)
+chapter.enter(
+    12,
+    "one_half_only",
+    FORMULA,
+    "only the student's half of the divergence is kept",
+    "the gradient is right, since the mixture's part cancels, but the reported loss is not",
+    "LOSS-003 LOSS-004",
+    Planted(FILE, INTERIOR, "(1 - alpha) * kl_divergence(student_log_probs, mixture)"),
+)
+chapter.enter(
+    13,
+    "not_weighted",
+    FORMULA,
+    "the two halves are added without their weights",
+    "at alpha 0.1 the student is pulled ten times as hard towards the teacher",
+    "LOSS-003 LOSS-010",
+    Planted(FILE, INTERIOR, "kl_divergence(student_log_probs, mixture) + kl_divergence(teacher_log_probs, mixture)"),
+)
+chapter.enter(
+    14,
+    "always_one_half",
+    FORMULA,
+    "any alpha between the ends is taken for one half: a dead knob (H06)",
+    "a sweep over alpha shows that alpha makes no difference",
+    "LOSS-003 LOSS-004 LOSS-061",
+    Planted(FILE, MIXTURE, f"alpha = 0.5\n    {MIXTURE}"),
+)
+chapter.enter(
+    15,
+    "geometric_mixture",
+    FORMULA,
+    "the two sides are mixed in the logarithm",
+    "where one side is nearly sure the mixture forgets the other, so the pull vanishes",
+    "LOSS-003 LOSS-010",
+    divergence=divergence(geometric),
+)
+
+ENDS = "ends of alpha"
+chapter.enter(
+    16,
+    "general_formula_at_the_ends",
+    ENDS,
+    "alpha is moved off 0 and 1, so the interior formula gives almost zero there (D04)",
+    "nothing is learned at alpha 0 or 1, and the loss looks converged",
+    "LOSS-001 LOSS-002 LOSS-004",
+    divergence=divergence(lambda s, t, a: generalized_jsd(s, t, alpha=min(max(a, 1e-6), 1 - 1e-6))),
+)
+chapter.enter(
+    17,
+    "rescaled_between_the_ends",
+    ENDS,
+    "the interior formula is divided by alpha times one minus alpha, which makes it continuous at the ends (D04)",
+    "a loss four times larger at alpha one half",
+    "LOSS-003 LOSS-004 LOSS-010",
+    Planted(FILE, f"return {INTERIOR}", f"return ({INTERIOR}) / (alpha * (1 - alpha))"),
+)
+chapter.enter(
+    18,
+    "ends_are_wide",
+    ENDS,
+    "alphas within a hundredth of an end count as the end",
+    "a small alpha gives a hundred times the loss that was asked for",
+    "LOSS-004 LOSS-010",
+    Planted(FILE, "if alpha == 0.0:", "if alpha <= 0.01:"),
+)
+
+MUTANTS = tuple(chapter.mutants)

@@ -1,0 +1,209 @@
+"""Defects of the hybrid of reward and self-distillation (spec/04-loss, F)."""
+
+from torch import Tensor
+
+from sdpo_ref.mutants.mutant import GOOD, Chapter
+from sdpo_ref.mutants.plant import Planted
+from sdpo_ref.mutants.variation import hybrid
+
+FILE = "functional/advantages.py"
+LOSSES = "losses/reference.py"
+
+chapter = Chapter()
+
+
+def spread(rewards: Tensor) -> Tensor:
+    """Rewards over their deviation."""
+    return rewards / (rewards.std() + 1e-4)
+
+
+ADVANTAGE = "advantage of the reward"
+chapter.enter(
+    171,
+    "rewards_standardized",
+    ADVANTAGE,
+    "advantages are divided by the group's deviation, while the profile declares centred ones (H03)",
+    "the weight between reward and teacher is another one, and another in every group",
+    "LOSS-070",
+    hybrid_loss=hybrid(lambda b, r, g, o: GOOD.hybrid_loss(b, spread(r), g, **o)),
+)
+chapter.enter(
+    172,
+    "not_centered",
+    ADVANTAGE,
+    "the reward itself is the advantage",
+    "everything that was sampled becomes more likely wherever rewards are positive",
+    "LOSS-070",
+    Planted(FILE, "return numbers - sum_of_group(numbers, group_ids) / sizes, sizes", "return numbers, sizes"),
+)
+chapter.enter(
+    173,
+    "one_group_for_all",
+    ADVANTAGE,
+    "rewards are centred over the batch and not over their group",
+    "hard prompts are trained away, easy ones are reinforced",
+    "LOSS-070",
+    Planted(
+        FILE,
+        "return numbers - sum_of_group(numbers, group_ids) / sizes, sizes",
+        "return numbers - numbers.mean(), sizes",
+    ),
+)
+chapter.enter(
+    174,
+    "best_is_the_baseline",
+    ADVANTAGE,
+    "the group's best reward is subtracted in place of its mean",
+    "advantages are never positive",
+    "LOSS-070",
+    hybrid_loss=hybrid(lambda b, r, g, o: _uncentered(b, r - r.max(), g, o)),
+)
+
+MIX = "mixture of reward and teacher"
+chapter.enter(
+    175,
+    "mix_added",
+    MIX,
+    "the reward's part is added on top of the mixture (H02)",
+    "the step is too large between the ends",
+    "LOSS-071",
+    hybrid_loss=hybrid(
+        lambda b, r, g, o: (
+            GOOD.hybrid_loss(b, r, g, **o)
+            + o["reward_weight"] * (1 - o["reward_weight"]) * GOOD.hybrid_loss(b, r, g, **{**o, "reward_weight": 1.0})
+        )
+    ),
+)
+chapter.enter(
+    176,
+    "lambda_swapped",
+    MIX,
+    "lambda weights the teacher and not the reward (H01)",
+    "a run that should mostly follow the reward mostly follows its teacher",
+    "LOSS-070 LOSS-072",
+    hybrid_loss=hybrid(lambda b, r, g, o: GOOD.hybrid_loss(b, r, g, **{**o, "reward_weight": 1 - o["reward_weight"]})),
+)
+chapter.enter(
+    177,
+    "lambda_swapped_inside",
+    MIX,
+    "lambda and one minus lambda are exchanged where the advantages are mixed (H01)",
+    "as M176",
+    "LOSS-070 LOSS-072",
+    Planted(
+        FILE,
+        "return weight * of_reward + (1 - weight) * of_distillation",
+        "return (1 - weight) * of_reward + weight * of_distillation",
+    ),
+    same_as=176,
+)
+chapter.enter(
+    178,
+    "reward_dropped",
+    MIX,
+    "the reward's part is lost (H02)",
+    "the reward is not trained on at all",
+    "LOSS-070",
+    Planted(
+        FILE,
+        "return weight * of_reward + (1 - weight) * of_distillation",
+        "return 0 * of_reward + (1 - weight) * of_distillation",
+    ),
+)
+chapter.enter(
+    179,
+    "teacher_not_weighted",
+    MIX,
+    "the teacher's advantage is added with its full weight (H02)",
+    "a pure reward run is none",
+    "LOSS-070",
+    Planted(
+        FILE,
+        "return weight * of_reward + (1 - weight) * of_distillation",
+        "return weight * of_reward + of_distillation",
+    ),
+)
+chapter.enter(
+    180,
+    "weights_squared",
+    MIX,
+    "the mixture's weights are squared",
+    "the step is too small between the ends",
+    "LOSS-071",
+    Planted(
+        FILE,
+        "return weight * of_reward + (1 - weight) * of_distillation",
+        "return weight**2 * of_reward + (1 - weight) ** 2 * of_distillation",
+    ),
+)
+chapter.enter(
+    181,
+    "advantage_of_the_student",
+    MIX,
+    "the self-distillation advantage has the wrong sign (D15)",
+    "the student runs from its teacher",
+    "LOSS-072",
+    Planted(
+        FILE,
+        "return (teacher_token_log_probs - student_token_log_probs).detach()",
+        "return (student_token_log_probs - teacher_token_log_probs).detach()",
+    ),
+)
+chapter.enter(
+    182,
+    "advantages_centered",
+    MIX,
+    "the teacher's advantages are centred in each completion",
+    "a completion that the teacher finds bad all over is not trained away",
+    "LOSS-072",
+    Planted(
+        FILE,
+        "return (teacher_token_log_probs - student_token_log_probs).detach()",
+        "found = (teacher_token_log_probs - student_token_log_probs).detach()\n"
+        "    return found - found.mean(-1, keepdim=True)",
+    ),
+)
+chapter.enter(
+    183,
+    "rows_without_teacher_dropped",
+    MIX,
+    "rows without a teacher lose their reward as well",
+    "prompts without feedback are not trained at all",
+    "LOSS-070",
+    Planted(
+        LOSSES,
+        "advantages = convex_combination(reward_advantages[:, None], distillation_advantages, weight=reward_weight)",
+        "advantages = convex_combination(reward_advantages[:, None], distillation_advantages, weight=reward_weight)\n"
+        "    advantages = advantages * batch.self_distillation_mask[:, None]",
+    ),
+)
+chapter.enter(
+    184,
+    "advantages_carry_gradient",
+    MIX,
+    "the advantages carry gradient",
+    "a second term of the size of the log-probability distorts every step",
+    "LOSS-072",
+    Planted(
+        LOSSES,
+        "return aggregate(-advantages.detach() * student, batch.completion_mask",
+        "return aggregate(-(advantages + student - student.detach()) * student, batch.completion_mask",
+    ),
+)
+
+
+def _uncentered(batch: object, rewards: Tensor, group_ids: Tensor, options: dict[str, object]) -> Tensor:
+    """The hybrid of rewards that are taken for advantages: every rollout is a group of two with its mirror image."""
+    from sdpo_ref.losses.reference import policy_gradient_loss
+    from sdpo_ref.types import DistillationBatch
+
+    assert isinstance(batch, DistillationBatch)  # noqa: S101
+    weight = options["reward_weight"]
+    assert isinstance(weight, float)  # noqa: S101
+    right = GOOD.hybrid_loss(batch, rewards, group_ids, **options)  # type: ignore[arg-type]
+    centered = rewards - rewards.mean()
+    extra = (rewards - centered)[:, None].expand(batch.completions.shape)
+    return right + weight * policy_gradient_loss(batch, extra)
+
+
+MUTANTS = tuple(chapter.mutants)

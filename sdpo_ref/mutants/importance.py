@@ -1,0 +1,254 @@
+"""Defects of the importance ratio (spec/04-loss, D)."""
+
+from collections.abc import Callable
+
+import torch
+from torch import Tensor
+
+from sdpo_ref.functional.aggregation import aggregate
+from sdpo_ref.functional.importance import importance_ratio
+from sdpo_ref.functional.log_probs import log_probs, token_log_probs
+from sdpo_ref.losses.reference import sdpo_token_losses
+from sdpo_ref.mutants.mutant import Chapter
+from sdpo_ref.mutants.plant import Planted
+from sdpo_ref.mutants.variation import Options, good, loss
+from sdpo_ref.types import DistillationBatch
+
+FILE = "functional/importance.py"
+RETURN = "return log_ratio.clamp(-MAX_LOG_RATIO, MAX_LOG_RATIO).exp().clamp(max=ratio_cap)"
+
+chapter = Chapter()
+
+
+def weighted(ratio: Callable[[Tensor, Tensor, float], Tensor]) -> Callable[..., Tensor]:
+    """A loss with another ratio, on token mean."""
+
+    def part(batch: DistillationBatch, options: Options) -> Tensor:
+        cap, mask = options["ratio_cap"], batch.loss_mask
+        if cap is None or batch.behaviour_log_probs is None or not cap > 0:
+            return good(batch, options)
+        tokens = sdpo_token_losses(batch, **{**options, "ratio_cap": None})
+        logits = torch.where(mask[..., None], batch.student_logits, 0.0)
+        s = token_log_probs(
+            log_probs(logits, temperature=options["temperature"]), torch.where(mask, batch.completions, 0)
+        )
+        weights = ratio(s, torch.where(mask, batch.behaviour_log_probs, 0.0), cap)
+        return aggregate(tokens * weights, mask, aggregation="token_mean")
+
+    return loss(part)
+
+
+def untempered(batch: DistillationBatch, options: Options) -> Tensor:
+    """The ratio's upper side at temperature one, whatever the loss has."""
+    if options["ratio_cap"] is None or batch.behaviour_log_probs is None:
+        return good(batch, options)
+    plain = good(batch, {**options, "ratio_cap": None})
+    now = token_log_probs(log_probs(batch.student_logits), batch.completions)
+    ratio = importance_ratio(now, batch.behaviour_log_probs, ratio_cap=options["ratio_cap"])
+    return plain * ratio[batch.loss_mask].mean()
+
+
+RATIO = "importance ratio"
+chapter.enter(
+    81,
+    "ratio_with_gradient",
+    RATIO,
+    "the ratio carries gradient (I01)",
+    "a second term raises or lowers sampled tokens by how large their divergence is",
+    "LOSS-040",
+    loss=weighted(lambda s, b, cap: (s - b).exp().clamp(max=cap)),
+)
+chapter.enter(
+    82,
+    "ratio_not_detached",
+    RATIO,
+    "the stop-gradient of the ratio is lost (I01)",
+    "as M081",
+    "LOSS-040",
+    Planted(
+        FILE,
+        "(student_token_log_probs - behaviour_log_probs).detach()",
+        "student_token_log_probs - behaviour_log_probs",
+    ),
+    same_as=81,
+)
+chapter.enter(
+    83,
+    "ratio_inverted",
+    RATIO,
+    "the ratio is the sampler's probability over the student's",
+    "stale tokens weigh most",
+    "LOSS-040",
+    Planted(
+        FILE,
+        "(student_token_log_probs - behaviour_log_probs).detach()",
+        "(behaviour_log_probs - student_token_log_probs).detach()",
+    ),
+)
+chapter.enter(
+    84,
+    "ratio_two_sided",
+    RATIO,
+    "the ratio is also cut from below (I02)",
+    "tokens that the student has learned to avoid keep their weight",
+    "LOSS-041",
+    Planted(FILE, ".exp().clamp(max=ratio_cap)", ".exp().clamp(1 / ratio_cap, ratio_cap)"),
+)
+chapter.enter(
+    85,
+    "ratio_at_least_one",
+    RATIO,
+    "a ratio below one counts as one (I02)",
+    "as M084",
+    "LOSS-040 LOSS-041",
+    Planted(FILE, ".exp().clamp(max=ratio_cap)", ".exp().clamp(1.0, max(ratio_cap, 1.0))"),
+    same_as=84,
+)
+chapter.enter(
+    86,
+    "ratio_not_capped",
+    RATIO,
+    "the cap is ignored: a dead knob (H06)",
+    "single tokens dominate the step",
+    "LOSS-040",
+    Planted(FILE, ".exp().clamp(max=ratio_cap)", ".exp()"),
+)
+chapter.enter(
+    87,
+    "capped_in_the_logarithm",
+    RATIO,
+    "the cap is applied to the log-ratio",
+    "a cap of 2 lets ratios up to 7.4 through",
+    "LOSS-040",
+    Planted(FILE, RETURN, "return log_ratio.clamp(-MAX_LOG_RATIO, ratio_cap).exp()"),
+)
+chapter.enter(
+    88,
+    "dropped_above_the_cap",
+    RATIO,
+    "tokens above the cap are dropped instead of truncated",
+    "the tokens that changed most are not trained",
+    "LOSS-040",
+    Planted(
+        FILE,
+        RETURN,
+        "found = log_ratio.clamp(-MAX_LOG_RATIO, MAX_LOG_RATIO).exp()\n    return found * (found <= ratio_cap)",
+    ),
+)
+chapter.enter(
+    89,
+    "ratio_overflows",
+    RATIO,
+    "the ratio is computed without a limit on the logarithm (I08)",
+    "infinity minus infinity: one stale token makes the loss NaN",
+    "LOSS-042",
+    loss=weighted(lambda s, b, cap: (r := (s - b).detach().exp()) - (r - cap).relu()),
+)
+chapter.enter(
+    90,
+    "ratio_untempered",
+    RATIO,
+    "the student's side of the ratio is taken at temperature one",
+    "ratios differ from one on fresh rollouts, so part of every step is lost to the cap",
+    "LOSS-044",
+    loss=loss(untempered),
+)
+chapter.enter(
+    91,
+    "ratio_of_the_teacher",
+    RATIO,
+    "the ratio is the teacher's probability over the sampler's",
+    "tokens that the teacher dislikes are not trained away",
+    "LOSS-040 LOSS-044",
+    Planted(
+        "losses/reference.py",
+        "token_losses = token_losses * importance_ratio(\n            token_log_probs(student, token_ids)",
+        "token_losses = token_losses * importance_ratio(\n            token_log_probs(teacher, token_ids)",
+    ),
+)
+chapter.enter(
+    92,
+    "ratio_of_the_sequence",
+    RATIO,
+    "one ratio for the whole completion, of the mean log-ratio",
+    "tokens are weighted by what happened elsewhere in their completion",
+    "LOSS-067",
+    Planted(
+        FILE,
+        "log_ratio = (student_token_log_probs - behaviour_log_probs).detach()",
+        "log_ratio = (student_token_log_probs - behaviour_log_probs).detach()\n"
+        "    log_ratio = log_ratio.mean(-1, keepdim=True).expand_as(log_ratio)",
+    ),
+)
+chapter.enter(
+    93,
+    "ratio_before_the_sum",
+    RATIO,
+    "the loss is multiplied by the mean ratio",
+    "single tokens are not weighted",
+    "LOSS-067",
+    loss=loss(
+        lambda b, o: (
+            good(b, o)
+            if o["ratio_cap"] is None or b.behaviour_log_probs is None
+            else good(b, {**o, "ratio_cap": None})
+            * importance_ratio(
+                token_log_probs(
+                    log_probs(b.student_logits, temperature=o["temperature"]),
+                    torch.where(b.loss_mask, b.completions, 0),
+                ),
+                b.behaviour_log_probs,
+                ratio_cap=o["ratio_cap"],
+            )[b.loss_mask].mean()
+        )
+    ),
+)
+chapter.enter(
+    94,
+    "weighted_twice",
+    RATIO,
+    "two options together are applied twice",
+    "a loss twice too large whenever a temperature and a cap are set",
+    "LOSS-067",
+    loss=loss(lambda b, o: good(b, o) * (1 + (o["ratio_cap"] is not None) * (o["temperature"] != 1))),
+)
+
+chapter.enter(
+    97,
+    "cap_at_least_one",
+    RATIO,
+    "a cap below one is refused or raised to one",
+    "weights cannot be made smaller than those of fresh rollouts",
+    "LOSS-040",
+    Planted(FILE, ".exp().clamp(max=ratio_cap)", ".exp().clamp(max=max(ratio_cap, 1.0))"),
+)
+
+MISSING = "missing behaviour log-probabilities"
+chapter.enter(
+    95,
+    "silently_on_policy",
+    MISSING,
+    "a cap without behaviour log-probabilities is left out in silence (I04)",
+    "off-policy rollouts are trained as if they were fresh",
+    "LOSS-043",
+    loss=loss(lambda b, o: good(b, {**o, "ratio_cap": o["ratio_cap"] if b.behaviour_log_probs is not None else None})),
+)
+chapter.enter(
+    96,
+    "missing_is_certain",
+    MISSING,
+    "missing behaviour log-probabilities are taken for zero, that is for certainty (M19)",
+    "every token is scaled by its own probability",
+    "LOSS-043",
+    Planted(
+        "losses/reference.py",
+        "if batch.behaviour_log_probs is None:\n            raise InvalidInputError(",
+        "if batch.behaviour_log_probs is None:\n            batch = DistillationBatch("
+        "batch.student_logits, batch.teacher_logits, "
+        "batch.completions, batch.completion_mask, batch.self_distillation_mask, "
+        "torch.zeros_like(batch.student_logits[..., 0]))\n        if batch.behaviour_log_probs is None:\n"
+        "            raise InvalidInputError(",
+    ),
+)
+
+MUTANTS = tuple(chapter.mutants)

@@ -1,0 +1,173 @@
+"""Defects between logits and log-probabilities: temperature, normalisation, precision (spec/04-loss; spec/01)."""
+
+from dataclasses import replace
+
+import torch
+from torch import Tensor
+
+from sdpo_ref.functional.divergence import generalized_jsd
+from sdpo_ref.mutants.mutant import Chapter
+from sdpo_ref.mutants.plant import Planted
+from sdpo_ref.mutants.variation import Options, good, loss, split_gradient
+from sdpo_ref.types import DistillationBatch
+
+LOG_PROBS = "functional/log_probs.py"
+
+chapter = Chapter()
+
+
+def half_precision(batch: DistillationBatch, options: Options) -> Tensor:
+    """Everything in the dtype of the logits."""
+    if batch.student_logits.dtype is torch.float64:
+        return good(batch, options)
+    s, t = batch.student_logits.log_softmax(-1), batch.teacher_logits.detach().log_softmax(-1)
+    tokens = generalized_jsd(s, t, alpha=options["alpha"])
+    return torch.where(batch.loss_mask, tokens, 0.0).sum() / batch.loss_mask.sum().clamp(min=1)
+
+
+def padded_vocabulary(batch: DistillationBatch, options: Options) -> Tensor:
+    """The vocabulary is padded to a multiple of eight with logits of zero."""
+    more = -batch.student_logits.shape[-1] % 8
+    return good(
+        replace(
+            batch,
+            student_logits=torch.nn.functional.pad(batch.student_logits, (0, more)),
+            teacher_logits=torch.nn.functional.pad(batch.teacher_logits, (0, more)),
+        ),
+        options,
+    )
+
+
+TEMPERATURE = "temperature"
+chapter.enter(
+    149,
+    "temperature_outside_gradient",
+    TEMPERATURE,
+    "the gradient misses the factor one over temperature",
+    "the learning rate changes with the temperature",
+    "LOSS-062",
+    loss=loss(lambda b, o: split_gradient(good(b, o), o["temperature"])),
+)
+chapter.enter(
+    150,
+    "one_side_tempered",
+    TEMPERATURE,
+    "only the student is tempered (I06)",
+    "a student that agrees with its teacher is still pushed",
+    "POLICY-003",
+    loss=loss(lambda b, o: good(replace(b, teacher_logits=b.teacher_logits * o["temperature"]), o)),
+)
+chapter.enter(
+    151,
+    "temperature_ignored",
+    TEMPERATURE,
+    "the temperature is ignored: a dead knob (H06)",
+    "the loss is about another distribution than the one that was sampled from",
+    "POLICY-003",
+    loss=loss(lambda b, o: good(b, {**o, "temperature": 1.0})),
+)
+chapter.enter(
+    152,
+    "temperature_multiplies",
+    TEMPERATURE,
+    "logits are multiplied by the temperature",
+    "a soft comparison becomes a sharp one",
+    "POLICY-003",
+    Planted(LOG_PROBS, "precise / temperature", "precise * temperature"),
+)
+chapter.enter(
+    153,
+    "temperature_squared_factor",
+    TEMPERATURE,
+    "the loss is multiplied by the squared temperature, as is usual for soft targets",
+    "the step changes with the temperature",
+    "POLICY-003 LOSS-062",
+    loss=loss(lambda b, o: good(b, o) * o["temperature"] ** 2),
+)
+chapter.enter(
+    154,
+    "tempered_log_probs",
+    TEMPERATURE,
+    "log-probabilities are divided by the temperature and not normalised again",
+    "what is compared does not sum to one",
+    "POLICY-003",
+    Planted(
+        LOG_PROBS,
+        "return torch.log_softmax(scaled, dim=-1)",
+        "return torch.log_softmax(precise, dim=-1) / temperature",
+    ),
+)
+
+LOGITS = "logits"
+chapter.enter(
+    155,
+    "logits_regularised",
+    LOGITS,
+    "the squared logits are added with a small weight",
+    "a constant added to the logits changes the loss",
+    "POLICY-002",
+    loss=loss(
+        lambda b, o: good(b, o) + 1e-4 * torch.where(b.loss_mask[..., None], b.student_logits, 0.0).square().mean()
+    ),
+)
+chapter.enter(
+    156,
+    "not_normalised",
+    LOGITS,
+    "log-probabilities are the logits less their maximum",
+    "what is compared does not sum to one, and shifts matter",
+    "LOSS-061",
+    Planted(LOG_PROBS, "return torch.log_softmax(scaled, dim=-1)", "return scaled - scaled.amax(-1, keepdim=True)"),
+)
+chapter.enter(
+    157,
+    "normalised_over_time",
+    LOGITS,
+    "the softmax runs over another axis",
+    "probabilities of one token at all positions sum to one",
+    "LOSS-061 POLICY-002",
+    Planted(LOG_PROBS, "return torch.log_softmax(scaled, dim=-1)", "return torch.log_softmax(scaled, dim=-2)"),
+)
+chapter.enter(
+    158,
+    "logits_clamped",
+    LOGITS,
+    "logits are clamped to plus or minus 30",
+    "logits far from zero, as some models have, lose their differences and their gradient",
+    "POLICY-002",
+    Planted(
+        LOG_PROBS,
+        "precise = logits.to(torch.promote_types(logits.dtype, torch.float32))",
+        "precise = logits.to(torch.promote_types(logits.dtype, torch.float32)).clamp(-30, 30)",
+    ),
+)
+chapter.enter(
+    159,
+    "padded_vocabulary",
+    LOGITS,
+    "the vocabulary is padded to a multiple of eight with logits of zero (D16)",
+    "tokens that do not exist take part of the probability on both sides",
+    "LOSS-061 POLICY-002",
+    loss=loss(padded_vocabulary),
+)
+chapter.enter(
+    160,
+    "half_precision",
+    LOGITS,
+    "half-precision logits are computed with as they are (D11)",
+    "the loss has two digits, and small divergences are noise",
+    "LOSS-063",
+    loss=loss(half_precision),
+)
+chapter.enter(
+    161,
+    "not_raised",
+    LOGITS,
+    "logits are not raised to float32, in every loss (D11)",
+    "as M160",
+    "LOSS-063",
+    Planted(LOG_PROBS, "precise = logits.to(torch.promote_types(logits.dtype, torch.float32))", "precise = logits"),
+    same_as=160,
+)
+
+MUTANTS = tuple(chapter.mutants)

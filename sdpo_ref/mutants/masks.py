@@ -1,0 +1,209 @@
+"""Defects of masks: what counts, what does not, and batches in which nothing does (spec/04-loss, E)."""
+
+from dataclasses import replace
+
+import torch
+from torch import Tensor
+
+from sdpo_ref.functional.divergence import generalized_jsd
+from sdpo_ref.functional.log_probs import log_probs
+from sdpo_ref.mutants.mutant import Chapter
+from sdpo_ref.mutants.plant import Planted
+from sdpo_ref.mutants.variation import Options, good, loss
+from sdpo_ref.types import DistillationBatch
+
+LOSSES = "losses/reference.py"
+FILE = "functional/aggregation.py"
+
+chapter = Chapter()
+
+
+def multiplied(batch: DistillationBatch, options: Options) -> Tensor:
+    """Masked tokens are multiplied by zero."""
+    s, t = log_probs(batch.student_logits), log_probs(batch.teacher_logits.detach())
+    tokens = generalized_jsd(s, t, alpha=options["alpha"])
+    return (tokens * batch.loss_mask).sum() / batch.loss_mask.sum().clamp(min=1)
+
+
+def value_masked(batch: DistillationBatch, options: Options) -> Tensor:
+    """Masked tokens are replaced after they were computed."""
+    s, t = log_probs(batch.student_logits), log_probs(batch.teacher_logits.detach())
+    tokens = torch.where(batch.loss_mask, generalized_jsd(s, t, alpha=options["alpha"]), 0.0)
+    return tokens.sum() / batch.loss_mask.sum().clamp(min=1)
+
+
+def gathered_everywhere(batch: DistillationBatch, options: Options) -> Tensor:
+    """The ids of padding are looked up."""
+    touched = batch.student_logits.gather(-1, batch.completions[..., None]).sum() * 0
+    return good(batch, options) + touched.detach()
+
+
+COUNTS = "what counts"
+chapter.enter(
+    101,
+    "row_mask_ignored",
+    COUNTS,
+    "the self-distillation mask is ignored (M09)",
+    "rows without a context pull the student to what it already is, and dilute the mean",
+    "LOSS-050 LOSS-053",
+    loss=loss(lambda b, o: good(replace(b, self_distillation_mask=torch.ones_like(b.self_distillation_mask)), o)),
+)
+chapter.enter(
+    102,
+    "completion_mask_ignored",
+    COUNTS,
+    "the completion mask is ignored: padding and tool tokens are trained (M08)",
+    "the student learns to continue after its end, and to write what tools return",
+    "LOSS-050 LOSS-053",
+    loss=loss(
+        lambda b, o: good(
+            replace(
+                b,
+                completion_mask=torch.ones_like(b.completion_mask),
+                completions=torch.where(b.completion_mask, b.completions, 0),
+            ),
+            o,
+        )
+    ),
+)
+chapter.enter(
+    103,
+    "mask_one_late",
+    COUNTS,
+    "the completion mask is shifted by one position (M01)",
+    "the first token of each completion is never trained, and one of the padding is",
+    "LOSS-050 LOSS-053",
+    loss=loss(
+        lambda b, o: good(
+            replace(
+                b,
+                completion_mask=b.completion_mask.roll(1, -1),
+                completions=torch.where(b.completion_mask, b.completions, 0),
+            ),
+            o,
+        )
+    ),
+)
+chapter.enter(
+    104,
+    "mask_inverted",
+    COUNTS,
+    "rows without a context are trained, rows with one are not",
+    "only what cannot be learned from is learned from",
+    "LOSS-050 LOSS-053",
+    loss=loss(lambda b, o: good(replace(b, self_distillation_mask=~b.self_distillation_mask), o)),
+)
+chapter.enter(
+    105,
+    "either_mask",
+    COUNTS,
+    "a token counts if either mask says so",
+    "as M101 and M102 together",
+    "LOSS-050",
+    loss=loss(
+        lambda b, o: good(
+            replace(
+                b,
+                completion_mask=b.completion_mask | b.self_distillation_mask[:, None],
+                self_distillation_mask=torch.ones_like(b.self_distillation_mask),
+                completions=torch.where(b.completion_mask, b.completions, 0),
+            ),
+            o,
+        )
+    ),
+)
+
+POISON = "garbage behind the mask"
+chapter.enter(
+    106,
+    "mask_multiplied",
+    POISON,
+    "masked tokens are multiplied by zero, and NaN times zero is NaN",
+    "garbage in the padding makes the loss NaN",
+    "LOSS-051",
+    loss=loss(multiplied),
+)
+chapter.enter(
+    107,
+    "mask_after_the_fact",
+    POISON,
+    "masked tokens are replaced after they were computed: the value is right, its gradient NaN (D10)",
+    "garbage in the padding makes all weights NaN while the loss looks well",
+    "LOSS-051",
+    loss=loss(value_masked),
+    same_as=106,
+)
+chapter.enter(
+    108,
+    "padding_ids_looked_up",
+    POISON,
+    "the ids of padding are looked up in the vocabulary",
+    "padding with -100 or any id out of range ends the run",
+    "LOSS-051",
+    loss=loss(gathered_everywhere),
+)
+chapter.enter(
+    109,
+    "behaviour_of_padding",
+    POISON,
+    "behaviour log-probabilities of padding are computed with",
+    "a NaN that was recorded at a padded position reaches the loss",
+    "LOSS-051",
+    loss=loss(
+        lambda b, o: (
+            good(b, o)
+            + (0.0 if b.behaviour_log_probs is None or o["ratio_cap"] is None else 0.0 * b.behaviour_log_probs.sum())
+        )
+    ),
+)
+
+EMPTY = "batches in which nothing counts"
+chapter.enter(
+    110,
+    "empty_is_nan",
+    EMPTY,
+    "a batch in which nothing counts is divided by zero (M15)",
+    "one such micro-batch makes all weights NaN",
+    "LOSS-054",
+    loss=loss(lambda b, o: good(b, o) / b.loss_mask.any()),
+)
+chapter.enter(
+    111,
+    "empty_denominator",
+    EMPTY,
+    "the mean has no guard against an empty mask (M15)",
+    "as M110",
+    "LOSS-054",
+    Planted(FILE, "return counted / counted.sum().clamp(min=1)", "return counted / counted.sum()"),
+    same_as=110,
+)
+chapter.enter(
+    112,
+    "empty_without_graph",
+    EMPTY,
+    "a batch in which nothing counts gives a constant that is not on the graph (M15)",
+    "backward raises at the first such batch",
+    "LOSS-054",
+    loss=loss(lambda b, o: good(b, o) if b.loss_mask.any() else torch.tensor(0.0)),
+)
+chapter.enter(
+    113,
+    "empty_is_tiny",
+    EMPTY,
+    "the denominator has an epsilon instead of a guard",
+    "every loss is a little too small; with 1e-2 by a per cent on a single token",
+    "LOSS-053 LOSS-061",
+    Planted(FILE, "return counted / counted.sum().clamp(min=1)", "return counted / (counted.sum() + 1e-6)"),
+)
+chapter.enter(
+    114,
+    "rank_returns_early",
+    EMPTY,
+    "a rank without usable rows returns a fresh zero that is not on its model's graph (M16)",
+    "the other ranks wait for its gradients for ever",
+    "TRAIN-005",
+    seen_from_outside=True,
+    loss=loss(lambda b, o: good(b, o) if b.loss_mask.any() else torch.zeros((), requires_grad=True) * 1.0),
+)
+
+MUTANTS = tuple(chapter.mutants)

@@ -1,0 +1,112 @@
+"""What a mutant is: an implementation with one defect, and what is claimed about it."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from types import SimpleNamespace
+from typing import Any
+
+from sdpo_ref.reference import Reference
+from sdpo_ref.verify.capabilities import PARTS
+
+Build = Callable[[], object]
+"""Makes an implementation; called each time it is loaded."""
+
+GOOD = Reference("paper")
+"""What a mutant is like in every part that it does not change; without trainers, so that level 4 is not asked."""
+
+
+@dataclass(frozen=True)
+class Mutant:
+    """An implementation with one defect.
+
+    Attributes:
+        id: permanent, never used for another defect.
+        name: permanent, in words.
+        family: what goes wrong in general; mutants of one family break the same kind of thing.
+        defect: id of the first mutant with this very defect; its own, unless it makes one of before in another way.
+        wrong: what is wrong, one clause.
+        effect: what that does to training, one clause.
+        caught_by: requirements that must fail.
+        build: makes it.
+        parts: the parts that differ from the reference's; empty if any may.
+        isolated: whether it hangs or ends its process, so that it needs one of its own.
+        seen_from_outside: whether it takes a check that starts processes to see it; those are run for no other mutant.
+    """
+
+    id: str
+    name: str
+    family: str
+    defect: str
+    wrong: str
+    effect: str
+    caught_by: tuple[str, ...]
+    build: Build
+    parts: frozenset[str] = frozenset()
+    isolated: bool = False
+    seen_from_outside: bool = False
+
+
+class Chapter:
+    """Collects the mutants of one file, each with one line of the table."""
+
+    def __init__(self) -> None:
+        self.mutants: list[Mutant] = []
+
+    def enter(  # noqa: PLR0917 - a row of a table
+        self,
+        number: int,
+        name: str,
+        family: str,
+        wrong: str,
+        effect: str,
+        caught_by: str,
+        build: Build | None = None,
+        *,
+        same_as: int | None = None,
+        isolated: bool = False,
+        seen_from_outside: bool = False,
+        **parts: Any,
+    ) -> None:
+        """Enter a mutant.
+
+        Args:
+            number: of its id; never used again.
+            name: see :class:`Mutant`.
+            family: see :class:`Mutant`.
+            wrong: see :class:`Mutant`.
+            effect: see :class:`Mutant`.
+            caught_by: ids, separated by blanks.
+            build: makes it; left out if only some parts of the reference are exchanged.
+            same_as: number of the mutant with the same defect, made in another way.
+            isolated: see :class:`Mutant`.
+            seen_from_outside: see :class:`Mutant`.
+            parts: the parts to exchange.
+        """
+        self.mutants.append(
+            Mutant(
+                id=f"M{number:03d}",
+                name=name,
+                family=family,
+                defect=f"M{same_as or number:03d}",
+                wrong=wrong,
+                effect=effect,
+                caught_by=tuple(caught_by.split()),
+                build=build or (lambda: with_parts(**parts)),
+                parts=frozenset(parts) & frozenset(PARTS) if build is None else getattr(build, "parts", frozenset()),
+                isolated=isolated,
+                seen_from_outside=seen_from_outside,
+            )
+        )
+
+
+def with_parts(**parts: Any) -> SimpleNamespace:
+    """The reference under the paper's profile with some of its parts exchanged.
+
+    Args:
+        parts: attributes of an implementation.
+
+    Returns:
+        An implementation.
+    """
+    offered = {part: getattr(GOOD, part) for part in PARTS if hasattr(GOOD, part)}
+    return SimpleNamespace(**{"profile": "paper", **offered, **parts})

@@ -1,0 +1,170 @@
+"""Defects of the sum over the vocabulary: lost terms, small probabilities, alphas out of range (spec/04-loss, A)."""
+
+import math
+
+import torch
+from torch import Tensor
+
+from sdpo_ref.functional.divergence import generalized_jsd
+from sdpo_ref.mutants.mutant import GOOD, Chapter
+from sdpo_ref.mutants.plant import Planted
+from sdpo_ref.mutants.variation import divergence
+from sdpo_ref.types import Support
+
+FILE = "functional/divergence.py"
+
+chapter = Chapter()
+
+
+def plain_arithmetic(s: Tensor, t: Tensor, alpha: float) -> Tensor:
+    """The formulas as they stand in papers."""
+    if alpha in {0.0, 1.0}:
+        p, q = (t, s) if alpha == 0 else (s, t)
+        return (p.exp() * (p - q)).sum(-1)
+    m = torch.logaddexp(s + math.log1p(-alpha), t + math.log(alpha))
+    return (1 - alpha) * (s.exp() * (s - m)).sum(-1) + alpha * (t.exp() * (t - m)).sum(-1)
+
+
+def clipped_terms(s: Tensor, t: Tensor, alpha: float) -> Tensor:
+    """Each vocabulary entry's term is limited before the sum."""
+    if 0 < alpha < 1:
+        return generalized_jsd(s, t, alpha=alpha)
+    p, q = (t, s) if alpha == 0 else (s, t)
+    return (p.exp() * (p - q)).clamp(max=0.05).sum(-1)
+
+
+def any_alpha(student: Tensor, teacher: Tensor, *, alpha: float, support: Support) -> Tensor:
+    """An alpha out of range is moved into it."""
+    return GOOD.divergence(student, teacher, alpha=min(max(alpha, 0.0), 1.0), support=support)
+
+
+TERMS = "terms of the sum"
+chapter.enter(
+    19,
+    "terms_clipped",
+    TERMS,
+    "vocabulary terms are clipped before they are summed (D07)",
+    "the loss becomes negative and falls by leaving the teacher",
+    "LOSS-005",
+    divergence=divergence(clipped_terms),
+)
+chapter.enter(
+    20,
+    "mean_over_the_vocabulary",
+    TERMS,
+    "terms are averaged over the vocabulary",
+    "the loss shrinks with the size of the vocabulary, to nothing at a hundred thousand tokens",
+    "LOSS-001 LOSS-002 LOSS-003 LOSS-061",
+    Planted(FILE, "return terms.sum(-1)", "return terms.mean(-1)"),
+)
+chapter.enter(
+    21,
+    "last_token_forgotten",
+    TERMS,
+    "the last token of the vocabulary is left out of the sum",
+    "whatever has the last id, often the end of the turn, is not distilled",
+    "LOSS-001 LOSS-006",
+    Planted(FILE, "return terms.sum(-1)", "return terms[..., :-1].sum(-1)"),
+)
+chapter.enter(
+    22,
+    "first_token_counts_more",
+    TERMS,
+    "a factor depends on the probability of token 0",
+    "the loss depends on which token has which id",
+    "LOSS-006",
+    divergence=divergence(lambda s, t, a: generalized_jsd(s, t, alpha=a) * (1 + s[..., 0].exp())),
+)
+chapter.enter(
+    23,
+    "absolute_terms",
+    TERMS,
+    "the absolute value of each term p log(p / q) is summed",
+    "the loss is no divergence; its gradient pushes where it should pull",
+    "LOSS-001 LOSS-002",
+    divergence=divergence(
+        lambda s, t, a: (
+            generalized_jsd(s, t, alpha=a)
+            if 0 < a < 1
+            else ((t.exp() * (t - s)).abs().sum(-1) if a == 0 else (s.exp() * (s - t)).abs().sum(-1))
+        )
+    ),
+)
+
+MASS = "probabilities near zero"
+chapter.enter(
+    24,
+    "nan_on_zero_mass",
+    MASS,
+    "the formulas as they stand in papers: zero times minus infinity (D09)",
+    "one masked token of the vocabulary makes the loss NaN",
+    "LOSS-007",
+    divergence=divergence(plain_arithmetic),
+)
+chapter.enter(
+    25,
+    "nan_behind_a_good_value",
+    MASS,
+    "NaN is replaced in the value, and lives on in the gradient (D10)",
+    "the loss curve looks well and all weights become NaN at the first such token",
+    "LOSS-007",
+    divergence=divergence(lambda s, t, a: torch.nan_to_num(plain_arithmetic(s, t, a), posinf=math.inf)),
+)
+chapter.enter(
+    26,
+    "infinity_hidden",
+    MASS,
+    "an infinite divergence is reported as 100",
+    "a teacher that rules the student's token out is not noticed",
+    "LOSS-008",
+    divergence=divergence(lambda s, t, a: torch.nan_to_num(generalized_jsd(s, t, alpha=a), posinf=100.0)),
+)
+chapter.enter(
+    27,
+    "probabilities_floored",
+    MASS,
+    "log-probabilities are floored at -16 on both sides",
+    "tokens that are very unlikely on one side stop to matter",
+    "LOSS-011",
+    divergence=divergence(lambda s, t, a: generalized_jsd(s.clamp(min=-16), t.clamp(min=-16), alpha=a)),
+)
+chapter.enter(
+    28,
+    "teacher_floored",
+    MASS,
+    "the teacher's log-probabilities are floored at -8",
+    "what the teacher rules out is kept alive",
+    "LOSS-012",
+    divergence=divergence(lambda s, t, a: generalized_jsd(s, t.clamp(min=-8), alpha=a)),
+)
+chapter.enter(
+    29,
+    "epsilon_in_the_logarithm",
+    MASS,
+    "1e-8 is added to the probabilities before the logarithm is taken",
+    "a divergence between almost certain rows is cut off, and both sides no longer sum to one",
+    "LOSS-008 LOSS-011",
+    divergence=divergence(lambda s, t, a: generalized_jsd((s.exp() + 1e-8).log(), (t.exp() + 1e-8).log(), alpha=a)),
+)
+
+REFUSED = "what must be refused"
+chapter.enter(
+    30,
+    "any_alpha",
+    REFUSED,
+    "an alpha outside [0, 1] is moved into it",
+    "a slip in a configuration trains with another divergence, in silence",
+    "LOSS-009",
+    divergence=any_alpha,
+)
+chapter.enter(
+    31,
+    "nan_alpha_passes",
+    REFUSED,
+    "an alpha that is not a number passes",
+    "a slip in a configuration makes the loss NaN at the first step",
+    "LOSS-009",
+    Planted(FILE, "if not 0.0 <= alpha <= 1.0:", "if alpha < 0.0 or alpha > 1.0:"),
+)
+
+MUTANTS = tuple(chapter.mutants)

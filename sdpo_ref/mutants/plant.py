@@ -1,0 +1,164 @@
+"""One line of the reference, exchanged: the whole implementation is loaded again around the altered file.
+
+Losses, supports and steps all use the altered line, as they would after a slip of the pen; nothing of the loaded
+reference changes.
+"""
+
+import importlib
+import importlib.abc
+import importlib.machinery
+import importlib.util
+import sys
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from types import CodeType, ModuleType
+
+import sdpo_ref
+from sdpo_ref.errors import IntegrityError
+
+_ROOT = Path(sdpo_ref.__file__).parent
+_STACK = ("functional", "losses", "teachers", "trainers", "reference")
+"""What is loaded again; types, errors and settings are shared, so that both worlds speak of the same things."""
+
+
+_LOSSES = frozenset({"divergence", "loss", "hybrid_loss", "sdft_loss", "implicit_reward", "step", "trust_region"})
+_REACHES: Mapping[str, frozenset[str]] = {
+    "functional/advantages.py": frozenset({"hybrid_loss"}),
+    "functional/averaging.py": frozenset({"step", "trust_region", "low_rank_average"}),
+    "functional/implicit_reward.py": frozenset({"implicit_reward"}),
+    "functional/importance.py": frozenset({"loss"}),
+    "functional/sampled_token.py": frozenset({"loss", "hybrid_loss"}),
+    "losses/sdft.py": frozenset({"sdft_loss"}),
+    "teachers/context.py": frozenset({"context", "demonstration_context"}),
+    "teachers/low_rank.py": frozenset({"low_rank_average"}),
+    "teachers/success.py": frozenset({"context"}),
+    "trainers/step.py": frozenset({"step"}),
+}
+"""Parts of an implementation that a file's lines can reach, where that is not most of them."""
+
+
+@dataclass(frozen=True)
+class Planted:
+    """A factory of the reference with a piece of one file exchanged.
+
+    Attributes:
+        file: below ``sdpo_ref``, such as ``functional/divergence.py``.
+        line: the piece as it stands there, exactly once.
+        instead: what stands there instead.
+    """
+
+    file: str
+    line: str
+    instead: str
+
+    @property
+    def parts(self) -> frozenset[str]:
+        """The parts that can differ from the reference's."""
+        return _REACHES.get(self.file, _LOSSES | {"completion_mask"})
+
+    def altered(self) -> str:
+        """The file's text with the piece exchanged.
+
+        Raises:
+            IntegrityError: if the piece is not there exactly once, so that a mutant whose line was rewritten does not
+                become a copy of the reference in silence.
+        """
+        source = (_ROOT / self.file).read_text(encoding="utf-8")
+        if source.count(self.line) != 1:
+            raise IntegrityError(
+                f"{self.file} holds {self.line!r} {source.count(self.line)} times, a mutant needs it once; adapt it"
+            )
+        return source.replace(self.line, self.instead)
+
+    def __call__(self) -> object:
+        """The implementation."""
+        return altered_reference(self.file, self.altered())
+
+
+def altered_reference(file: str, source: str, *, profile: str = "paper") -> object:
+    """The reference with the text of one file exchanged.
+
+    Args:
+        file: below ``sdpo_ref``.
+        source: its text.
+        profile: of the reference.
+
+    Returns:
+        An implementation that shares no function with the loaded reference.
+    """
+    name = "sdpo_ref." + file.removesuffix(".py").replace("/", ".")
+    code = compile(source, str(_ROOT / file), "exec")
+    with _own_stack(_Altered(name, code)):
+        implementation: object = importlib.import_module("sdpo_ref.reference").make(profile)
+    return implementation
+
+
+def alter_for_good(file: str, source: str) -> None:
+    """Exchange the text of one file for the rest of this process; modules that use it are to be imported afterwards.
+
+    Args:
+        file: below ``sdpo_ref``.
+        source: its text.
+    """
+    name = "sdpo_ref." + file.removesuffix(".py").replace("/", ".")
+    for loaded in [it for it in sys.modules if _in_stack(it)]:
+        del sys.modules[loaded]
+    sys.meta_path.insert(0, _Altered(name, compile(source, str(_ROOT / file), "exec")))
+
+
+class _Altered(importlib.abc.MetaPathFinder):
+    """Finds one module, with other code than its file's."""
+
+    def __init__(self, name: str, code: CodeType) -> None:
+        self._name, self._code = name, code
+
+    def find_spec(
+        self, fullname: str, path: Sequence[str] | None, target: ModuleType | None = None
+    ) -> importlib.machinery.ModuleSpec | None:
+        """The altered module, or nothing."""
+        del path, target
+        if fullname != self._name:
+            return None
+        return importlib.util.spec_from_loader(fullname, _Given(fullname, self._code))
+
+
+class _Given(importlib.abc.InspectLoader):
+    """Loads code that is at hand."""
+
+    def __init__(self, name: str, code: CodeType) -> None:
+        self._name, self._code = name, code
+
+    def get_source(self, fullname: str) -> str | None:
+        """None: the altered text is nowhere on disk."""
+        del fullname
+        return None
+
+    def get_code(self, fullname: str) -> CodeType:
+        """The code."""
+        del fullname
+        return self._code
+
+
+@contextmanager
+def _own_stack(finder: importlib.abc.MetaPathFinder) -> Iterator[None]:
+    """Imports made inside get modules of their own; everything is as before afterwards."""
+    before = {name: module for name, module in sys.modules.items() if _in_stack(name)}
+    attributes = {name: getattr(sdpo_ref, name) for name in _STACK if hasattr(sdpo_ref, name)}
+    for name in before:
+        del sys.modules[name]
+    sys.meta_path.insert(0, finder)
+    try:
+        yield
+    finally:
+        sys.meta_path.remove(finder)
+        for name in [name for name in sys.modules if _in_stack(name)]:
+            del sys.modules[name]
+        sys.modules.update(before)
+        for name, module in attributes.items():
+            setattr(sdpo_ref, name, module)
+
+
+def _in_stack(name: str) -> bool:
+    return name.startswith("sdpo_ref.") and name.split(".")[1] in _STACK

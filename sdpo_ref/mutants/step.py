@@ -1,0 +1,341 @@
+"""Defects of the training step: alignment, accumulation, direction, defaults (spec/05-trainer, spec/01-policy)."""
+
+import math
+from dataclasses import replace
+
+import torch
+from torch import Tensor
+
+from sdpo_ref.config.profile import DEFAULTS
+from sdpo_ref.mutants.mutant import GOOD, Chapter
+from sdpo_ref.mutants.plant import Planted
+from sdpo_ref.mutants.variation import micro_batches, parts_of, same, scaled, steps, traces
+from sdpo_ref.protocols.implementation import MicroBatch, StepProblem, StepTrace
+
+FILE = "trainers/step.py"
+LOGITS = "return logits[:, prompts.token_ids.shape[-1] - 1 : -1]"
+
+chapter = Chapter()
+
+
+def unmasked(part: MicroBatch) -> MicroBatch:
+    """Padding is attended."""
+    return replace(
+        part,
+        prompts=replace(part.prompts, mask=torch.ones_like(part.prompts.mask)),
+        reprompts=replace(part.reprompts, mask=torch.ones_like(part.reprompts.mask)),
+    )
+
+
+def at_the_left(part: MicroBatch) -> MicroBatch:
+    """Prompts are padded on the right."""
+
+    def moved(ids: Tensor, mask: Tensor) -> tuple[Tensor, Tensor]:
+        order = mask.long().argsort(dim=-1, descending=True, stable=True)
+        return ids.gather(-1, order), mask.gather(-1, order)
+
+    prompts, reprompts = (
+        moved(part.prompts.token_ids, part.prompts.mask),
+        moved(part.reprompts.token_ids, part.reprompts.mask),
+    )
+    return replace(
+        part,
+        prompts=replace(part.prompts, token_ids=prompts[0], mask=prompts[1]),
+        reprompts=replace(part.reprompts, token_ids=reprompts[0], mask=reprompts[1]),
+    )
+
+
+def truncated(part: MicroBatch) -> MicroBatch:
+    """The teacher's prompt is cut to the length of the student's, from the left."""
+    width = part.prompts.token_ids.shape[-1]
+    reprompts = replace(
+        part.reprompts, token_ids=part.reprompts.token_ids[:, -width:], mask=part.reprompts.mask[:, -width:]
+    )
+    return replace(part, reprompts=reprompts)
+
+
+def nan_if_empty(problem: StepProblem, found: StepTrace) -> StepTrace:
+    """An empty micro-batch makes all weights NaN."""
+    empty = any(not part.self_distillation_mask.any() for part in parts_of(problem))
+    return replace(found, student=tuple(scaled(at, math.nan if empty else 1.0) for at in found.student))
+
+
+def count_of(problem: StepProblem) -> int:
+    """The largest number of micro-batches in a step."""
+    return max(len(parts) for iteration in problem.iterations for parts in iteration)
+
+
+ALIGNMENT = "alignment of logits and tokens"
+chapter.enter(
+    321,
+    "logits_one_late",
+    ALIGNMENT,
+    "logits are read at the position of their token and not before it (M01)",
+    "every token is compared with the distribution of the next one",
+    "POLICY-001 TRAIN-001",
+    Planted(FILE, LOGITS, "return logits[:, prompts.token_ids.shape[-1] :]"),
+)
+chapter.enter(
+    322,
+    "logits_one_early",
+    ALIGNMENT,
+    "logits are read two positions before their token (M01)",
+    "as M321",
+    "POLICY-001 TRAIN-001",
+    Planted(FILE, LOGITS, "return logits[:, prompts.token_ids.shape[-1] - 2 : -2]"),
+)
+chapter.enter(
+    323,
+    "teacher_one_late",
+    ALIGNMENT,
+    "the teacher's logits are read one position late, the student's are not (M01)",
+    "the student learns to write one token ahead",
+    "POLICY-001 TRAIN-001",
+    Planted(
+        FILE,
+        "teacher_logits = _completion_logits(teacher, micro_batch.reprompts, micro_batch)",
+        "teacher_logits = _completion_logits(teacher, micro_batch.reprompts, micro_batch).roll(-1, 1)",
+    ),
+)
+chapter.enter(
+    324,
+    "teacher_at_the_students_place",
+    ALIGNMENT,
+    "the teacher's logits are cut out at the length of the student's prompt (M04)",
+    "the teacher is read in the middle of its own context",
+    "POLICY-001 TRAIN-001",
+    Planted(
+        FILE,
+        "teacher_logits = _completion_logits(teacher, micro_batch.reprompts, micro_batch)",
+        "ids = torch.cat([micro_batch.reprompts.token_ids, micro_batch.completions], -1)\n"
+        "        seen = torch.cat([micro_batch.reprompts.mask, micro_batch.completion_mask], -1).long()\n"
+        "        start = micro_batch.prompts.token_ids.shape[-1] - 1\n"
+        "        teacher_logits = teacher(ids, seen)[:, start : start + micro_batch.completions.shape[-1]]",
+    ),
+)
+
+PADDING = "padding of prompts"
+chapter.enter(
+    325,
+    "padding_attended",
+    PADDING,
+    "padding is attended (M05)",
+    "what a row learns depends on the longest prompt of its batch",
+    "POLICY-004",
+    step=steps(micro_batches(unmasked)),
+)
+chapter.enter(
+    326,
+    "padded_on_the_right",
+    PADDING,
+    "prompts are padded on the right, and logits read behind the padding (M05)",
+    "as M325",
+    "POLICY-004",
+    step=steps(micro_batches(at_the_left)),
+)
+chapter.enter(
+    327,
+    "completion_mask_attended",
+    PADDING,
+    "unusable rows are not attended, since the loss mask is used for attention (M07)",
+    "nothing, until a row is masked in part",
+    "POLICY-001",
+    Planted(
+        FILE,
+        "attention_mask = torch.cat([prompts.mask, micro_batch.completion_mask], dim=-1).long()",
+        "attention_mask = torch.cat([prompts.mask, micro_batch.completion_mask & False], dim=-1).long()",
+    ),
+)
+
+SCORED = "tokens that are scored"
+chapter.enter(
+    328,
+    "retokenised",
+    SCORED,
+    "the first completion token is another one, as after decoding and encoding again (M04)",
+    "the teacher judges a text that was not sampled",
+    "POLICY-005",
+    step=steps(micro_batches(lambda m: replace(m, completions=m.completions * (torch.arange(4) > 0)))),
+)
+chapter.enter(
+    329,
+    "padding_scored",
+    SCORED,
+    "tokens behind the mask are scored (M08)",
+    "padding is trained",
+    "POLICY-005",
+    step=steps(micro_batches(lambda m: replace(m, completion_mask=torch.ones_like(m.completion_mask)))),
+)
+chapter.enter(
+    330,
+    "reprompt_ignored",
+    SCORED,
+    "the teacher reads the student's prompt (M03)",
+    "feedback is never seen; nothing is learned at the first step, and drift afterwards",
+    "TRAIN-006 TRAIN-001",
+    Planted(
+        FILE,
+        "_completion_logits(teacher, micro_batch.reprompts, micro_batch)",
+        "_completion_logits(teacher, micro_batch.prompts, micro_batch)",
+    ),
+)
+chapter.enter(
+    331,
+    "student_reads_the_reprompt",
+    SCORED,
+    "the student reads the teacher's prompt",
+    "the student is trained with the feedback in view, and has none when it is used",
+    "TRAIN-001",
+    Planted(
+        FILE,
+        "_completion_logits(student, micro_batch.prompts, micro_batch)",
+        "_completion_logits(student, micro_batch.reprompts, micro_batch)",
+    ),
+)
+chapter.enter(
+    332,
+    "reprompt_truncated",
+    SCORED,
+    "the teacher's prompt is cut to the length of the student's (C09)",
+    "long feedback is lost, and the question with it",
+    "TRAIN-001",
+    step=steps(micro_batches(truncated)),
+)
+
+ACCUMULATION = "accumulation of micro-batches"
+chapter.enter(
+    333,
+    "not_divided",
+    ACCUMULATION,
+    "micro-batches are added without dividing by their number (M14)",
+    "the step is as many times larger as there are micro-batches",
+    "TRAIN-002",
+    step=steps(lambda p: replace(p, learning_rate=p.learning_rate * count_of(p))),
+)
+chapter.enter(
+    334,
+    "divided_twice",
+    ACCUMULATION,
+    "micro-batches are divided by their number twice (M14)",
+    "the step is as many times smaller as there are micro-batches",
+    "TRAIN-002",
+    step=steps(lambda p: replace(p, learning_rate=p.learning_rate / count_of(p))),
+)
+chapter.enter(
+    335,
+    "mean_of_means",
+    ACCUMULATION,
+    "losses of micro-batches are averaged, while the profile declares one mean over all tokens",
+    "tokens in short micro-batches weigh more",
+    "TRAIN-003",
+    step=steps(same, accumulation="micro_batch_mean"),
+)
+chapter.enter(
+    336,
+    "last_micro_batch_only",
+    ACCUMULATION,
+    "gradients are cleared before each micro-batch",
+    "most of the batch is not trained on",
+    "TRAIN-002",
+    step=steps(
+        lambda p: replace(p, iterations=tuple(tuple(parts[-1:] for parts in iteration) for iteration in p.iterations))
+    ),
+)
+chapter.enter(
+    337,
+    "gradients_not_cleared",
+    ACCUMULATION,
+    "gradients are never cleared",
+    "every step repeats all that came before",
+    "TEACH-021",
+    Planted(FILE, "            optimizer.zero_grad()\n", ""),
+)
+chapter.enter(
+    338,
+    "nan_if_empty",
+    ACCUMULATION,
+    "a micro-batch without a usable row is NaN (M15)",
+    "all weights become NaN",
+    "TRAIN-004",
+    step=traces(nan_if_empty),
+)
+
+UPDATE = "update of the student"
+chapter.enter(
+    339,
+    "drifts",
+    UPDATE,
+    "rows without a context are trained in the step (M09)",
+    "batches without feedback pull the student to its older self",
+    "TRAIN-007",
+    step=steps(micro_batches(lambda m: replace(m, self_distillation_mask=torch.ones_like(m.self_distillation_mask)))),
+)
+chapter.enter(
+    340,
+    "ascends",
+    UPDATE,
+    "the step goes uphill (D15)",
+    "the student runs from its teacher",
+    "TRAIN-001 TRAIN-009",
+    Planted(FILE, "lr=problem.learning_rate)", "lr=problem.learning_rate, maximize=True)"),
+)
+chapter.enter(
+    341,
+    "momentum",
+    UPDATE,
+    "the optimiser has momentum",
+    "the step depends on earlier ones",
+    "TEACH-025",
+    Planted(FILE, "lr=problem.learning_rate)", "lr=problem.learning_rate, momentum=0.9)"),
+)
+chapter.enter(
+    342,
+    "weight_decay",
+    UPDATE,
+    "weights decay",
+    "the student forgets where there is no feedback",
+    "TRAIN-007",
+    Planted(FILE, "lr=problem.learning_rate)", "lr=problem.learning_rate, weight_decay=0.01)"),
+)
+chapter.enter(
+    343,
+    "alpha_dropped",
+    UPDATE,
+    "the step does not pass alpha on, and alpha 0 trains on the reverse KL as well (D01)",
+    "every run is reverse KL",
+    "TRAIN-001",
+    Planted(FILE, "alpha=problem.alpha,", "alpha=1.0,"),
+    same_as=2,
+)
+chapter.enter(
+    344,
+    "teacher_gradient_in_the_step",
+    UPDATE,
+    "the live teacher's scores carry gradient and are not detached either (T01)",
+    "both sides meet half-way",
+    "TEACH-025",
+    step=steps(lambda p: replace(p, learning_rate=p.learning_rate * (0.5 if p.teacher == "live" else 1.0))),
+)
+
+DEFAULT = "defaults"
+chapter.enter(
+    345,
+    "other_defaults",
+    DEFAULT,
+    "a default is not the documented one (C16)",
+    "two papers' numbers are compared under one name",
+    "TRAIN-008",
+    defaults=lambda: {**GOOD.defaults(), "alpha": 0.25},
+)
+chapter.enter(
+    346,
+    "defaults_of_another",
+    DEFAULT,
+    "the defaults are those of another published variant (C16)",
+    "as M345",
+    "TRAIN-008",
+    defaults=lambda: dict(DEFAULTS["lasgroup"]),
+    same_as=345,
+)
+
+MUTANTS = tuple(chapter.mutants)

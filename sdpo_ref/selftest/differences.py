@@ -1,0 +1,43 @@
+"""How two kill matrices differ, in what does not depend on the machine."""
+
+from collections.abc import Iterable
+
+from sdpo_ref.verify.kill_matrix import KillMatrix, Row
+
+
+def differences(filed: KillMatrix, found: KillMatrix, *, complete: bool) -> list[str]:
+    """What a run found that the matrix on file does not say, one line each.
+
+    Measured numbers may differ, and so may single checks of a requirement: rounding is the machine's. Which
+    requirements fail for which mutant may not.
+
+    Args:
+        filed: the matrix on file.
+        found: by this run.
+        complete: whether the run was of everything, so that what is missing from it is gone.
+
+    Returns:
+        Lines for a person.
+    """
+    before = {row.id: row for row in filed.rows}
+    lines = [line for row in found.rows for line in _of_row(before.get(row.id), row)]
+    if complete:
+        after = {row.id for row in found.rows}
+        lines += [f"{name} is in the matrix on file and no more" for name in before if name not in after]
+        if set(filed.benign) != set(found.benign):
+            lines.append(f"right variants are {', '.join(found.benign)}, on file {', '.join(filed.benign)}")
+    return [f"{line}; write the matrix with `sdpo-ref selftest`" for line in lines]
+
+
+def _of_row(before: Row | None, now: Row) -> Iterable[str]:
+    if before is None:
+        yield f"{now.id} {now.name} is not in the matrix on file"
+        return
+    for name in ("name", "family", "defect", "wrong", "effect", "caught_by"):
+        if getattr(before, name) != getattr(now, name):
+            yield f"{now.id} {now.name}: its {name} is another than on file"
+    more, less = sorted(set(now.failed) - set(before.failed)), sorted(set(before.failed) - set(now.failed))
+    if more:
+        yield f"{now.id} {now.name}: now also fails {', '.join(more)}"
+    if less:
+        yield f"{now.id} {now.name}: no longer fails {', '.join(less)}"

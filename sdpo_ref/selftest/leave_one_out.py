@@ -1,0 +1,47 @@
+"""How good the diagnosis is: each mutant is diagnosed from the others, as if it were somebody's new implementation."""
+
+from dataclasses import dataclass
+
+from sdpo_ref.verify.diagnosis import ranking
+from sdpo_ref.verify.kill_matrix import KillMatrix, Row
+
+
+@dataclass(frozen=True)
+class LeaveOneOut:
+    """The result.
+
+    Attributes:
+        asked: mutants whose defect another mutant has as well, so that it could be named.
+        right: of these, those for which such a mutant is named first.
+        misses: the others, each with what was named instead; ``None`` where nothing was near.
+    """
+
+    asked: int
+    right: int
+    misses: tuple[tuple[Row, Row | None], ...]
+
+    @property
+    def share(self) -> float:
+        """Right among asked."""
+        return self.right / max(self.asked, 1)
+
+
+def leave_one_out(matrix: KillMatrix) -> LeaveOneOut:
+    """Diagnose each mutant from all others.
+
+    Args:
+        matrix: which mutant fails what.
+
+    Returns:
+        How often the right defect came first.
+    """
+    asked, misses = 0, []
+    for row in matrix.rows:
+        others = [other for other in matrix.rows if other.id != row.id]
+        if not any(other.defect == row.defect for other in others):
+            continue
+        asked += 1
+        found = ranking(row.checks, others, matrix.parts)
+        if not found or found[0].row.defect != row.defect:
+            misses.append((row, found[0].row if found else None))
+    return LeaveOneOut(asked, asked - len(misses), tuple(misses))

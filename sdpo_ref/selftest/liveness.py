@@ -1,0 +1,109 @@
+"""Proof that a mutant is one: a call to which it answers otherwise than the reference."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import fields, is_dataclass
+
+import torch
+from torch import Tensor
+
+from sdpo_ref.mutants.mutant import GOOD
+from sdpo_ref.selftest.probes import probes_of
+from sdpo_ref.verify.mismatch import ImplementationRaisedError, Mismatch, NotOfferedError
+from sdpo_ref.verify.subject import Subject
+
+TOLERANCE = 1e-12
+"""Of two float64 results, relative and absolute; that of the properties in the suite."""
+
+FACTOR = 10.0
+"""A difference counts from this many tolerances on."""
+
+Answer = Tensor | str
+"""A tensor, or the words for anything else."""
+
+
+def first_difference(implementation: object, parts: frozenset[str]) -> tuple[str, str] | None:
+    """The first call to which an implementation answers otherwise than the reference.
+
+    Args:
+        implementation: what to compare.
+        parts: parts that may differ; empty for all.
+
+    Returns:
+        Name of the call and the difference in words, or ``None`` if there is none.
+    """
+    reference = Subject(GOOD)
+    try:
+        mutant = Subject(implementation)
+    except SystemExit:
+        return "being asked for its precision", "SystemExit instead of an answer"
+    for name, (part, call) in probes_of().items():
+        if parts and part not in parts:
+            continue
+        found = difference(_answers(mutant, call), _answers(reference, call))
+        if found:
+            return name, found
+    return None
+
+
+def difference(found: Sequence[Answer], expected: Sequence[Answer]) -> str:
+    """How two lists of answers differ, in words; empty if they agree within ten tolerances.
+
+    Args:
+        found: of the mutant.
+        expected: of the reference.
+
+    Returns:
+        Words, or nothing.
+
+    Example:
+        >>> difference([torch.tensor(1.5)], [torch.tensor(1.0)])
+        '0.5 apart'
+        >>> difference(["ValueError"], [torch.tensor(1.0)])
+        'ValueError instead of an answer'
+    """
+    for got, wanted in zip(found, expected, strict=False):
+        words = _between(got, wanted)
+        if words:
+            return words
+    return "" if len(found) == len(expected) else f"{len(found)} answers instead of {len(expected)}"
+
+
+def _between(got: Answer, wanted: Answer) -> str:
+    if isinstance(got, str) or isinstance(wanted, str):
+        if isinstance(got, str) and isinstance(wanted, str):
+            return "" if got == wanted else "another text"
+        return f"{got} instead of an answer" if isinstance(got, str) else f"an answer instead of {wanted}"
+    if got.shape != wanted.shape:
+        return f"shape {tuple(got.shape)} instead of {tuple(wanted.shape)}"
+    one, other = got.double(), wanted.double()
+    same = (one == other) | (one.isnan() & other.isnan())
+    off = torch.where(same, 0.0, (one - other).abs())
+    if not bool(torch.isfinite(off).all()):
+        return "not finite instead of finite" if bool(torch.isfinite(other).all()) else "other places are not finite"
+    beyond = off > FACTOR * TOLERANCE * (1 + torch.where(other.isfinite(), other.abs(), 0.0))
+    return f"{float(off.max()):.2g} apart" if bool(beyond.any()) else ""
+
+
+def _answers(subject: Subject, call: object) -> list[Answer]:
+    try:
+        return list(_flat(call(subject)))  # type: ignore[operator]
+    except NotOfferedError:
+        return ["NotImplementedError"]
+    except ImplementationRaisedError as error:
+        return [error.summary.partition(":")[0]]
+    except Mismatch as error:
+        return [error.got]
+    except SystemExit:
+        return ["SystemExit"]
+
+
+def _flat(value: object) -> Sequence[Answer]:
+    if isinstance(value, Tensor):
+        return [value.detach()]
+    if isinstance(value, Mapping):
+        return [leaf for name in sorted(value, key=str) for leaf in (str(name), *_flat(value[name]))]
+    if is_dataclass(value) and not isinstance(value, type):
+        return [leaf for field in fields(value) for leaf in _flat(getattr(value, field.name))]
+    if isinstance(value, list | tuple):
+        return [leaf for item in value for leaf in _flat(item)]
+    return [str(value)]

@@ -1,0 +1,291 @@
+"""Calls on which a wrong implementation shows: awkward inputs for every part, in the order of the specification.
+
+They share no input with the checks, so that a mutant's difference from the reference is a fact of its own.
+"""
+
+import math
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import replace
+from functools import cache
+from itertools import product
+from typing import Any, Literal
+
+import torch
+from torch import Tensor
+
+from sdpo_ref.config.context import ContextRules
+from sdpo_ref.protocols.implementation import Attempt, StepProblem
+from sdpo_ref.types import FULL, SAMPLED_TOKEN, DistillationBatch, Support
+from sdpo_ref.verify.attempts import group_of, prompt
+from sdpo_ref.verify.inputs import every_row, on_policy, random_batch
+from sdpo_ref.verify.problems import cut, step_problem
+from sdpo_ref.verify.subject import Subject
+
+Call = Callable[[Subject], object]
+"""Asks an implementation something."""
+
+SUPPORTS = (FULL, Support("top_k_tail", 1), Support("top_k_tail", 3), Support("top_k_renormalized", 3))
+ALPHAS = (0.0, 0.005, 0.1, 0.5, 1.0)
+
+
+@cache
+def probes_of() -> Mapping[str, tuple[str, Call]]:
+    """Name to the part that is called, and the call."""
+    every = (_divergence, _loss, _hybrid, _completions, _context, _weights, _step)
+    return {name: (part, call) for chapter in every for name, part, call in chapter()}
+
+
+Entries = Iterator[tuple[str, str, Call]]
+
+
+def _rows() -> dict[str, tuple[Tensor, Tensor]]:
+    """Logits of student and teacher."""
+    generator = torch.Generator().manual_seed(901)
+    student, teacher = 2.0 * torch.randn(2, 4, 6, generator=generator, dtype=torch.float64)
+    peaked = torch.tensor([[26.0, 0.0, -1.0, 0.5, 0.2, -0.3]], dtype=torch.float64)
+    gone = torch.tensor([[0.3, -0.4, -torch.inf, 0.9, -torch.inf, 0.1]], dtype=torch.float64)
+    return {
+        "random rows": (student, teacher),
+        "a sure teacher": (student[:1], peaked),
+        "a sure student": (peaked, teacher[:1]),
+        "tokens without mass": (gone, gone.flip(-1).roll(-1, -1)),
+        "tokens without mass on both sides": (gone, gone + torch.tensor([0.5, 0.1, 0.0, -0.7, 0.0, 0.2]).double()),
+        "a teacher that excludes": (student[:1], torch.where(gone.isinf(), gone, teacher[:1])),
+        "the vocabulary in another order": (student[:, [3, 1, 5, 0, 2, 4]], teacher[:, [3, 1, 5, 0, 2, 4]]),
+    }
+
+
+def _divergence() -> Entries:
+    for (rows, (student, teacher)), alpha, support in product(_rows().items(), ALPHAS, SUPPORTS):
+        yield (
+            f"divergence of {rows}, alpha {alpha:g}, {support.kind}{support.k or ''}",
+            "divergence",
+            lambda it, s=student, t=teacher, a=alpha, p=support: it.divergence_gradient(  # type: ignore[misc]
+                s, t.log_softmax(-1), alpha=a, support=p
+            ),
+        )
+    pair = torch.tensor([[0.25, 0.75]], dtype=torch.float64).log()
+    for alpha in (-0.25, 1.25, math.nan):
+        yield (
+            f"divergence at alpha {alpha:g}",
+            "divergence",
+            lambda it, a=alpha: it.divergence(pair, pair.flip(-1), alpha=a, support=FULL),  # type: ignore[misc]
+        )
+    yield (
+        "divergence with k above the vocabulary",
+        "divergence",
+        lambda it: it.divergence(pair, pair.flip(-1), alpha=1.0, support=Support("top_k_tail", 9)),
+    )
+    yield (
+        "two divergences, one after the other",
+        "divergence",
+        lambda it: [it.divergence(pair, pair.flip(-1), alpha=1.0, support=FULL) for _ in range(2)],
+    )
+
+
+def _batches() -> dict[str, tuple[DistillationBatch, dict[str, Any]]]:
+    """Batches with the options under which they are asked about."""
+    batch = on_policy(random_batch(911))
+    garbage = torch.where(batch.loss_mask[..., None], batch.student_logits, torch.nan)
+    none = replace(batch, self_distillation_mask=torch.zeros(4, dtype=torch.bool))
+    stale = random_batch(912)
+    assert stale.behaviour_log_probs is not None  # noqa: S101 - random_batch always has them
+    recorded = torch.where(stale.loss_mask, stale.behaviour_log_probs, torch.nan)
+    return {
+        "a batch": (batch, {}),
+        "a batch of bfloat16": (on_policy(random_batch(913, dtype=torch.bfloat16)), {}),
+        "garbage behind the mask": (replace(batch, student_logits=garbage), {}),
+        "foreign ids behind the mask": (
+            replace(batch, completions=torch.where(batch.completion_mask, batch.completions, 999)),
+            {},
+        ),
+        "nothing that counts": (none, {}),
+        "large logits": (replace(batch, student_logits=batch.student_logits - 200.0), {}),
+        "temperature one half": (batch, {"temperature": 0.5}),
+        "weights": (replace(stale, behaviour_log_probs=recorded), {"ratio_cap": 1.5}),
+        "far too stale weights": (
+            replace(stale, behaviour_log_probs=stale.behaviour_log_probs - 900),
+            {"ratio_cap": 2.0},
+        ),
+        "weights under a cap of one half": (stale, {"ratio_cap": 0.5}),
+        "weights at a temperature": (stale, {"ratio_cap": 2.0, "temperature": 2.0}),
+        "weights without a record": (batch, {"ratio_cap": 2.0}),
+        "temperature zero": (batch, {"temperature": 0.0}),
+        "a negative temperature": (batch, {"temperature": -2.0}),
+        "a cap of zero": (stale, {"ratio_cap": 0.0}),
+    }
+
+
+def _loss() -> Entries:
+    supports = (FULL, Support("top_k_tail", 3), Support("top_k_renormalized", 3))
+    for (name, (batch, options)), alpha, support in product(_batches().items(), (0.0, 0.1, 1.0), supports):
+        yield (
+            f"loss of {name}, alpha {alpha:g}, {support.kind}",
+            "loss",
+            lambda it, b=batch, a=alpha, p=support, o=options: it.loss(b, alpha=a, support=p, **o),  # type: ignore[misc]
+        )
+    batch = on_policy(random_batch(914))
+    for alpha in (1.0, 0.5):
+        yield (
+            f"loss on the sampled token, alpha {alpha:g}",
+            "loss",
+            lambda it, a=alpha: it.loss(batch, alpha=a, support=SAMPLED_TOKEN),  # type: ignore[misc]
+        )
+    for alpha in (-0.5, 1.5):
+        yield (
+            f"loss at alpha {alpha:g}",
+            "loss",
+            lambda it, a=alpha: it.loss(batch, alpha=a, support=FULL),  # type: ignore[misc]
+        )
+    yield "two losses, one after the other", "loss", lambda it: [it.loss(batch, alpha=0.5, support=FULL) for _ in "ab"]
+    yield (
+        "gradients under a factor from above",
+        "loss",
+        lambda it: it.loss_backward(batch, alpha=0.5, support=FULL, upstream=(3.0,)),
+    )
+    yield "what the loss leaves behind", "loss", lambda it: it.inputs_after_loss(batch, alpha=0.5, support=FULL)
+    empty = replace(batch, self_distillation_mask=torch.zeros(4, dtype=torch.bool))
+    yield "the graph of an empty loss", "loss", lambda it: _reaches_a_parameter(it, empty)
+
+
+def _reaches_a_parameter(subject: Subject, batch: DistillationBatch) -> str:
+    """Whether backward arrives at a weight in front of the logits."""
+    weight = torch.ones((), dtype=torch.float64, requires_grad=True)
+    loss = subject._implementation.loss(  # type: ignore[attr-defined]  # noqa: SLF001 - the wall copies the graph away
+        replace(batch, student_logits=batch.student_logits * weight),
+        alpha=1.0,
+        support=FULL,
+        temperature=1.0,
+        ratio_cap=None,
+    )
+    torch.autograd.backward(loss)
+    return "no gradient arrives" if weight.grad is None else "a gradient arrives"
+
+
+def _hybrid() -> Entries:
+    batch = on_policy(random_batch(921))
+    rewards = {"one success": [0.0, 1.0, 0.0, 0.0], "ratings": [0.3, 0.8, 0.1, 0.9]}
+    groups = {"one group": [0, 0, 0, 0], "two groups": [0, 0, 1, 1]}
+    for (told, numbers), (of, ids), weight in product(rewards.items(), groups.items(), (0.0, 0.3, 1.0)):
+        yield (
+            f"hybrid of {told} in {of}, weight {weight:g}",
+            "hybrid_loss",
+            lambda it, n=numbers, g=ids, w=weight: it.hybrid_loss(  # type: ignore[misc]
+                batch, torch.tensor(n).double(), torch.tensor(g), reward_weight=w, support=SAMPLED_TOKEN
+            ),
+        )
+
+
+def _completions() -> Entries:
+    batch = random_batch(931)
+    poisoned = torch.where(batch.completion_mask[..., None], batch.teacher_logits, torch.nan)
+    for name, logits in (("a batch", batch.teacher_logits), ("garbage behind the mask", poisoned)):
+        yield (
+            f"implicit reward of {name}",
+            "implicit_reward",
+            lambda it, z=logits: it.implicit_reward(  # type: ignore[misc]
+                z, batch.student_logits, batch.completions, batch.completion_mask
+            ),
+        )
+    for alpha, skip in product((0.0, 1.0), (0, 2)):
+        yield (
+            f"SDFT, alpha {alpha:g}, {skip} tokens skipped",
+            "sdft_loss",
+            lambda it, a=alpha, n=skip: it.sdft_loss(  # type: ignore[misc]
+                every_row(random_batch(932)), alpha=a, support=FULL, skip_tokens=n
+            ),
+        )
+    for end_ids in ({4}, {4, 7}, set[int]()):
+        yield (
+            f"completion mask, ends {sorted(end_ids)}",
+            "completion_mask",
+            lambda it, e=end_ids: it.completion_mask(  # type: ignore[misc]
+                torch.tensor([[9, 7, 1, 4, 0], [1, 4, 4, 2, 4], [3, 3, 3, 3, 3]]), end_ids=e
+            ),
+        )
+
+
+def _attempts() -> dict[str, list[Attempt]]:
+    """Groups of attempts in all their ways."""
+    code = "code {prompt} {{x}} %s"
+    return {
+        "one success": group_of(3, [0.0, 1.0, 0.0], ["first", "second", "third"]),
+        "two successes": group_of(3, [0.0, 1.0, 1.0], ["first", "second", None]),
+        "failures with feedback": group_of(3, [0.0, 0.5], ["first", "second"]),
+        "failures without feedback": group_of(3, [0.0, 0.5]),
+        "blank feedback": group_of(3, [0.0, 0.0], ["", " \n"]),
+        "a reward that is no number": group_of(3, [0.0, math.nan]),
+        "rewards of seven tenths": group_of(3, [0.0, 0.7]),
+        "ratings with ties": group_of(3, [0.1, 0.4, 0.4, 0.9]),
+        "two groups": [*group_of(1, [0.0, 0.0]), *group_of(2, [1.0, 0.0])],
+        "code in braces": [
+            replace(it, prompt=(prompt(0)[0], {"role": "user", "content": code}), completion=f"{it.completion} {code}")
+            for it in group_of(0, [0.0, 1.0])
+        ],
+        "a reasoning trace": [
+            replace(it, completion="<think>line\nline</think>answer") for it in group_of(0, [0.0, 1.0])
+        ],
+        "the end of a trace": [replace(it, completion="thoughts</think>answer") for it in group_of(0, [0.0, 1.0])],
+        "long feedback": group_of(0, [0.0, 0.0], ["long " * 200, "short"]),
+    }
+
+
+def _context() -> Entries:
+    rules = {
+        "the paper's rules": ContextRules(),
+        "a threshold of seven tenths": ContextRules(success_threshold=0.7),
+        "the upper half": ContextRules(success_threshold=-math.inf, success_quantile=0.5),
+        "the upper quarter": ContextRules(success_threshold=-math.inf, success_quantile=0.75),
+        "a limit": ContextRules(max_length=300),
+        "hardly any room": ContextRules(max_length=20),
+    }
+    for (name, attempts), (under, rule) in product(_attempts().items(), rules.items()):
+        yield (
+            f"context of {name} under {under}",
+            "context",
+            lambda it, a=attempts, r=rule: it.context(a, r),  # type: ignore[misc]
+        )
+    for shown in ("a solution", None):
+        yield (
+            f"demonstration context of {shown or 'nothing'}",
+            "demonstration_context",
+            lambda it, d=shown: it.demonstration_context(prompt(0), d),  # type: ignore[misc]
+        )
+
+
+def _weights() -> Entries:
+    reference, student = torch.randn(2, 3, 5, generator=torch.Generator().manual_seed(941), dtype=torch.float64)
+    for mix in (0.0, 0.3, 1.0):
+        yield (
+            f"trust region, mix {mix:g}",
+            "trust_region",
+            lambda it, m=mix: it.trust_region(reference, student, mix=m),  # type: ignore[misc]
+        )
+    factors = _factors()
+    yield "average of low-rank factors", "low_rank_average", lambda it: it.low_rank_average(factors, update_rate=0.3)
+    yield "defaults", "defaults", lambda it: it.defaults()
+
+
+def _factors() -> list[tuple[Tensor, Tensor]]:
+    generator = torch.Generator().manual_seed(942)
+    return [(torch.randn(3, 2, generator=generator), torch.randn(2, 3, generator=generator)) for _ in range(3)]
+
+
+def _step() -> Entries:
+    teachers: tuple[Literal["ema", "frozen", "live"], ...] = ("ema", "frozen", "live")
+    two = (((3, 2), (1, 4)), ((2, 2), (3, 1)))
+    for teacher, alpha in product(teachers, (0.0, 1.0)):
+        problem = step_problem(
+            steps_per_iteration=two, teacher=teacher, alpha=alpha, ragged_prompts=True, update_rate=0.3, seed=951
+        )
+        yield f"steps with the teacher {teacher}, alpha {alpha:g}", "step", _steps(problem)
+    whole = step_problem(steps_per_iteration=(((4, 1, 2, 3),),), seed=952)
+    parts = cut(whole.iterations[0][0][0], 2)
+    yield "a step of two micro-batches", "step", _steps(replace(whole, iterations=((parts,),)))
+    unusable = replace(parts[1], self_distillation_mask=torch.zeros(2, dtype=torch.bool))
+    yield "a step with an empty micro-batch", "step", _steps(replace(whole, iterations=(((parts[0], unusable),),)))
+    yield "a step with nothing to learn", "step", _steps(step_problem(usable=False, seed=953))
+
+
+def _steps(problem: StepProblem) -> Call:
+    return lambda it: it.step(problem)

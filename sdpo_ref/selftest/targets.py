@@ -1,0 +1,77 @@
+"""What is run: every mutant and every right variant, as text that a worker can load."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from sdpo_ref.errors import UsageError
+from sdpo_ref.mutants import mutants
+from sdpo_ref.mutants.benign import BENIGN
+from sdpo_ref.mutants.mutant import Mutant
+
+SLOW_CHECKS = ("trainer/test_processes.py::test_one_empty_process", "loss/test_outside.py::test_same_outside_a_test")
+"""These start interpreters, which takes as long as all other checks together. They are run for mutants that only they
+see, for the reference, and for right variants with a loss of their own; for others their outcome is not decided."""
+
+_OWN_LOSSES = ("profile-paper", "chunked", "empty-batches-apart")
+
+
+@dataclass(frozen=True)
+class Target:
+    """An implementation to run the suite on.
+
+    Attributes:
+        name: of the mutant or of the right variant.
+        address: what ``sdpo-ref verify`` takes.
+        mutant: its entry, or ``None`` for a right variant.
+    """
+
+    name: str
+    address: str
+    mutant: Mutant | None
+
+    @property
+    def parts(self) -> frozenset[str]:
+        """Parts whose checks are run; empty for all."""
+        return frozenset() if self.mutant is None else self.mutant.parts
+
+    @property
+    def with_slow_checks(self) -> bool:
+        """Whether the checks that start interpreters are run."""
+        return self.name in _OWN_LOSSES if self.mutant is None else self.mutant.seen_from_outside
+
+    @property
+    def isolated(self) -> bool:
+        """Whether it must have a process of its own."""
+        return self.mutant is not None and self.mutant.isolated
+
+
+def all_targets() -> tuple[Target, ...]:
+    """Every mutant, then every right variant."""
+    wrong = [Target(it.name, f"sdpo_ref.mutants:make,name={it.name}", it) for it in mutants()]
+    return (*wrong, *(Target(name, f"sdpo_ref.mutants:make_benign,name={name}", None) for name in BENIGN))
+
+
+def select(targets: Sequence[Target], only: Sequence[str]) -> tuple[Target, ...]:
+    """Targets whose name or id, or the beginning of whose family, was asked for.
+
+    Args:
+        targets: to choose from.
+        only: names; empty for all.
+
+    Returns:
+        The chosen ones.
+
+    Raises:
+        UsageError: if a name chooses nothing.
+    """
+
+    def named(target: Target, name: str) -> bool:
+        it = target.mutant
+        return name in (target.name, it and it.id) or (it is not None and it.family.startswith(name))
+
+    for name in only:
+        if not any(named(target, name) for target in targets):
+            raise UsageError(
+                f"--only {name!r} is no mutant, family or benign variant; see conformance/mutants/README.md"
+            )
+    return tuple(target for target in targets if not only or any(named(target, name) for name in only))

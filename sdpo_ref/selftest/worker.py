@@ -1,0 +1,213 @@
+"""Runs the suite on one implementation after the other: ``python -P -m sdpo_ref.selftest.worker``.
+
+Starting Python, importing torch and collecting the checks is paid once. Reads the name of a target a line, writes a
+finding a line. An implementation that hangs or ends the process is not given to this worker.
+"""
+
+import os
+import time
+from collections.abc import Callable, Iterable, Iterator
+
+import hypothesis
+import pytest
+import torch
+
+from sdpo_ref.errors import SdpoRefError
+from sdpo_ref.resources import content
+from sdpo_ref.selftest.findings import Finding, Margins
+from sdpo_ref.selftest.liveness import first_difference
+from sdpo_ref.selftest.targets import SLOW_CHECKS, Target, all_targets
+from sdpo_ref.verify.capabilities import part_of
+from sdpo_ref.verify.catalogue import Catalogue
+from sdpo_ref.verify.comparison import margins_to
+from sdpo_ref.verify.events import Check, Collected, Event, Finished, Started
+from sdpo_ref.verify.loader import load
+from sdpo_ref.verify.plugin import SuitePlugin, not_applicable_key
+from sdpo_ref.verify.recorder import Recorder
+from sdpo_ref.verify.request import Request
+from sdpo_ref.verify.spec_text import read_catalogue
+from sdpo_ref.verify.status import Status
+
+ANY = "reference"
+"""A request must name an implementation for checks to be kept; which one is decided for each target."""
+
+_EXAMPLES = 20
+"""Inputs of a property, a third of what ``sdpo-ref verify`` tries; what is caught with fewer is caught with more."""
+
+
+class ManyImplementations:
+    """A pytest plugin that runs the collected checks once for each target.
+
+    Args:
+        catalogue: the specification.
+        targets: what to run, as they become known.
+        report: receives each finding.
+        first_only: whether one failed check of a target is enough.
+    """
+
+    def __init__(
+        self,
+        catalogue: Catalogue,
+        targets: Iterable[Target],
+        report: Callable[[Finding], None],
+        *,
+        first_only: bool = False,
+    ) -> None:
+        self._first_only = first_only
+        self._catalogue = catalogue
+        self._targets = targets
+        self._report = report
+        self._checks: dict[str, Check] = {}
+        self._finished: list[Finished] = []
+        self._margins: Margins = {}
+        self._target: Target | None = None
+        self._current = ""
+        self._telling = False
+
+    def hear(self, event: Event) -> None:
+        """Take note of what the recorder says."""
+        match event:
+            case Collected(checks):
+                self._checks = {check.id: check for check in checks}
+            case Started(check):
+                started, mutant = self._checks[check], self._target.mutant if self._target else None
+                self._current = started.function
+                self._telling = mutant is None or bool(set(started.requirements) & set(mutant.caught_by))
+            case Finished():
+                self._finished.append(event)
+
+    def pytest_configure(self, config: pytest.Config) -> None:
+        """Leave out what only people need: tracebacks, and the search for the smallest input that fails."""
+        config.option.tbstyle = "value"
+        suite = hypothesis.settings.get_profile("conformance")
+        phases = (hypothesis.Phase.explicit, hypothesis.Phase.generate)
+        hypothesis.settings.register_profile(
+            "selftest", suite, phases=phases, report_multiple_bugs=False, max_examples=_EXAMPLES
+        )
+        hypothesis.settings.load_profile("selftest")
+
+    def pytest_runtestloop(self, session: pytest.Session) -> bool:
+        """Run every target, then say that there is nothing else to run."""
+        for target in self._targets:
+            began = time.monotonic()
+            try:
+                finding = self._run(session, target)
+            except SdpoRefError as error:
+                finding = Finding(target.name, broken=[f"could not be loaded: {error}"])
+            finding.seconds = round(time.monotonic() - began, 2)
+            self._report(finding)
+        return True
+
+    def _run(self, session: pytest.Session, target: Target) -> Finding:
+        self._finished, self._margins, self._target = [], {}, target
+        loaded = load(target.address)
+        found = first_difference(loaded.implementation, target.parts) if target.mutant is not None else None
+        plugin = SuitePlugin(self._catalogue, loaded)
+        session.config.pluginmanager.register(plugin)
+        items = [item for item in session.items if self._concerns(target, self._checks[item.nodeid])]
+        try:
+            with margins_to(self._note_margin):
+                for item, following in zip(items, [*items[1:], None], strict=True):
+                    if not_applicable_key in item.stash:
+                        del item.stash[not_applicable_key]
+                    upcoming = None if self._first_only else following  # None: fixtures are torn down after each check
+                    item.config.hook.pytest_runtest_protocol(item=item, nextitem=upcoming)
+                    if self._first_only and self._finished[-1].status in (Status.FAIL, Status.ERROR):
+                        break
+        finally:
+            session.config.pluginmanager.unregister(plugin)
+        return self._finding(target.name, found or ("", ""))
+
+    def _note_margin(self, relative: float, absolute: float, units: float) -> None:
+        """Keep it, if this check is there for this target: a mutant also shows where nobody looks for it, but less."""
+        if not self._telling:
+            return
+        key = f"{self._current}|{relative:g}|{absolute:g}"
+        self._margins[key] = max(units, self._margins.get(key, 0.0))
+
+    @staticmethod
+    def _concerns(target: Target, check: Check) -> bool:
+        """Whether a check can tell this target from the reference."""
+        if check.function in SLOW_CHECKS and not target.with_slow_checks:
+            return False
+        needs = {part_of(need) for need in check.needs}
+        return not target.parts or not needs or bool(needs & target.parts)
+
+    def _finding(self, name: str, difference: tuple[str, str]) -> Finding:
+        failed = [it.check for it in self._finished if it.status in (Status.FAIL, Status.ERROR)]
+        ran = [it.check for it in self._finished if it.status not in (Status.NA, Status.NOT_RUN)]
+        return Finding(
+            name,
+            failed=failed,
+            parts={check: part_of(next(iter(self._checks[check].needs), "")) for check in failed},
+            broken=[
+                f"{it.check}: {it.failure.message if it.failure else it.reason}"
+                for it in self._finished
+                if it.status is Status.INVALID
+            ],
+            requirements=self._requirements(failed),
+            decided=self._requirements(ran),
+            margins=self._margins,
+            probe=difference[0],
+            difference=difference[1],
+        )
+
+    def _requirements(self, checks: Iterable[str]) -> list[str]:
+        wanted = {name for check in checks for name in self._checks[check].requirements}
+        return [requirement.id for requirement in self._catalogue if requirement.id in wanted]
+
+
+def run(targets: Iterable[Target], report: Callable[[Finding], None], *, first_only: bool = False) -> None:
+    """Run the suite on each target.
+
+    Args:
+        targets: what to run; taken one at a time.
+        report: receives each finding.
+        first_only: whether one failed check of a target is enough.
+    """
+    torch.set_num_threads(1)
+    conformance, spec = content("conformance"), content("spec")
+    catalogue = read_catalogue(spec)
+    plugin = ManyImplementations(catalogue, targets, report, first_only=first_only)
+    pytest.main(
+        [
+            str(conformance),
+            f"--config-file={conformance / 'pytest.ini'}",
+            f"--rootdir={conformance}",
+            "--import-mode=importlib",
+            "--capture=no",
+            "-pno:terminal",
+            "-pno:logging",
+            "-pno:unraisableexception",
+            "-pno:threadexception",
+            "-pno:cacheprovider",
+        ],
+        plugins=[
+            SuitePlugin(catalogue, None),
+            plugin,
+            Recorder(Request(ANY, conformance, spec), catalogue, plugin.hear),
+        ],
+    )
+
+
+def main() -> None:
+    """Serve names of targets from standard input until it ends."""
+    commands, findings = os.fdopen(os.dup(0), encoding="utf-8"), os.dup(1)
+    os.dup2(2, 1)
+    known = {target.name: target for target in all_targets()}
+
+    def asked() -> Iterator[Target]:
+        for line in commands:
+            yield known[line.strip()]
+
+    def report(finding: Finding) -> None:
+        line = f"{finding.encode()}\n".encode()
+        while line:
+            line = line[os.write(findings, line) :]
+
+    run(asked(), report)
+    os._exit(0)  # a thread that an implementation left behind must not keep this process alive
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,76 @@
+"""Mutants run in worker processes: caught, told apart, and survived when they hang or end the process."""
+
+from dataclasses import replace
+
+import pytest
+from typer.testing import CliRunner
+
+from sdpo_ref.cli.selftest import app
+from sdpo_ref.selftest.pool import run_targets
+from sdpo_ref.selftest.targets import all_targets, select
+
+TARGETS = all_targets()
+
+SAMPLE = (
+    "coefficients_swapped",
+    "tail_clamped_everywhere",
+    "ratio_two_sided",
+    "teacher_gradient",
+    "threshold_in_float32",
+    "front_cut",
+    "rate_is_decay",
+    "mean_of_means",
+    "knows_that_it_is_tested",
+    "rank_returns_early",
+)
+
+
+@pytest.mark.slow
+def test_sample_is_caught() -> None:
+    """Defects of every level, and the two that only a process of its own shows, fail what they name."""
+    targets = select(TARGETS, SAMPLE)
+    for target, finding in zip(targets, run_targets(targets, jobs=2), strict=True):
+        assert target.mutant is not None
+        assert finding.broken == []
+        assert set(target.mutant.caught_by) <= set(finding.requirements), target.name
+        assert finding.probe
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", ["hangs", "exits"])
+def test_breaks_the_process(name: str) -> None:
+    """What hangs or ends its process gets one of its own, and fails."""
+    (finding,) = run_targets(select(TARGETS, [name]), jobs=1)
+    assert "CONF-001" in finding.requirements
+    assert finding.broken == []
+
+
+@pytest.mark.slow
+def test_lost_worker_is_told_and_replaced() -> None:
+    """A mutant that ends the shared worker is named, and the next one is run by another worker."""
+    (leaves,) = select(TARGETS, ["exits"])
+    assert leaves.mutant is not None
+    shared = replace(leaves, mutant=replace(leaves.mutant, isolated=False))
+    lost, found = run_targets([shared, *select(TARGETS, ["mix_swapped"])], jobs=1)
+    assert "enter it as isolated" in lost.broken[0]
+    assert found.requirements == ["TEACH-026"]
+
+
+@pytest.mark.slow
+def test_command() -> None:
+    """``--only`` runs what was asked for, writes nothing and says how many were killed."""
+    found = CliRunner().invoke(app, ["--only", "M211", "--only", "other_defaults", "--jobs", "1", "--check"])
+    assert found.exit_code == 0, found.output
+    assert "2 of 2 mutants killed" in found.output
+
+
+def test_unknown_name() -> None:
+    """A name that is nobody's is refused before anything is started."""
+    found = CliRunner().invoke(app, ["--only", "nobody"])
+    assert found.exit_code != 0
+    assert "nobody" in str(found.exception)
+
+
+def test_select_by_family() -> None:
+    """The beginning of a family's name chooses its members."""
+    assert {it.name for it in select(TARGETS, ["trust-region"])} >= {"mix_swapped", "arithmetic_mixture"}

@@ -1,0 +1,71 @@
+"""A set of failed checks is matched with the known defects."""
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from sdpo_ref.verify.diagnosis import diagnose, ranking
+from sdpo_ref.verify.kill_matrix import KillMatrix, Row, read_kill_matrix
+
+FILED = read_kill_matrix()
+
+
+def row(name: str, *checks: str) -> Row:
+    """A defect that fails these checks."""
+    return Row(name, name, "f", name, f"defect {name}", "e", (), (), frozenset(checks), None)
+
+
+PARTS = {"d1": "divergence", "d2": "divergence", "d3": "divergence", "l1": "loss", "l2": "loss"}
+SMALL = KillMatrix((row("M1", "d1", "d2"), row("M2", "d2", "d3", "l1"), row("M3", "l1", "l2")), PARTS, {}, ())
+
+
+def test_nothing_failed() -> None:
+    """Without a failure there is no defect."""
+    assert diagnose([], SMALL) is None
+
+
+def test_nothing_is_near() -> None:
+    """Failures that no defect has, or one in many that one has, are not named."""
+    assert diagnose(["x1", "x2"], SMALL) is None
+    assert diagnose(["d1", *(f"x{number}" for number in range(9))], KillMatrix((row("M1", "d1"),), {}, {}, ())) is None
+
+
+def test_nearest_is_named() -> None:
+    """The defect with the same failures, in words."""
+    found = diagnose(["d1", "d2"], SMALL)
+    assert found is not None
+    assert found.sentence == "looks like M1, defect M1 (2 of 2 failed checks agree)"
+    assert found.likeness == pytest.approx(1.0)
+
+
+def test_compared_where_both_fail() -> None:
+    """A defect of the divergence that shows in the loss as well is still the divergence's."""
+    found = diagnose(["d1", "d2", "l9"], KillMatrix(SMALL.rows, {**PARTS, "l9": "loss"}, {}, ()))
+    assert found is not None
+    assert found.row.id == "M1"
+    assert (found.agreeing, found.together) == (2, 3)
+
+
+def test_what_did_not_run_is_left_aside() -> None:
+    """An implementation without a divergence is compared on its loss alone."""
+    without = diagnose(["l1"], SMALL, ran=["l1", "l2"])
+    assert without is not None
+    assert without.row.id == "M2"
+    assert without.likeness == pytest.approx(1.0)
+
+
+@given(st.sampled_from(FILED.rows))
+def test_known_defect_is_like_itself(known: Row) -> None:
+    """The failures of a mutant are matched with likeness one, by it or by one that fails the same."""
+    found = diagnose(known.checks, FILED)
+    assert found is not None
+    assert found.likeness == pytest.approx(1.0)
+    assert found.row.checks == known.checks
+
+
+@given(st.sets(st.sampled_from(sorted(PARTS))), st.floats(0, 1))
+def test_ranking_is_sorted_and_bounded(failing: set[str], near: float) -> None:
+    """Likeness lies between what was asked for and one, and never rises."""
+    likeness = [found.likeness for found in ranking(failing, SMALL.rows, PARTS, near=near)]
+    assert likeness == sorted(likeness, reverse=True)
+    assert all(near <= value <= 1 + 1e-12 for value in likeness)
