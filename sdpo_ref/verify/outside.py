@@ -71,7 +71,7 @@ def _main() -> None:
     implementation = load(arguments.target).implementation
     loss = implementation.loss(batch, alpha=ALPHA, support=FULL, temperature=1.0, ratio_cap=None)  # type: ignore[attr-defined]
     (gradient,) = torch.autograd.grad(loss, batch.student_logits)
-    save_file({"value": loss.detach(), "gradient": gradient}, arguments.answered)
+    save_file({"value": loss.detach().contiguous(), "gradient": gradient.contiguous()}, arguments.answered)
 
 
 if __name__ == "__main__":
