@@ -9,7 +9,7 @@ from torch import Tensor
 from sdpo_ref.types import FULL
 from sdpo_ref.verify.closed_form import token_weights
 from sdpo_ref.verify.comparison import assert_close, assert_that
-from sdpo_ref.verify.inputs import on_policy, random_batch
+from sdpo_ref.verify.inputs import input_generator, on_policy, random_batch
 from sdpo_ref.verify.subject import Subject
 
 ALPHAS = [0.0, 0.1, 0.25, 0.5, 0.75, 0.9, 1.0]
@@ -66,7 +66,7 @@ def test_finite_differences(subject: Subject, alpha: float) -> None:
     """The gradient is the slope of the implementation's own value."""
     batch = on_policy(random_batch(23))
     gradient = subject.loss(batch, alpha=alpha, support=FULL).student
-    direction = torch.randn(batch.student_logits.shape, generator=torch.Generator().manual_seed(1)).double()
+    direction = torch.randn(batch.student_logits.shape, generator=input_generator(1)).double()
     # central difference: error of order step^2, rounding 1e-16 / step in float64 and 6e-8 / step in float32
     step, absolute = (1e-5, 1e-8) if subject.precision is torch.float64 else (1e-2, 1e-3)
     ahead, behind = (

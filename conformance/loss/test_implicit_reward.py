@@ -8,7 +8,7 @@ from sdpo_ref.policies.prefix_sum import PrefixSumPolicy
 from sdpo_ref.types import Prompts
 from sdpo_ref.vectors.store import Vector
 from sdpo_ref.verify.comparison import assert_close
-from sdpo_ref.verify.inputs import random_batch, vector_parameters
+from sdpo_ref.verify.inputs import input_generator, random_batch, vector_parameters
 from sdpo_ref.verify.subject import Subject
 
 
@@ -30,7 +30,7 @@ def test_vectors(subject: Subject, vector: Vector) -> None:
 @pytest.mark.requirement("LOSS-081")
 def test_telescopes(subject: Subject) -> None:
     """A completion's reward is its first half's plus its second half's, the second scored after the first."""
-    generator = torch.Generator().manual_seed(41)
+    generator = input_generator(41)
     policy = PrefixSumPolicy.random(6, generator=generator)
     prompts, with_context = (
         Prompts(torch.tensor([ids]), torch.ones(1, len(ids), dtype=torch.bool), torch.tensor([0]))

@@ -6,6 +6,7 @@ from torch import Tensor
 
 from sdpo_ref.types import FULL, SAMPLED_TOKEN, DistillationBatch
 from sdpo_ref.verify.comparison import assert_close, assert_that
+from sdpo_ref.verify.inputs import input_generator
 from sdpo_ref.verify.subject import Subject
 
 
@@ -18,7 +19,7 @@ def _one_token(student: Tensor, teacher: Tensor, token: int) -> DistillationBatc
 @pytest.mark.parametrize("seed", range(4))
 def test_expected_gradient_is_that_of_reverse_kl(subject: Subject, seed: int) -> None:
     """The average over every token, weighted by its probability under the student: exact, no sampling."""
-    student, teacher = 1.5 * torch.randn(2, 7, generator=torch.Generator().manual_seed(seed), dtype=torch.float64)
+    student, teacher = 1.5 * torch.randn(2, 7, generator=input_generator(seed), dtype=torch.float64)
     exact = subject.loss(_one_token(student, teacher, 0), alpha=1.0, support=FULL).student
     chances = student.softmax(-1)
     average = torch.zeros_like(exact)

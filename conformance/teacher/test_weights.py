@@ -12,7 +12,7 @@ from sdpo_ref.errors import IntegrityError
 from sdpo_ref.vectors.store import Vector
 from sdpo_ref.verify.closed_form import closed_form_trace
 from sdpo_ref.verify.comparison import assert_close, assert_that
-from sdpo_ref.verify.inputs import vector_parameters
+from sdpo_ref.verify.inputs import input_generator, vector_parameters
 from sdpo_ref.verify.problems import step_problem
 from sdpo_ref.verify.subject import Subject
 
@@ -172,14 +172,14 @@ def test_trust_region(subject: Subject, vector: Vector) -> None:
 @pytest.mark.parametrize("shift", [7.0, -50.0])
 def test_trust_region_ignores_constants(subject: Subject, shift: float) -> None:
     """Adding a constant to either side's logits changes nothing."""
-    reference, student = torch.randn(2, 3, 5, generator=torch.Generator().manual_seed(3), dtype=torch.float64)
+    reference, student = torch.randn(2, 3, 5, generator=input_generator(3), dtype=torch.float64)
     plain = subject.trust_region(reference, student, mix=0.25)
     shifted = subject.trust_region(reference + shift, student - 2 * shift, mix=0.25)
     assert_close(shifted, plain, what="log-probabilities", relative=1e-9, absolute=1e-10, given={"shift": shift})
 
 
 def _students() -> list[tuple[Tensor, Tensor]]:
-    generator = torch.Generator().manual_seed(4)
+    generator = input_generator(4)
     return [(torch.randn(3, 2, generator=generator), torch.randn(2, 3, generator=generator)) for _ in range(4)]
 
 

@@ -1,6 +1,7 @@
 """``sdpo-ref selftest``: run the suite on every mutant and every right variant, and write the kill matrix."""
 
 import time
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated
 
@@ -8,13 +9,16 @@ import typer
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
+from sdpo_ref.claims.rates import read_rates
 from sdpo_ref.errors import UsageError
 from sdpo_ref.resources import content
 from sdpo_ref.selftest.differences import differences
+from sdpo_ref.selftest.findings import Finding
 from sdpo_ref.selftest.judgement import matrix_of, problems
 from sdpo_ref.selftest.pool import run_targets
+from sdpo_ref.selftest.repeats import read_repeats, repeats_of, write_repeats
 from sdpo_ref.selftest.table import render
-from sdpo_ref.selftest.targets import all_targets, select
+from sdpo_ref.selftest.targets import Target, all_targets, repeated, select
 from sdpo_ref.verify.catalogue import Catalogue
 from sdpo_ref.verify.kill_matrix import FILE, KillMatrix, read_kill_matrix, write_kill_matrix
 from sdpo_ref.verify.spec_text import read_catalogue
@@ -30,6 +34,9 @@ def run(
     ] = None,
     jobs: Annotated[int, typer.Option(min=1, help="Worker processes.")] = 2,
     check: Annotated[bool, typer.Option("--check", help="Compare with the matrix on file and write nothing.")] = False,
+    repeats: Annotated[
+        int | None, typer.Option(min=1, metavar="N", help="Right variants only, under N other sets of random inputs.")
+    ] = None,
     to: Annotated[
         Path | None, typer.Option("--to", metavar="FOLDER", help="Write mutants/ into this conformance folder.")
     ] = None,
@@ -43,15 +50,11 @@ def run(
     conformance = content("conformance") if to is None else to
     if not conformance.is_dir():
         raise UsageError(f"{conformance} is not a folder; create it first")
-    targets = select(all_targets(), only or ())
     console = Console(highlight=False)
-    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
-    with Progress(*columns, console=Console(stderr=True), transient=True) as progress:
-        task = progress.add_task("selftest", total=len(targets))
-        found = run_targets(
-            targets, jobs=jobs, observe=lambda it: progress.update(task, advance=1, description=it.name)
-        )
-    findings = {it.name: it for it in found}
+    if repeats is not None:
+        raise typer.Exit(_repeat(console, conformance, repeats, jobs=jobs))
+    targets = select(all_targets(), only or ())
+    findings = _run(targets, jobs)
     catalogue = read_catalogue(content("spec"))
     matrix = matrix_of(targets, findings)
     lines = [*problems(targets, findings, catalogue, everything=not only)]
@@ -69,6 +72,34 @@ def run(
     raise typer.Exit(1 if lines else 0)
 
 
+def _run(targets: Sequence[Target], jobs: int) -> dict[str, Finding]:
+    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
+    with Progress(*columns, console=Console(stderr=True), transient=True) as progress:
+        task = progress.add_task("selftest", total=len(targets))
+        found = run_targets(
+            targets, jobs=jobs, observe=lambda it: progress.update(task, advance=1, description=it.name)
+        )
+    return {it.name: it for it in found}
+
+
+def _repeat(console: Console, conformance: Path, repeats: int, *, jobs: int) -> int:
+    """Run the right variants under other inputs, keep what came of it, and return the exit code."""
+    targets = repeated(repeats)
+    found = repeats_of(targets, _run(targets, jobs))
+    write_repeats(conformance, found)
+    _write_page(conformance, read_kill_matrix(conformance), read_catalogue(content("spec")))
+    for name, wrong in found.failed.items():
+        console.print(f"  {name} is right and fails {', '.join(wrong)}", soft_wrap=True)
+    console.print(f"{len(found.failed)} of {found.runs} runs of {len(found.variants)} right variants failed")
+    return 1 if found.failed else 0
+
+
 def _write(conformance: Path, matrix: KillMatrix, catalogue: Catalogue) -> None:
     write_kill_matrix(conformance, matrix)
-    (conformance / FILE.parent / "README.md").write_text(render(matrix, catalogue), encoding="utf-8")
+    _write_page(conformance, matrix, catalogue)
+
+
+def _write_page(conformance: Path, matrix: KillMatrix, catalogue: Catalogue) -> None:
+    wrong = read_rates(content("conformance")).wrong
+    page = render(matrix, catalogue, read_repeats(conformance), wrong)
+    (conformance / FILE.parent / "README.md").write_text(page, encoding="utf-8")

@@ -1,5 +1,11 @@
-"""Implementations that are right although they are different: no MUST may fail for them."""
+"""Implementations that are right although they are different: no MUST may fail for them.
 
+Training in bfloat16 is among them as what it may be: logits of half precision, or a loss under autocast. There is no
+variant that computes in bfloat16, because that is a defect (LOSS-063), and so no profile that would forgive it.
+"""
+
+import os
+import shutil
 from collections.abc import Mapping
 from dataclasses import replace
 
@@ -72,6 +78,46 @@ def without_guard(batch: DistillationBatch, options: Options) -> Tensor:
     )
 
 
+def gradient_strided(batch: DistillationBatch, options: Options) -> Tensor:
+    """The gradient lies in memory with the vocabulary first, as after a product with the transposed head."""
+    student = batch.student_logits + 0.0
+    if student.requires_grad:
+        student.register_hook(  # type: ignore[no-untyped-call]
+            lambda gradient: gradient.permute(2, 0, 1).contiguous().permute(1, 2, 0)
+        )
+    return good(replace(batch, student_logits=student), options)
+
+
+def half_to_double(batch: DistillationBatch, options: Options) -> Tensor:
+    """Logits of half precision are raised to float64, further than they need to be."""
+    half = {torch.float16, torch.bfloat16}
+    raised = {
+        name: logits.double()
+        for name, logits in (("student_logits", batch.student_logits), ("teacher_logits", batch.teacher_logits))
+        if logits.dtype in half
+    }
+    return good(replace(batch, **raised), options)
+
+
+def under_autocast(batch: DistillationBatch, options: Options) -> Tensor:
+    """The loss is computed where matrix products are in bfloat16, as in mixed-precision training."""
+    with torch.autocast("cpu", dtype=torch.bfloat16):
+        return good(batch, options)
+
+
+def compiled() -> object:
+    """The loss through ``torch.compile``; only its graph is captured where there is no C++ compiler.
+
+    PyTorch compiles for the first eight kinds of options and runs the later ones as they are. What it compiles can be
+    differentiated twice (LOSS-065) only if it does not reuse the memory of what it saved.
+    """
+    from torch._functorch import config  # what PyTorch's own message names
+
+    config.donated_buffer = False
+    found = shutil.which(os.environ.get("CXX", "g++")) or shutil.which("clang++")
+    return with_parts(loss=loss(torch.compile(good, backend="inductor" if found else "aot_eager")))
+
+
 def textbook(student: Tensor, teacher: Tensor, *, alpha: float, support: Support) -> Tensor:
     """The divergence as sums of p (log p - log q), the mixture as the logarithm of a sum of probabilities."""
     if not 0.0 <= alpha <= 1.0:
@@ -98,6 +144,10 @@ BENIGN: Mapping[str, Build] = {
     "float32": float32,
     "vocabulary-reversed": lambda: with_parts(loss=loss(lambda b, o: good(flipped(b), o))),
     "rows-reversed": lambda: with_parts(loss=loss(lambda b, o: good(permuted(b), o))),
+    "gradient-strided": lambda: with_parts(loss=loss(gradient_strided)),
+    "half-raised-to-float64": lambda: with_parts(loss=loss(half_to_double)),
+    "bfloat16-autocast": lambda: with_parts(loss=loss(under_autocast)),
+    "compiled": compiled,
     "empty-batches-apart": lambda: with_parts(loss=loss(without_guard)),
     "buffer-reused": lambda: with_parts(divergence=reused(0.0)),
     "textbook": lambda: with_parts(divergence=textbook),

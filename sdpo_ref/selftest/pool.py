@@ -38,7 +38,7 @@ def run_targets(targets: Sequence[Target], *, jobs: int, observe: Observe = lamb
         One finding for each target, in the order of the targets.
     """
     waiting: queue.SimpleQueue[Target] = queue.SimpleQueue()
-    for target in sorted(targets, key=lambda it: (not it.isolated, bool(it.parts))):
+    for target in sorted(targets, key=lambda it: (not it.isolated, it.mutant is not None, bool(it.parts))):
         waiting.put(target)
     found: dict[str, Finding] = {}
     lock = threading.Lock()
@@ -54,7 +54,7 @@ def run_targets(targets: Sequence[Target], *, jobs: int, observe: Observe = lamb
             lane.start()
         for lane in lanes:
             lane.join()
-    return [found[target.name] for target in targets]
+    return [found[target.key] for target in targets]
 
 
 def _serve(waiting: "queue.SimpleQueue[Target]", home: Path, keep: Observe) -> None:
@@ -71,7 +71,7 @@ def _serve(waiting: "queue.SimpleQueue[Target]", home: Path, keep: Observe) -> N
         worker = _Worker(home) if worker is None else worker
         finding = worker.ask(target)
         if finding is None:
-            finding = Finding(target.name, broken=[f"the worker ended; enter it as isolated: {worker.printed()}"])
+            finding = Finding(target.key, broken=[f"the worker ended; enter it as isolated: {worker.printed()}"])
             worker.close()
             worker = None
         keep(finding)
@@ -100,7 +100,7 @@ class _Worker:
         if self._process.stdin is None or self._process.stdout is None:
             return None
         try:
-            self._process.stdin.write(f"{target.name}\n")
+            self._process.stdin.write(f"{target.key}\n")
             self._process.stdin.flush()
             line = self._process.stdout.readline()
         except BrokenPipeError:
@@ -127,8 +127,8 @@ def _by_itself(target: Target) -> Finding:
     try:
         report = verify(target.address, limits=Limits(check=_ISOLATED_LIMIT), jobs=1)
     except SdpoRefError as error:
-        return Finding(target.name, broken=[f"could not be loaded: {error}"])
-    finding = finding_of(target.name, report)
+        return Finding(target.key, broken=[f"could not be loaded: {error}"])
+    finding = finding_of(target.key, report)
     finding.seconds = round(time.monotonic() - began, 2)
     return finding
 

@@ -1,9 +1,16 @@
 """The kill matrix as a page: ``conformance/mutants/README.md``."""
 
+from collections.abc import Mapping
+
+from sdpo_ref.claims.power import DEFECTS
 from sdpo_ref.selftest.judgement import BENIGN_MARGIN, BOUNDED, UNBREAKABLE, WRONG_MARGIN, too_near
 from sdpo_ref.selftest.leave_one_out import leave_one_out
+from sdpo_ref.selftest.repeats import Repeats
 from sdpo_ref.verify.catalogue import Catalogue
 from sdpo_ref.verify.kill_matrix import KillMatrix, Row
+
+WrongTrainers = Mapping[str, Mapping[str, int]]
+"""Name of a defect to how often each verdict was given."""
 
 _INTRODUCTION = """# Mutants: what the suite catches
 
@@ -13,12 +20,14 @@ such as D03 is the defect's in the list of defects that were observed in public 
 the suite's, to which the mutant answers otherwise than the reference."""
 
 
-def render(matrix: KillMatrix, catalogue: Catalogue) -> str:
+def render(matrix: KillMatrix, catalogue: Catalogue, repeats: Repeats, wrong: WrongTrainers) -> str:
     """The page.
 
     Args:
         matrix: what to show.
         catalogue: the specification.
+        repeats: of the right variants.
+        wrong: how often each verdict was given on F01 to trainers that are wrong (``conformance/rates.json``).
 
     Returns:
         Markdown.
@@ -27,8 +36,9 @@ def render(matrix: KillMatrix, catalogue: Catalogue) -> str:
         _INTRODUCTION,
         _summary(matrix),
         _mutants(matrix),
+        _trainers(wrong),
         _requirements(matrix, catalogue),
-        _benign(matrix),
+        _benign(matrix, repeats),
         _tolerances(matrix),
     ]
     return "\n\n".join(sections) + "\n"
@@ -59,6 +69,22 @@ def _mutants(matrix: KillMatrix) -> str:
     return "\n".join(lines)
 
 
+def _trainers(wrong: WrongTrainers) -> str:
+    lines = [
+        "## Wrong trainers",
+        "",
+        "What level 4 says about them on F01 in independent repeats (`sdpo-ref claims power`). Each but the last is an",
+        "implementation too: `sdpo-ref verify sdpo_ref.claims.known_bad:make,name=deaf --only F01`.",
+        "",
+        "| | what is wrong | passed | verdicts |",
+        "|---|---|---|---|",
+    ]
+    for name, rulings in wrong.items():
+        listed = ", ".join(f"{ruling} {count}" for ruling, count in rulings.items())
+        lines.append(f"| `{name}` | {DEFECTS[name]} | {rulings.get('PASS', 0)} of {sum(rulings.values())} | {listed} |")
+    return "\n".join(lines)
+
+
 def _line(row: Row) -> str:
     also = len(set(row.failed) - set(row.caught_by))
     caught = ", ".join(row.caught_by) + (f" and {also} more" if also else "")
@@ -86,9 +112,17 @@ def _shortened(ids: list[str], *, shown: int = 12) -> str:
     return ", ".join(ids[:shown]) + (f" and {len(ids) - shown} more" if len(ids) > shown else "")
 
 
-def _benign(matrix: KillMatrix) -> str:
+def _benign(matrix: KillMatrix, repeats: Repeats) -> str:
     lines = ["## Right variants", "", "Different from the reference and not wrong: no MUST may fail.", ""]
-    return "\n".join([*lines, *(f"- `{name}`" for name in matrix.benign)])
+    lines += [f"- `{name}`" + ("" if name in repeats.variants else " (not repeated)") for name in matrix.benign]
+    lines += [
+        "",
+        f"Under {repeats.repeats} other sets of random inputs each ({repeats.runs} runs,",
+        f"`sdpo-ref selftest --repeats {repeats.repeats}`), {len(repeats.failed)} failed"
+        + (":" if repeats.failed else "."),
+        *(f"- `{name}`: {', '.join(wrong)}" for name, wrong in repeats.failed.items()),
+    ]
+    return "\n".join(lines)
 
 
 def _tolerances(matrix: KillMatrix) -> str:

@@ -1,7 +1,7 @@
 """What is run: every mutant and every right variant, as text that a worker can load."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from sdpo_ref.errors import UsageError
 from sdpo_ref.mutants import mutants
@@ -12,7 +12,7 @@ SLOW_CHECKS = ("trainer/test_processes.py::test_one_empty_process", "loss/test_o
 """These start interpreters, which takes as long as all other checks together. They are run for mutants that only they
 see, for the reference, and for right variants with a loss of their own; for others their outcome is not decided."""
 
-_OWN_LOSSES = ("profile-paper", "chunked", "empty-batches-apart")
+_OWN_LOSSES = ("profile-paper", "chunked", "gradient-strided", "empty-batches-apart")
 
 
 @dataclass(frozen=True)
@@ -23,11 +23,18 @@ class Target:
         name: of the mutant or of the right variant.
         address: what ``sdpo-ref verify`` takes.
         mutant: its entry, or ``None`` for a right variant.
+        repeat: which random inputs the checks take; 0 for those of ``sdpo-ref verify``.
     """
 
     name: str
     address: str
     mutant: Mutant | None
+    repeat: int = 0
+
+    @property
+    def key(self) -> str:
+        """Name and repeat, by which a worker is asked for it."""
+        return f"{self.name}@{self.repeat}" if self.repeat else self.name
 
     @property
     def parts(self) -> frozenset[str]:
@@ -37,7 +44,9 @@ class Target:
     @property
     def with_slow_checks(self) -> bool:
         """Whether the checks that start interpreters are run."""
-        return self.name in _OWN_LOSSES if self.mutant is None else self.mutant.seen_from_outside
+        if self.mutant is None:
+            return self.name in _OWN_LOSSES and not self.repeat
+        return self.mutant.seen_from_outside
 
     @property
     def isolated(self) -> bool:
@@ -49,6 +58,21 @@ def all_targets() -> tuple[Target, ...]:
     """Every mutant, then every right variant."""
     wrong = [Target(it.name, f"sdpo_ref.mutants:make,name={it.name}", it) for it in mutants()]
     return (*wrong, *(Target(name, f"sdpo_ref.mutants:make_benign,name={name}", None) for name in BENIGN))
+
+
+def repeated(repeats: int) -> tuple[Target, ...]:
+    """Right variants under other random inputs of the checks, repeat after repeat.
+
+    The compiled variant is left out: a process compiles it for the first few inputs only.
+
+    Args:
+        repeats: how many other inputs.
+
+    Returns:
+        Every right variant ``repeats`` times.
+    """
+    right = [target for target in all_targets() if target.mutant is None and target.name != "compiled"]
+    return tuple(replace(target, repeat=number) for number in range(1, repeats + 1) for target in right)
 
 
 def select(targets: Sequence[Target], only: Sequence[str]) -> tuple[Target, ...]:

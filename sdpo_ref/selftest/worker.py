@@ -7,10 +7,12 @@ finding a line. An implementation that hangs or ends the process is not given to
 import os
 import time
 from collections.abc import Callable, Iterable, Iterator
+from dataclasses import replace
 
 import hypothesis
 import pytest
 import torch
+from hypothesis import is_hypothesis_test
 
 from sdpo_ref.errors import SdpoRefError
 from sdpo_ref.resources import content
@@ -21,6 +23,7 @@ from sdpo_ref.verify.capabilities import part_of
 from sdpo_ref.verify.catalogue import Catalogue
 from sdpo_ref.verify.comparison import margins_to
 from sdpo_ref.verify.events import Check, Collected, Event, Finished, Started
+from sdpo_ref.verify.inputs import inputs_of
 from sdpo_ref.verify.loader import load
 from sdpo_ref.verify.plugin import SuitePlugin, not_applicable_key
 from sdpo_ref.verify.recorder import Recorder
@@ -91,9 +94,10 @@ class ManyImplementations:
         for target in self._targets:
             began = time.monotonic()
             try:
-                finding = self._run(session, target)
+                with inputs_of(target.repeat):
+                    finding = self._run(session, target)
             except SdpoRefError as error:
-                finding = Finding(target.name, broken=[f"could not be loaded: {error}"])
+                finding = Finding(target.key, broken=[f"could not be loaded: {error}"])
             finding.seconds = round(time.monotonic() - began, 2)
             self._report(finding)
         return True
@@ -105,6 +109,10 @@ class ManyImplementations:
         plugin = SuitePlugin(self._catalogue, loaded)
         session.config.pluginmanager.register(plugin)
         items = [item for item in session.items if self._concerns(target, self._checks[item.nodeid])]
+        for item in items:
+            function = getattr(item, "function", None)
+            if function is not None and is_hypothesis_test(function):  # None: the same examples as in `sdpo-ref verify`
+                hypothesis.seed(target.repeat or None)(function)
         try:
             with margins_to(self._note_margin):
                 for item, following in zip(items, [*items[1:], None], strict=True):
@@ -116,7 +124,7 @@ class ManyImplementations:
                         break
         finally:
             session.config.pluginmanager.unregister(plugin)
-        return self._finding(target.name, found or ("", ""))
+        return self._finding(target.key, found or ("", ""))
 
     def _note_margin(self, relative: float, absolute: float, units: float) -> None:
         """Keep it, if this check is there for this target: a mutant also shows where nobody looks for it, but less."""
@@ -198,7 +206,8 @@ def main() -> None:
 
     def asked() -> Iterator[Target]:
         for line in commands:
-            yield known[line.strip()]
+            name, _, repeat = line.strip().partition("@")
+            yield replace(known[name], repeat=int(repeat or 0))
 
     def report(finding: Finding) -> None:
         line = f"{finding.encode()}\n".encode()

@@ -5,7 +5,8 @@ than one half, student and teacher that are no permutations of each other, behav
 of the cap, an odd vocabulary. Each relaxation would let a class of defects survive.
 """
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import replace
 
 import pytest
@@ -26,6 +27,37 @@ NEEDS_OF_SUPPORT: Mapping[tuple[str, SupportKind], str] = {
 }
 """The capability that a support needs beyond its part."""
 
+_BETWEEN_REPEATS = 1_000_003
+"""Seeds of two repeats are this far apart, further than any two seeds of checks."""
+
+_repeat: list[int] = [0]
+
+
+@contextmanager
+def inputs_of(repeat: int) -> Iterator[None]:
+    """Give the checks the random inputs of another repeat; ``sdpo-ref selftest --repeats`` measures with that.
+
+    Args:
+        repeat: its number; 0 for the inputs that `sdpo-ref verify` always takes.
+    """
+    _repeat.append(repeat)
+    try:
+        yield
+    finally:
+        _repeat.pop()
+
+
+def input_generator(seed: int) -> torch.Generator:
+    """A source of random inputs; the same in every run of the suite.
+
+    Args:
+        seed: of the check.
+
+    Returns:
+        A generator on the CPU.
+    """
+    return torch.Generator().manual_seed(seed + _BETWEEN_REPEATS * _repeat[-1])
+
 
 def random_batch(seed: int, *, dtype: torch.dtype = torch.float64, vocab: int = 11) -> DistillationBatch:
     """Four rows of a batch with everything in it that can go wrong.
@@ -40,12 +72,12 @@ def random_batch(seed: int, *, dtype: torch.dtype = torch.float64, vocab: int = 
     Returns:
         A batch with behaviour log-probabilities up to about one nat away from the student.
     """
-    generator = torch.Generator().manual_seed(seed)
+    source = input_generator(seed)
     rollout, time = 4, 6
-    student, teacher = 2.0 * torch.randn(2, rollout, time, vocab, generator=generator, dtype=torch.float64)
-    completions = torch.randint(vocab, (rollout, time), generator=generator)
+    student, teacher = 2.0 * torch.randn(2, rollout, time, vocab, generator=source, dtype=torch.float64)
+    completions = torch.randint(vocab, (rollout, time), generator=source)
     chosen = student.log_softmax(-1).gather(-1, completions[..., None]).squeeze(-1)
-    shift = torch.randn(rollout, time, generator=generator, dtype=torch.float64)
+    shift = torch.randn(rollout, time, generator=source, dtype=torch.float64)
     mask = torch.ones(rollout, time, dtype=torch.bool)
     mask[0, 0] = mask[0, 4:] = False
     mask[3] = torch.arange(time) == 2

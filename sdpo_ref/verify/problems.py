@@ -9,6 +9,7 @@ from sdpo_ref.policies.prefix_sum import PrefixSumPolicy
 from sdpo_ref.protocols.implementation import MicroBatch, StepProblem
 from sdpo_ref.teachers.reprompt import left_padded
 from sdpo_ref.types import FULL
+from sdpo_ref.verify.inputs import input_generator
 
 VOCAB = 7
 TIME = 4
@@ -43,7 +44,7 @@ def step_problem(
     Returns:
         The problem; the same arguments give the same problem.
     """
-    generator = torch.Generator().manual_seed(seed)
+    generator = input_generator(seed)
     weights = PrefixSumPolicy.random(VOCAB, generator=generator)
 
     def make_model() -> PrefixSumPolicy:

@@ -140,7 +140,7 @@ class Subject:
         own = _own(batch)
         result = self._call("loss", own, alpha=alpha, support=support, temperature=1.0, ratio_cap=None)
         _tensor("loss", result, torch.Size(()), graph=result)
-        gradients = [_gradients("loss", factor * result, [own.student_logits])[0] for factor in upstream]
+        gradients = [_gradients("loss", factor * result, [own.student_logits], again=True)[0] for factor in upstream]
         return [_no_finer(gradient, result) for gradient in gradients]
 
     def inputs_after_loss(self, batch: DistillationBatch, *, alpha: float, support: Support) -> DistillationBatch:
@@ -309,9 +309,10 @@ def _tensor(part: str, result: object, shape: torch.Size, *, graph: object = Non
     return _copy(result)
 
 
-def _gradients(part: str, value: Tensor, wanted: Sequence[Tensor]) -> tuple[Tensor, ...]:
+def _gradients(part: str, value: Tensor, wanted: Sequence[Tensor], *, again: bool = False) -> tuple[Tensor, ...]:
+    """Copies of the gradients; the graph is kept only if it is differentiated again, which costs and may be refused."""
     try:
-        found = torch.autograd.grad(value, wanted, retain_graph=True, allow_unused=True, materialize_grads=True)
+        found = torch.autograd.grad(value, wanted, retain_graph=again, allow_unused=True, materialize_grads=True)
     except Exception as error:
         raise ImplementationRaisedError(part, f"backward: {_summary(error)}", traceback.format_exc()) from error
     return tuple(map(_copy, found))

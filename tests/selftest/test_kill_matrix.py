@@ -6,6 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from sdpo_ref.claims.rates import read_rates
 from sdpo_ref.errors import IntegrityError
 from sdpo_ref.mutants import mutants
 from sdpo_ref.mutants.benign import BENIGN
@@ -13,6 +14,7 @@ from sdpo_ref.resources import content
 from sdpo_ref.selftest.differences import differences
 from sdpo_ref.selftest.judgement import WARNINGS, decorations, too_near
 from sdpo_ref.selftest.leave_one_out import leave_one_out
+from sdpo_ref.selftest.repeats import read_repeats
 from sdpo_ref.selftest.table import render
 from sdpo_ref.verify.kill_matrix import (
     FILE,
@@ -27,6 +29,7 @@ from sdpo_ref.verify.spec_text import read_catalogue
 
 FILED = read_kill_matrix()
 CATALOGUE = read_catalogue(content("spec"))
+REPEATS = read_repeats(content("conformance"))
 
 
 def test_holds_every_mutant_as_it_is_entered() -> None:
@@ -74,7 +77,7 @@ def test_diagnosis_names_the_right_defect() -> None:
 def test_page_is_the_matrix() -> None:
     """The page is what the matrix on file renders to."""
     page = (content("conformance") / FILE.parent / "README.md").read_text(encoding="utf-8")
-    assert page == render(FILED, CATALOGUE)
+    assert page == render(FILED, CATALOGUE, REPEATS, read_rates(content("conformance")).wrong)
 
 
 def test_file_holds_what_was_written(tmp_path: Path) -> None:

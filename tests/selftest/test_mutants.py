@@ -58,6 +58,7 @@ def test_line_is_there_once(name: str) -> None:
     compile(PLANTED[name].altered(), name, "exec")
 
 
+@pytest.mark.filterwarnings("ignore:.torch.jit:DeprecationWarning")  # of torch.compile itself
 @pytest.mark.parametrize("name", BENIGN)
 def test_right_variant_is_an_implementation(name: str) -> None:
     """So is every right variant."""

@@ -1,0 +1,84 @@
+"""Right variants under other random inputs: they differ from repeat to repeat, are the same again, and are kept."""
+
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+import torch
+
+from sdpo_ref.errors import IntegrityError
+from sdpo_ref.resources import content
+from sdpo_ref.selftest.findings import Finding
+from sdpo_ref.selftest.pool import run_targets
+from sdpo_ref.selftest.repeats import FILE, read_repeats, repeats_of, write_repeats
+from sdpo_ref.selftest.targets import all_targets, repeated, select
+from sdpo_ref.verify.inputs import inputs_of, random_batch
+
+
+def test_inputs_are_those_of_the_repeat() -> None:
+    """Another repeat gives other logits, the same repeat the same, and afterwards all is as before."""
+    usual = random_batch(30).student_logits
+    with inputs_of(1):
+        first = random_batch(30).student_logits
+    with inputs_of(2):
+        second = random_batch(30).student_logits
+    with inputs_of(1):
+        again = random_batch(30).student_logits
+    assert not torch.equal(usual, first)
+    assert not torch.equal(first, second)
+    assert torch.equal(first, again)
+    assert torch.equal(usual, random_batch(30).student_logits)
+
+
+@pytest.mark.slow
+def test_examples_of_properties_are_those_of_the_repeat() -> None:
+    """How near a comparison comes to its tolerance changes with the repeat, and is the same when it is run again."""
+    (textbook,) = select(all_targets(), ["textbook"])
+    targets = [textbook, replace(textbook, repeat=1), replace(textbook, repeat=2), replace(textbook, repeat=1)]
+    found = [run_targets([target], jobs=1)[0] for target in targets]
+    assert [it.failed for it in found] == [[]] * 4
+    usual, first, second, again = (it.margins for it in found)
+    assert first == again
+    assert usual != first != second
+
+
+def test_repeated() -> None:
+    """Every right variant but the compiled one, once for each repeat, none with the usual inputs."""
+    targets = repeated(3)
+    assert {target.repeat for target in targets} == {1, 2, 3}
+    assert len(targets) == 3 * (sum(it.mutant is None for it in all_targets()) - 1)
+    assert len({target.key for target in targets}) == len(targets)
+
+
+def test_what_fails_is_kept_and_warnings_are_not(tmp_path: Path) -> None:
+    """A failed MUST and a broken check count, CONF-003 does not; the file gives back what was written."""
+    targets = repeated(1)[:3]
+    keys = [target.key for target in targets]
+    findings = {
+        keys[0]: Finding(keys[0], requirements=["CONF-003"]),
+        keys[1]: Finding(keys[1], requirements=["CONF-003", "LOSS-001"]),
+        keys[2]: Finding(keys[2], broken=["the worker ended"]),
+    }
+    found = repeats_of(targets, findings)
+    assert found.failed == {keys[1]: ("LOSS-001",), keys[2]: ("the worker ended",)}
+    assert found.runs == 3
+    (tmp_path / FILE.parent).mkdir()
+    write_repeats(tmp_path, found)
+    assert read_repeats(tmp_path) == found
+
+
+@pytest.mark.parametrize("text", ["", "[]", '{"repeats": 1}', '{"repeats": 1, "variants": [], "failed": []}'])
+def test_what_holds_no_repeats_is_refused(tmp_path: Path, text: str) -> None:
+    """A broken file is named, with the command that mends it."""
+    (tmp_path / FILE.parent).mkdir()
+    (tmp_path / FILE).write_text(text)
+    with pytest.raises(IntegrityError, match="sdpo-ref selftest --repeats"):
+        read_repeats(tmp_path)
+
+
+def test_no_right_variant_failed_in_59() -> None:
+    """59 sets of inputs without a failure: with 95 % confidence fewer than one in twenty makes one fail."""
+    filed = read_repeats(content("conformance"))
+    assert filed.repeats >= 59
+    assert filed.failed == {}
+    assert set(filed.variants) == {target.name for target in repeated(1)}
