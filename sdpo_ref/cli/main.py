@@ -10,6 +10,7 @@ from sdpo_ref.errors import IntegrityError, SdpoRefError
 
 _COMMANDS: Mapping[str, str] = {
     "verify": "Check an implementation against the specification.",
+    "report": "Saved reports: render one again, compare it with an older one, put several side by side.",
     "spec": "Read the requirements: show one, list them, or lock their checks.",
     "vectors": "Regenerate and compare the golden vectors.",
     "results": "Results of third-party implementations.",
