@@ -6,6 +6,8 @@ How a fenced block is read:
     executed; if its first line is ``# name.py`` it is a file of the reader's and is written, not executed.
 ``console``
     each line ``$ sdpo-ref ...`` is run, in the folder with the reader's files; it must exit with 0.
+``toml``
+    entries of waivers, which must be read without an error.
 ``sh``
     each ``make target`` must exist. They are not run: `make test` would run this test.
 ``text`` under ``<!-- printed by: sdpo-ref ... -->``
@@ -25,6 +27,8 @@ from functools import cache
 from pathlib import Path
 
 import pytest
+
+from sdpo_ref.verify.waivers import read_waivers
 
 ROOT = Path(__file__).parent.parent
 BIN = Path(sys.executable).parent
@@ -108,7 +112,7 @@ def test_the_readme_has_all_its_parts() -> None:
     assert len(SNIPPETS) == 1
     assert "sdpo-ref verify my_sdpo:make" in COMMANDS
     assert [block.command for block in PRINTED] == ["sdpo-ref verify --level 3"]
-    assert {block.language for block in BLOCKS} == {"sh", "python", "console", "text"}
+    assert {block.language for block in BLOCKS} == {"sh", "python", "console", "text", "toml"}
 
 
 @pytest.mark.parametrize("snippet", SNIPPETS)
@@ -134,6 +138,13 @@ def test_what_is_shown_is_what_is_printed(block: Block, folder: Path) -> None:
     """Each line under a `printed by` marker stands in the command's output; only durations may differ."""
     printed = {without_durations(line) for line in run(block.command, folder).stdout.splitlines()}
     assert [line for line in block.body.splitlines() if without_durations(line) not in printed] == []
+
+
+def test_waivers_are_read(tmp_path: Path) -> None:
+    """The entries that a reader copies are what `--waivers` takes; on which day is not looked at."""
+    (entries,) = [block.body for block in BLOCKS if block.language == "toml"]
+    (tmp_path / "waivers.toml").write_text(entries, encoding="utf-8")
+    assert [waiver.id for waiver in read_waivers(tmp_path / "waivers.toml")] == ["LOSS-003"]
 
 
 @pytest.mark.parametrize("body", SHOWN)

@@ -9,8 +9,7 @@ from rich.table import Table
 from rich.text import Text
 
 from sdpo_ref.errors import UsageError
-from sdpo_ref.reports.diff import difference
-from sdpo_ref.reports.document import Document
+from sdpo_ref.reports.diff import difference, print_difference
 from sdpo_ref.reports.markdown import markdown
 from sdpo_ref.reports.matrix import Matrix, matrix, matrix_as_markdown
 from sdpo_ref.reports.outputs import Outputs, append, refuse_unwritable
@@ -65,27 +64,11 @@ def run(
     outputs = Outputs(markdown_to, html_to, badge_to)
     outputs.write(document)
     if old is not None:
-        raise typer.Exit(show_difference(Console(highlight=False), read_document(old), document))
+        found = difference(read_document(old), document)
+        print_difference(Console(highlight=False), found)
+        raise typer.Exit(int(found.must_got_worse))
     if outputs == Outputs():
         typer.echo(markdown(document), nl=False)
-
-
-def show_difference(console: Console, old: Document, new: Document) -> int:
-    """Print what changed.
-
-    Args:
-        console: where to.
-        old: before.
-        new: after.
-
-    Returns:
-        The exit code: 1 if a MUST got worse.
-    """
-    found = difference(old, new)
-    for line in found.lines():
-        style = "bold red" if line.startswith("worse") else "green" if line.startswith("better") else ""
-        console.print(Text(printable(line), style=style), soft_wrap=True)
-    return int(found.must_got_worse)
 
 
 def _matrix(found: Matrix, markdown_to: Path | None) -> None:

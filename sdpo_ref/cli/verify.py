@@ -9,7 +9,10 @@ from rich.console import Console
 from rich.table import Table
 
 from sdpo_ref.claims.profile import ProfileName
-from sdpo_ref.errors import UsageError
+from sdpo_ref.reports.diff import difference, print_difference
+from sdpo_ref.reports.document import Document
+from sdpo_ref.reports.outputs import Outputs, refuse_unwritable, write
+from sdpo_ref.reports.read import read_document
 from sdpo_ref.verify.claims import Level4
 from sdpo_ref.verify.engine import Suite, verify
 from sdpo_ref.verify.junit import report_as_junit
@@ -20,6 +23,7 @@ from sdpo_ref.verify.results import Report
 from sdpo_ref.verify.runner import Limits
 from sdpo_ref.verify.selection import Selection
 from sdpo_ref.verify.verdict import verdict
+from sdpo_ref.verify.waivers import read_waivers
 
 app = typer.Typer(pretty_exceptions_enable=False, add_completion=False)
 
@@ -36,6 +40,16 @@ def run(
     ] = None,
     json_to: Annotated[str | None, typer.Option("--json", metavar="FILE", help="Write JSON; - for stdout.")] = None,
     junit_to: Annotated[Path | None, typer.Option("--junit", metavar="FILE", help="Write JUnit XML.")] = None,
+    markdown_to: Annotated[
+        Path | None, typer.Option("--markdown", metavar="FILE", help="Append Markdown, for a build's summary page.")
+    ] = None,
+    html_to: Annotated[Path | None, typer.Option("--html", metavar="FILE", help="Write one HTML page.")] = None,
+    badge_to: Annotated[
+        Path | None, typer.Option("--badge", metavar="FILE", help="Write a badge: .svg, or JSON for shields.io.")
+    ] = None,
+    old: Annotated[
+        Path | None, typer.Option("--diff", metavar="OLD", help="Say what changed since a report by --json.")
+    ] = None,
     listing: Annotated[bool, typer.Option("--list", help="List the checks and run none.")] = False,
     profile: Annotated[
         ProfileName,
@@ -49,6 +63,9 @@ def run(
     in_process: Annotated[
         bool, typer.Option("--in-process", help="No isolation and no limits: for a debugger.")
     ] = False,
+    waivers_at: Annotated[
+        Path | None, typer.Option("--waivers", metavar="FILE", help="TOML: what may fail, why, and until when.")
+    ] = None,
     suite_at: Annotated[
         Path | None, typer.Option("--suite", metavar="FOLDER", help="Another suite: holds spec/ and conformance/.")
     ] = None,
@@ -58,17 +75,17 @@ def run(
     Levels 0 to 3 take seconds. Level 4 trains: with the bundled reference some minutes, with a trainer of your own
     about a second for each run; --profile smoke and --budget make it shorter, --level 3 leaves it out.
 
-    Exit code 0: every MUST that applies passes. 1: some MUST failed. 2: the command or IMPL is wrong.
-    3: inconclusive. 4: the suite itself is broken. 5: nothing ran, or not all that the locked manifest demands.
+    Exit code 0: every MUST that applies passes or is waived. 1: some MUST failed. 2: the command, IMPL or a waiver is
+    wrong. 3: inconclusive. 4: the suite itself is broken. 5: nothing ran, or not all that the locked manifest demands.
     """
     suite = Suite.at(suite_at)
     selection = Selection(level, tuple(only or ()))
     if listing:
         _list(suite, selection)
         return
-    for target in (junit_to, None if json_to in (None, "-") else Path(str(json_to))):
-        if target is not None and not target.resolve().parent.is_dir():
-            raise UsageError(f"cannot write {target}: there is no folder {target.resolve().parent}; create it first")
+    refuse_unwritable(junit_to, None if json_to in (None, "-") else Path(json_to), markdown_to, html_to, badge_to)
+    before = None if old is None else read_document(old)
+    waivers = () if waivers_at is None else read_waivers(waivers_at)
     console = Console(stderr=json_to == "-", highlight=False)
     with progress_line(console, implementation, enabled=not in_process) as (observe, runs):
         report = verify(
@@ -80,21 +97,26 @@ def run(
             in_process=in_process,
             observe=observe,
             level4=Level4(profile=profile, budget=budget, progress=runs),
+            waivers=waivers,
         )
     print_report(console, report, suite.catalogue())
-    _write(report, json_to, junit_to)
+    text = json.dumps(report_as_json(report), indent=2, ensure_ascii=False, allow_nan=False)
+    _write(text, report, json_to, junit_to)
+    document = Document.model_validate_json(text)
+    Outputs(markdown_to, html_to, badge_to).write(document)
+    if before is not None:
+        console.print(f"\nSince {old}:")
+        print_difference(console, difference(before, document))
     raise typer.Exit(int(verdict(report).exit_code))
 
 
-def _write(report: Report, json_to: str | None, junit_to: Path | None) -> None:
-    if json_to is not None:
-        text = json.dumps(report_as_json(report), indent=2, ensure_ascii=False)
-        if json_to == "-":
-            typer.echo(text)
-        else:
-            Path(json_to).write_text(f"{text}\n", encoding="utf-8")
+def _write(text: str, report: Report, json_to: str | None, junit_to: Path | None) -> None:
+    if json_to == "-":
+        typer.echo(text)
+    elif json_to is not None:
+        write(Path(json_to), f"{text}\n")
     if junit_to is not None:
-        junit_to.write_text(report_as_junit(report), encoding="utf-8")
+        write(junit_to, report_as_junit(report))
 
 
 def _list(suite: Suite, selection: Selection) -> None:

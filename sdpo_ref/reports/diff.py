@@ -3,7 +3,11 @@
 from collections.abc import Iterable
 from dataclasses import dataclass
 
+from rich.console import Console
+from rich.text import Text
+
 from sdpo_ref.reports.document import Document, RequirementPart
+from sdpo_ref.verify.printable import printable
 from sdpo_ref.verify.status import Status
 
 
@@ -96,6 +100,18 @@ def difference(old: Document, new: Document) -> Difference:
         for name in dict.fromkeys((*before, *after))
     ]
     return Difference(tuple(it for it in changes if it.before != it.after), tuple(_others(old, new)))
+
+
+def print_difference(console: Console, found: Difference) -> None:
+    """Print what changed, a line each.
+
+    Args:
+        console: where to.
+        found: what changed.
+    """
+    for line in found.lines():
+        style = "bold red" if line.startswith("worse") else "green" if line.startswith("better") else ""
+        console.print(Text(printable(line), style=style), soft_wrap=True)
 
 
 def _by_id(requirements: Iterable[RequirementPart]) -> dict[str, RequirementPart]:

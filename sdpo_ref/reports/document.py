@@ -4,7 +4,7 @@ The models are the schema: ``conformance/report.schema.json`` is generated from 
 is read through them, so that nothing in it is taken on trust.
 """
 
-from typing import Annotated, Any, Literal
+from typing import Annotated, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
@@ -170,11 +170,21 @@ class SeedValue(_Part):
     value: Number
 
 
+class DecisionPart(_Part):
+    """What the seeds say; ``wins`` is null where they are not what decides."""
+
+    ruling: RulingName
+    seeds: int
+    wins: int | None
+    further_seeds: int | None
+    reason: str
+
+
 class ComparisonPart(_Part):
     """One comparison of a claim."""
 
     name: str
-    decision: dict[str, Any] | None
+    decision: DecisionPart | None
     values: tuple[SeedValue, ...]
 
 

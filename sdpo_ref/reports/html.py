@@ -20,6 +20,7 @@ body { font: 16px/1.5 system-ui, sans-serif; max-width: 60rem; margin: 0 auto; p
 h1 { font-size: 1.35rem; margin: 0 0 .25rem; overflow-wrap: anywhere; }
 h2 { font-size: 1.1rem; margin: 2rem 0 .5rem; border-bottom: 1px solid var(--line); padding-bottom: .25rem; }
 code, pre { font: .86rem/1.45 ui-monospace, monospace; overflow-wrap: anywhere; }
+h1 code { font-size: 1.1rem; font-weight: 600; }
 pre { white-space: pre-wrap; background: var(--soft); padding: .5rem .75rem; margin: 0; border-radius: .3rem; }
 .verdict { border-left: .4rem solid var(--open); padding: .75rem 1rem; background: var(--soft); margin: 1rem 0; }
 .verdict.good { border-color: var(--good); } .verdict.bad { border-color: var(--bad); }
@@ -28,6 +29,7 @@ dl { display: grid; grid-template-columns: max-content 1fr; gap: .25rem 1rem; ma
 dt { opacity: .7; } dd { margin: 0; min-width: 0; overflow-wrap: anywhere; }
 .scroll { overflow-x: auto; } table { border-collapse: collapse; width: 100%; font-size: .93rem; }
 th, td { text-align: left; padding: .3rem .75rem .3rem 0; border-bottom: 1px solid var(--line); vertical-align: top; }
+td:first-child { white-space: nowrap; }
 td.n, th.n { text-align: right; font-variant-numeric: tabular-nums; white-space: nowrap; }
 .good { color: var(--good); } .bad { color: var(--bad); } .open { color: var(--open); } .verdict { color: inherit; }
 details { border: 1px solid var(--line); border-radius: .3rem; padding: .5rem .9rem; margin: .6rem 0; }

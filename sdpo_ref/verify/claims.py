@@ -19,10 +19,10 @@ from sdpo_ref.study.statistics.ruling import Ruling
 from sdpo_ref.study.workers import available_jobs
 from sdpo_ref.verify.applicability import not_declared, reason
 from sdpo_ref.verify.catalogue import Catalogue, Requirement
+from sdpo_ref.verify.decided import Decided
 from sdpo_ref.verify.events import Failure, Finished, Header
 from sdpo_ref.verify.loader import SHORT_NAMES
 from sdpo_ref.verify.request import Request
-from sdpo_ref.verify.results import Decided
 from sdpo_ref.verify.status import Status
 
 BUNDLED_MODULE = "sdpo_ref.reference"

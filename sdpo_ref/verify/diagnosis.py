@@ -1,13 +1,27 @@
 """Which known defect a failing implementation looks like: its failed checks beside those of every mutant."""
 
-from collections import defaultdict
+import math
+import re
+from collections import Counter, defaultdict
 from collections.abc import Collection, Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from sdpo_ref.verify.kill_matrix import KillMatrix, Row
 
-NEAR = 0.5
+NEAR = 2 / 3
 """Likeness from which a mutant is named."""
+
+_SAME = 0.99
+"""Share of failed checks that agree from which an implementation is said to look like a mutant, and not to be near."""
+
+_SHOWN = 3
+"""How many of several defects that are equally near are named."""
+
+_CODE = re.compile(r"\b[A-Z]\d\d\b")
+"""How a known defect is called wherever one is recognised: D03 in a check's message, (D03) in what a mutant does."""
+
+_AS = re.compile(r"\bas (M\d{3})\b")
+"""How a mutant's effect refers to another's."""
 
 _SHARE_OF_PLACES = 0.05
 """How much of the likeness depends on failing in the same parts at all."""
@@ -22,12 +36,14 @@ class Diagnosis:
         agreeing: how many failures both have.
         together: how many failures either has.
         likeness: in ``[0, 1]``, see :func:`diagnose`.
+        others: other defects that are exactly as near.
     """
 
     row: Row
     agreeing: int
     together: int
     likeness: float
+    others: tuple[Row, ...] = ()
 
     @property
     def sentence(self) -> str:
@@ -35,15 +51,27 @@ class Diagnosis:
 
         Example:
             >>> row = Row("M006", "", "", "M006", "JSD coefficients swapped", "", ("LOSS-003",), (), frozenset(), None)
+            >>> Diagnosis(row, 12, 12, 1.0).sentence
+            'looks like M006, JSD coefficients swapped (12 of 12 failed checks agree)'
             >>> Diagnosis(row, 11, 12, 0.9).sentence
-            'looks like M006, JSD coefficients swapped (11 of 12 failed checks agree)'
+            'nearest known defect: M006, JSD coefficients swapped (11 of 12 failed checks agree)'
         """
+        how = "looks like" if self.agreeing >= _SAME * self.together else "nearest known defect:"
         agreement = f"{self.agreeing} of {self.together} failed checks agree"
-        return f"looks like {self.row.id}, {self.row.wrong} ({agreement})"
+        others = [f"{row.id}, {row.wrong}" for row in self.others[: _SHOWN - 1]]
+        more = len(self.others) - len(others)
+        rest = [f"{more} more"] if more else []
+        equally = f"; or, exactly as near: {'; '.join([*others, *rest])}" if others else ""
+        return f"{how} {self.row.id}, {self.row.wrong} ({agreement}){equally}"
 
 
 def diagnose(
-    failing: Collection[str], matrix: KillMatrix, *, ran: Collection[str] | None = None, near: float = NEAR
+    failing: Collection[str],
+    matrix: KillMatrix,
+    *,
+    ran: Collection[str] | None = None,
+    near: float = NEAR,
+    recognised: Iterable[str] = (),
 ) -> Diagnosis | None:
     r"""The mutant whose failing checks are most like these.
 
@@ -60,11 +88,22 @@ def diagnose(
         matrix: what the suite says about known defects.
         ran: ids of the checks that ran; what a mutant fails of the others is left aside. All, if left out.
         near: least likeness.
+        recognised: what failed checks say that their numbers look like. It decides between mutants that fail the same.
 
     Returns:
-        The nearest mutant, of equals the first; ``None`` if nothing failed, or nothing is near.
+        The nearest mutant, with all that are as near; ``None`` if nothing failed, or nothing is near.
     """
-    return next(iter(ranking(failing, matrix.rows, matrix.parts, ran=ran, near=near)), None)
+    found = ranking(failing, matrix.rows, matrix.parts, ran=ran, near=near)
+    nearest = [it for it in found if math.isclose(it.likeness, found[0].likeness)]
+    said = Counter(code for text in recognised for code in _CODE.findall(text))
+    votes = [sum(said[code] for code in _CODE.findall(it.row.wrong)) for it in nearest]
+    best = [it for it, vote in zip(nearest, votes, strict=True) if vote == max(votes)]
+    if not best:
+        return None
+    by_defect = {it.row.defect: it.row for it in reversed(best) if it.row.defect != best[0].row.defect}
+    effects = {row.id: row.effect for row in matrix.rows}
+    effect = _AS.sub(lambda other: effects.get(other[1], other[0]), best[0].row.effect)
+    return replace(best[0], row=replace(best[0].row, effect=effect), others=tuple(reversed(by_defect.values())))
 
 
 def ranking(

@@ -1,7 +1,8 @@
 """``sdpo-ref verify`` as one function: from a name to a report."""
 
+import datetime as dt
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -11,13 +12,17 @@ from sdpo_ref.errors import UsageError
 from sdpo_ref.resources import content
 from sdpo_ref.verify.catalogue import Catalogue
 from sdpo_ref.verify.claims import Level4, decide_claims
+from sdpo_ref.verify.diagnosed import diagnosed
 from sdpo_ref.verify.events import Check, Event
+from sdpo_ref.verify.kill_matrix import FILE as KILL_MATRIX
+from sdpo_ref.verify.kill_matrix import KillMatrix, read_kill_matrix
 from sdpo_ref.verify.manifest import Manifest, read_manifest
 from sdpo_ref.verify.request import Request
 from sdpo_ref.verify.results import Report, judge
 from sdpo_ref.verify.runner import Limits, default_jobs, run_in_process, run_isolated
 from sdpo_ref.verify.selection import ALL, Selection
 from sdpo_ref.verify.spec_text import read_catalogue
+from sdpo_ref.verify.waivers import Waiver, refuse_wrong, today
 
 _STANDARD_LIMITS = Limits()
 _STANDARD_LEVEL4 = Level4()
@@ -63,6 +68,10 @@ class Suite:
         """Its locked denominator."""
         return read_manifest(self.conformance)
 
+    def kill_matrix(self) -> KillMatrix | None:
+        """What it says about known defects; ``None`` if nobody has asked it."""
+        return read_kill_matrix(self.conformance) if (self.conformance / KILL_MATRIX).is_file() else None
+
 
 def verify(
     implementation: str,
@@ -74,6 +83,8 @@ def verify(
     in_process: bool = False,
     observe: Callable[[Event], None] = lambda _event: None,
     level4: Level4 = _STANDARD_LEVEL4,
+    waivers: Collection[Waiver] = (),
+    on: dt.date | None = None,
 ) -> Report:
     """Check an implementation against the specification.
 
@@ -86,18 +97,21 @@ def verify(
         in_process: run here, without isolation and limits, for a debugger.
         observe: is told each event as it happens.
         level4: how claims are decided.
+        waivers: failures that are announced.
+        on: the day on which they must hold; today, if left out.
 
     Returns:
         The report; :func:`sdpo_ref.verify.verdict.verdict` turns it into a sentence and an exit code.
 
     Raises:
         LoadError: if the implementation cannot be loaded.
-        UsageError: if the selection names nothing.
+        UsageError: if the selection or a waiver names nothing, or a waiver has expired.
         IntegrityError: if the suite itself is broken.
     """
     suite = Suite.released() if suite is None else suite
-    catalogue, manifest = suite.catalogue(), suite.manifest()
+    catalogue, manifest, matrix = suite.catalogue(), suite.manifest(), suite.kill_matrix()
     selection.refuse_unmatched(catalogue, manifest)
+    refuse_wrong(waivers, catalogue, on or today())
     request = Request(implementation, suite.conformance, suite.spec, selection)
     if in_process:
         run = run_in_process(request, observe=observe)
@@ -108,11 +122,16 @@ def verify(
     decided, verdicts = (
         ((), ()) if run.header is None else decide_claims(request, run.header, catalogue, level4, jobs=jobs)
     )
-    report = judge(run, catalogue, manifest, selection, decided)
-    seconds = report.seconds + time.monotonic() - began
+    report = judge(run, catalogue, manifest, selection, decided, waivers=waivers)
     moved = read_ledger(suite.conformance).differences(read_claims(suite.spec))
-    deviations = *report.deviations, *moved
-    return replace(report, deviations=deviations, claims=verdicts, profile=level4.profile, seconds=seconds)
+    return replace(
+        report,
+        deviations=(*report.deviations, *moved),
+        claims=verdicts,
+        profile=level4.profile,
+        seconds=report.seconds + time.monotonic() - began,
+        diagnosis=None if matrix is None else diagnosed(report, matrix),
+    )
 
 
 def collect(suite: Suite) -> tuple[Check, ...]:

@@ -1,12 +1,14 @@
 """A report as JUnit XML, which most build servers show: one test case for each requirement, one suite a chapter.
 
-Only what changes the exit code is a failure there: a SHOULD that is not met is a skipped case with its message.
+Only what changes the exit code is a failure there: a SHOULD that is not met, and what is waived and fails, is a skipped
+case with its message.
 """
 
 from xml.etree import ElementTree as ET
 
+from sdpo_ref.verify.decided import Decided
 from sdpo_ref.verify.events import Failure
-from sdpo_ref.verify.results import Decided, Report
+from sdpo_ref.verify.results import Report
 from sdpo_ref.verify.status import Status
 
 
@@ -44,7 +46,9 @@ def _tag(entry: Decided) -> str | None:
         return None
     if entry.status is Status.INVALID:
         return "error"
-    if entry.requirement.strength != "MUST" or not entry.status.is_failure:
+    if entry.is_waived_in_vain:
+        return "failure"
+    if entry.is_excused or entry.requirement.strength != "MUST" or not entry.status.is_failure:
         return "skipped"
     return "error" if entry.status is Status.ERROR else "failure"
 

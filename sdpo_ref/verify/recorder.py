@@ -75,9 +75,13 @@ def _outcome(
 ) -> tuple[Status, str, Failure | None]:
     announced = getattr(report, "wasxfail", None)
     if announced is not None:
-        return (Status.XFAIL if report.skipped else Status.XPASS), str(announced), None
+        return (
+            Status.FAIL,
+            "",
+            Failure(message=f"ended with pytest.xfail ({announced}); only a waiver excuses a failure"),
+        )
     if call.excinfo is None:
-        return (Status.XPASS if report.failed else Status.PASS), "", None
+        return (Status.FAIL if report.failed else Status.PASS), "", None
     error = call.excinfo.value
     if not_applicable_key in item.stash:
         return Status.NA, item.stash[not_applicable_key], None

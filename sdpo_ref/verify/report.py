@@ -3,13 +3,10 @@
 Readable at 80 columns; nothing that comes from an implementation is read as markup.
 """
 
-import shlex
 from collections import Counter
-from collections.abc import Iterable
 from typing import get_args
 
-from rich.console import Console, Group
-from rich.padding import Padding
+from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
@@ -17,26 +14,15 @@ from sdpo_ref.verify.applicability import NOT_OFFERED
 from sdpo_ref.verify.capabilities import part_of
 from sdpo_ref.verify.catalogue import Catalogue, Strength
 from sdpo_ref.verify.claims_table import RATES, claims_table, suite_rates
-from sdpo_ref.verify.events import Failure, Finished
-from sdpo_ref.verify.results import Count, Decided, Report
+from sdpo_ref.verify.layout import STYLES, grid, indented
+from sdpo_ref.verify.report_failures import diagnosis_block, failure_blocks, waiver_block
+from sdpo_ref.verify.results import Count, Report
 from sdpo_ref.verify.status import ExitCode, Status
 from sdpo_ref.verify.verdict import Verdict, verdict
 
-_STYLES = {
-    Status.PASS: "green",
-    Status.FAIL: "bold red",
-    Status.ERROR: "bold red",
-    Status.XFAIL: "red",
-    Status.XPASS: "red",
-    Status.INVALID: "bold magenta",
-    Status.NOT_RUN: "yellow",
-    Status.INCONCLUSIVE: "yellow",
-}
 _STRENGTHS: tuple[Strength, ...] = get_args(Strength)
 NOT_ASKED = "Parts of claims that are refuted or undecided for the reference are asked of nobody: see FINDINGS.md."
 """Why a claim may have fewer parts here than in the specification."""
-
-_SHOWN = (Status.FAIL, Status.ERROR, Status.XFAIL, Status.XPASS, Status.INVALID)
 
 
 def print_report(console: Console, report: Report, catalogue: Catalogue) -> None:
@@ -45,55 +31,13 @@ def print_report(console: Console, report: Report, catalogue: Catalogue) -> None
     console.print()
     console.print(_chapters(report, catalogue))
     _print_claims(console, report)
-    for strength in _STRENGTHS:
-        for entry in report.of(*_SHOWN, strength=strength):
-            console.print()
-            console.print(failure_block(entry, report.header.spec))
+    for block in (*failure_blocks(report), *diagnosis_block(report), *waiver_block(report)):
+        console.print()
+        console.print(block)
     console.print()
     _print_left_out(console, report)
     _print_deviations(console, report)
     _print_verdict(console, verdict(report), report)
-
-
-def failure_block(entry: Decided, spec: str) -> Group:
-    """One requirement that does not hold: what it says, what happened, what it does, and how to see it again."""
-    requirement = entry.requirement
-    title = Text.assemble(
-        (f"{requirement.id} ", "bold"), (f"{entry.status}", _STYLES.get(entry.status, "")), f"  {requirement.strength}"
-    )
-    rows: list[tuple[str, str]] = []
-    check = entry.first_failure
-    if check is not None and check.failure is not None:
-        rows += _failure_rows(check.failure)
-    rows += [
-        ("effect", requirement.if_broken),
-        ("read", f"{requirement.anchor}, or: sdpo-ref spec show {requirement.id}"),
-        ("repeat", f"sdpo-ref verify {shlex.quote(spec)} --only {requirement.id}"),
-    ]
-    if check is not None:
-        rows.append(("check", _which(check, entry.checks)))
-    return Group(title, _indented(Text(requirement.sentence)), _indented(_grid(rows)))
-
-
-def _failure_rows(failure: Failure) -> list[tuple[str, str]]:
-    rows = [
-        ("expected", failure.expected),
-        ("got", failure.got),
-        ("tolerance", failure.tolerance),
-        ("given", failure.given),
-        ("looks like", failure.looks_like),
-        ("problem", failure.message),
-        ("traceback", failure.traceback),
-        ("printed", failure.output),
-    ]
-    return [(name, text) for name, text in rows if text]
-
-
-def _which(check: Finished, checks: Iterable[Finished]) -> str:
-    states = [other.status for other in checks if other.status is not Status.NA]
-    passed = states.count(Status.PASS)
-    others = f" ({len(states) - passed} of {len(states)} checks do not pass)" if len(states) > 1 else ""
-    return f"{check.check}{others}"
 
 
 def _header(report: Report) -> Table:
@@ -106,7 +50,7 @@ def _header(report: Report) -> Table:
     offers = ", ".join(part + (f" ({', '.join(options)})" if options else "") for part, options in parts.items())
     departures = [f"{name} = {declared} (paper: {paper})" for name, (declared, paper) in header.departures.items()]
     name = header.spec if header.name == header.spec else f"{header.spec} ({header.name})"
-    return _grid(
+    return grid(
         [
             ("verified", name),
             ("offers", offers),
@@ -114,19 +58,6 @@ def _header(report: Report) -> Table:
             ("with", ", ".join(f"{what} {version}" for what, version in versions.items())),
         ]
     )
-
-
-def _indented(content: Table | Text) -> Padding:
-    return Padding(content, (0, 0, 0, 2), expand=False)
-
-
-def _grid(rows: Iterable[tuple[str, str]]) -> Table:
-    grid = Table.grid(padding=(0, 2, 0, 0))
-    grid.add_column(no_wrap=True, style="dim")
-    grid.add_column(overflow="fold")
-    for name, text in rows:
-        grid.add_row(name, Text(text))
-    return grid
 
 
 def _chapters(report: Report, catalogue: Catalogue) -> Table:
@@ -165,7 +96,7 @@ def _not_passed(report: Report, chapter: str) -> Text:
     text = Text()
     for entry in report.decided:
         if entry.requirement.chapter == chapter and entry.status not in (Status.PASS, Status.NA):
-            text.append(f"{entry.requirement.id} ", style=_STYLES.get(entry.status, ""))
+            text.append(f"{entry.requirement.id} ", style=STYLES.get(entry.status, ""))
     return text
 
 
@@ -186,7 +117,7 @@ def _print_left_out(console: Console, report: Report) -> None:
     if lines:
         console.print(Text("Not run", style="bold"))
         for line in lines:
-            console.print(_indented(Text(line)))
+            console.print(indented(Text(line)))
         console.print()
 
 
@@ -198,16 +129,16 @@ def _print_deviations(console: Console, report: Report) -> None:
         if lines:
             console.print(Text(title, style="bold magenta"))
             for line in lines[:20]:
-                console.print(_indented(Text(line)))
+                console.print(indented(Text(line)))
             if len(lines) > 20:
-                console.print(_indented(Text(f"and {len(lines) - 20} more")))
+                console.print(indented(Text(f"and {len(lines) - 20} more")))
             console.print()
 
 
 def _print_verdict(console: Console, conclusion: Verdict, report: Report) -> None:
     for note in conclusion.notes:
         console.print(Text(note, style="yellow" if note.startswith("warning") else ""))
-    good = conclusion.exit_code is ExitCode.CONFORMANT
+    good = conclusion.exit_code is ExitCode.PASSED
     console.print(Text(conclusion.sentence, style="bold green" if good else "bold red"))
     console.print(Text(f"exit code {int(conclusion.exit_code)}: {conclusion.exit_code.meaning}", style="dim"), end="")
     console.print(Text(f" ({report.seconds:.1f} s)", style="dim"))

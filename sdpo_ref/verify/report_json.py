@@ -1,5 +1,9 @@
-"""A report as a JSON document for machines; ``schema`` changes when a reader would have to change."""
+"""A report as a JSON document, from which every other report is made (``sdpo_ref.reports``).
 
+``schema`` changes when a reader would have to change.
+"""
+
+import math
 from collections.abc import Mapping
 from dataclasses import asdict
 from typing import Any
@@ -8,9 +12,11 @@ from sdpo_ref.claims.procedure import Answer, Compared
 from sdpo_ref.claims.records import record_sha256
 from sdpo_ref.claims.seeds import verdict_seed
 from sdpo_ref.claims.verdict import ClaimVerdict
+from sdpo_ref.verify.decided import Decided
 from sdpo_ref.verify.events import Finished
-from sdpo_ref.verify.results import Count, Decided, Report
+from sdpo_ref.verify.results import Count, Report
 from sdpo_ref.verify.verdict import verdict
+from sdpo_ref.verify.waivers import Waiver
 
 SCHEMA = "sdpo-ref/report/1"
 
@@ -22,6 +28,7 @@ def report_as_json(report: Report) -> dict[str, Any]:
     return {
         "schema": SCHEMA,
         "versions": dict(header.versions),
+        "isolation": {},
         "implementation": {
             "spec": header.spec,
             "name": header.name,
@@ -41,7 +48,9 @@ def report_as_json(report: Report) -> dict[str, Any]:
             "notes": list(conclusion.notes),
             "counts": {strength: _count(report.count(strength)) for strength in ("MUST", "SHOULD", "MAY")},
         },
+        "diagnosis": _diagnosis(report),
         "requirements": [_requirement(entry) for entry in report.decided],
+        "waivers": [{"id": waiver.id, **_waiver(waiver)} for waiver in report.waivers],
         "claims": {"profile": report.profile, "verdicts": [_claim(one) for one in report.claims]},
         "not_asked": [requirement.id for requirement in report.not_asked],
         "deviations": list(report.deviations),
@@ -54,6 +63,7 @@ def _requirement(entry: Decided) -> dict[str, Any]:
     requirement = entry.requirement
     return {
         "id": requirement.id,
+        "chapter": requirement.chapter,
         "strength": requirement.strength,
         "level": requirement.level,
         "sentence": requirement.sentence,
@@ -62,7 +72,32 @@ def _requirement(entry: Decided) -> dict[str, Any]:
         "status": str(entry.status),
         "own_status": str(entry.own_status),
         "reason": entry.reason,
+        "waiver": None if entry.waiver is None else _waiver(entry.waiver),
+        "shown": None if entry.first_failure is None else entry.first_failure.check,
         "checks": [_check(check) for check in entry.checks],
+    }
+
+
+def _waiver(waiver: Waiver) -> dict[str, str]:
+    return {"reason": waiver.reason, "link": waiver.link, "expires": waiver.expires.isoformat()}
+
+
+def _diagnosis(report: Report) -> dict[str, Any] | None:
+    found = report.diagnosis
+    if found is None:
+        return None
+    requirement = report.requirement(found.row.caught_by[0])
+    return {
+        "mutant": found.row.id,
+        "name": found.row.name,
+        "wrong": found.row.wrong,
+        "effect": found.row.effect,
+        "agreeing": found.agreeing,
+        "together": found.together,
+        "likeness": round(found.likeness, 4),
+        "sentence": found.sentence,
+        "requirement": requirement.id,
+        "read": requirement.anchor,
     }
 
 
@@ -91,7 +126,7 @@ def _compared(answer: Answer, one: Compared) -> dict[str, Any]:
     return {
         "name": one.comparison.name,
         "decision": None if one.decision is None else asdict(one.decision),
-        "values": [{"seed": seed, "value": value} for seed, value in zip(seeds, one.values, strict=True)],
+        "values": [{"seed": seed, "value": _finite(value)} for seed, value in zip(seeds, one.values, strict=True)],
     }
 
 
@@ -104,6 +139,11 @@ def _check(check: Finished) -> dict[str, Any]:
         "seconds": round(check.seconds, 4),
         "failure": {name: text for name, text in failure.items() if text} or None,
     }
+
+
+def _finite(value: Any) -> Any:
+    """JSON has no NaN and no infinity; a text stands for each."""
+    return str(value) if isinstance(value, float) and not math.isfinite(value) else value
 
 
 def _count(count: Count) -> dict[str, int]:

@@ -1,47 +1,21 @@
 """From how each check ended to what is known about each requirement, and to one verdict."""
 
-from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from collections.abc import Collection, Iterable, Mapping
+from dataclasses import dataclass, replace
 
 from sdpo_ref.claims.profile import ProfileName
 from sdpo_ref.claims.verdict import ClaimVerdict
 from sdpo_ref.verify.applicability import not_declared, reason
 from sdpo_ref.verify.catalogue import Catalogue, Requirement, Strength
+from sdpo_ref.verify.decided import Decided
+from sdpo_ref.verify.diagnosis import Diagnosis
 from sdpo_ref.verify.events import Check, Finished, Header
 from sdpo_ref.verify.manifest import Manifest, differences, lock
-from sdpo_ref.verify.mismatch import TOO_LARGE
+from sdpo_ref.verify.prerequisites import after_prerequisites
 from sdpo_ref.verify.run import Run
 from sdpo_ref.verify.selection import Selection
 from sdpo_ref.verify.status import Status, worst
-
-
-@dataclass(frozen=True)
-class Decided:
-    """What is known about one requirement.
-
-    Attributes:
-        requirement: the requirement.
-        status: its worst check's, unless a prerequisite failed first.
-        reason: why it is not decided, or not applicable.
-        own_status: its worst check's.
-        checks: the checks that ran for it, or were left out, in order.
-    """
-
-    requirement: Requirement
-    status: Status
-    reason: str
-    own_status: Status
-    checks: tuple[Finished, ...]
-
-    @property
-    def first_failure(self) -> Finished | None:
-        """The check that best shows what is wrong: of the worst, one that is recognised, on the smallest input."""
-        failed = [(check, check.failure) for check in self.checks if check.failure is not None]
-        return min(
-            failed,
-            key=lambda pair: (-pair[0].status.severity, not pair[1].looks_like, _size(pair[1].given)),
-            default=(None, None),
-        )[0]
+from sdpo_ref.verify.waivers import Waiver
 
 
 @dataclass(frozen=True)
@@ -73,6 +47,8 @@ class Report:
         seconds: wall-clock time.
         claims: the verdicts on claims that were run.
         profile: under which.
+        waivers: the user's, also those of requirements that were not asked for.
+        diagnosis: the known defect that the failures look like.
     """
 
     header: Header
@@ -84,6 +60,8 @@ class Report:
     seconds: float
     claims: tuple[ClaimVerdict, ...] = ()
     profile: ProfileName = "standard"
+    waivers: tuple[Waiver, ...] = ()
+    diagnosis: Diagnosis | None = None
 
     def of(self, *statuses: Status, strength: Strength | None = None) -> tuple[Decided, ...]:
         """Requirements with one of these statuses."""
@@ -92,6 +70,15 @@ class Report:
             for entry in self.decided
             if entry.status in statuses and strength in (None, entry.requirement.strength)
         )
+
+    def requirement(self, requirement_id: str) -> Requirement:
+        """The requirement with this id, asked for or not.
+
+        Raises:
+            KeyError: if there is none.
+        """
+        known = {entry.requirement.id: entry.requirement for entry in self.decided}
+        return {**known, **{it.id: it for it in self.not_asked}}[requirement_id]
 
     def count(self, strength: Strength, chapter: str | None = None) -> Count:
         """How many requirements of a strength hold, in one chapter or in all."""
@@ -105,7 +92,13 @@ class Report:
 
 
 def judge(
-    run: Run, catalogue: Catalogue, manifest: Manifest, selection: Selection, claims: Iterable[Decided] = ()
+    run: Run,
+    catalogue: Catalogue,
+    manifest: Manifest,
+    selection: Selection,
+    claims: Iterable[Decided] = (),
+    *,
+    waivers: Collection[Waiver] = (),
 ) -> Report:
     """Decide every requirement that was asked for.
 
@@ -115,6 +108,7 @@ def judge(
         manifest: the locked denominator.
         selection: what the user asked for.
         claims: what level 4 decided.
+        waivers: which failures are announced.
 
     Returns:
         The report; :func:`sdpo_ref.verify.verdict.verdict` says what it amounts to.
@@ -133,14 +127,17 @@ def judge(
         for name in check.requirements
         if name not in catalogue.requirements
     }
+    covered = {waiver.id: waiver for waiver in waivers}
+    decided = after_prerequisites(own, run.checks).values()
     return Report(
         header=run.header,
         selection=selection,
-        decided=tuple(_after_prerequisites(own[name], own) for name in asked),
+        decided=tuple(_under(covered.get(entry.requirement.id), entry) for entry in decided),
         not_asked=tuple(requirement for requirement in catalogue if requirement.id not in own),
         deviations=(*differences(manifest, lock(catalogue, run.checks)), *sorted(unknown)),
         broken=run.collection_errors,
         seconds=run.seconds,
+        waivers=tuple(waivers),
     )
 
 
@@ -163,30 +160,11 @@ def _of(requirement: Requirement, checks: Iterable[Check], finished: Mapping[str
     return (finished[check.id] for check in checks if requirement.id in check.requirements and check.id in finished)
 
 
-def _after_prerequisites(entry: Decided, own: Mapping[str, Decided]) -> Decided:
-    """Not decided, if it failed after something more basic had failed: one fault shall not print forty failures.
-
-    A MUST is never hidden behind a SHOULD, because then no failed MUST would be left to see.
-    """
-    if not entry.own_status.is_failure:
+def _under(waiver: Waiver | None, entry: Decided) -> Decided:
+    """With its waiver: a failure is announced, also where something more basic failed; a pass is one too many."""
+    if waiver is None:
         return entry
-    root = _failed_first(entry, own)
-    if root is entry:
-        return entry
-    because = f"not decided, {root.requirement.id} failed first"
-    return Decided(entry.requirement, Status.NOT_RUN, because, entry.own_status, entry.checks)
-
-
-def _failed_first(entry: Decided, own: Mapping[str, Decided]) -> Decided:
-    """The most basic failure below a failed requirement; itself, if all its prerequisites hold."""
-    for name in entry.requirement.after:
-        before = own.get(name)
-        hides = before is not None and (before.requirement.strength == "MUST" or entry.requirement.strength != "MUST")
-        if before is not None and hides and before.own_status.is_failure:
-            return _failed_first(before, own)
-    return entry
-
-
-def _size(given: str) -> tuple[bool, int]:
-    """How much there is to read: an input that is shown whole comes before one that was too large to show."""
-    return TOO_LARGE in given, len(given)
+    changed = Status.XFAIL if entry.own_status.is_failure else entry.status
+    changed = Status.XPASS if entry.status is Status.PASS else changed
+    because = f"{waiver.until}: {waiver.reason}" if changed in (Status.XFAIL, Status.XPASS) else entry.reason
+    return replace(entry, status=changed, reason=because, waiver=waiver)

@@ -14,13 +14,13 @@ class Status(StrEnum):
     SKIPPED = "SKIPPED"
     """Left out because the user asked for it."""
     XFAIL = "XFAIL"
-    """Failed, as was announced."""
+    """Failed, as a waiver announced."""
     INCONCLUSIVE = "INCONCLUSIVE"
     """Neither passed nor failed: a statistical check needs more runs."""
     NOT_RUN = "NOT-RUN"
     """Not decided: a prerequisite failed, or the implementation kept hanging or dying."""
     XPASS = "XPASS"
-    """Passed, although a failure was announced."""
+    """Passed, although a waiver announced a failure."""
     FAIL = "FAIL"
     """The implementation returned something else than the requirement demands."""
     ERROR = "ERROR"
@@ -35,7 +35,7 @@ class Status(StrEnum):
 
     @property
     def is_failure(self) -> bool:
-        """Whether the implementation must change for this to become a pass."""
+        """Whether this is no pass until somebody changes the implementation, or the waiver."""
         return self in (Status.FAIL, Status.ERROR, Status.XFAIL, Status.XPASS)
 
 
@@ -52,7 +52,7 @@ def worst(statuses: Iterable[Status]) -> Status:
 class ExitCode(IntEnum):
     """What the exit code of ``verify`` means."""
 
-    CONFORMANT = 0
+    PASSED = 0
     FAILED = 1
     USAGE = 2
     INCONCLUSIVE = 3
@@ -66,9 +66,9 @@ class ExitCode(IntEnum):
 
 
 _MEANINGS = {
-    ExitCode.CONFORMANT: "every MUST that was asked for and applies passes",
+    ExitCode.PASSED: "every applicable MUST asked for passes or is waived",
     ExitCode.FAILED: "some MUST failed or raised",
-    ExitCode.USAGE: "the command or the implementation's name is wrong, nothing was judged",
+    ExitCode.USAGE: "the command, the implementation's name or a waiver is wrong",
     ExitCode.INCONCLUSIVE: "only inconclusive requirements keep it from conforming",
     ExitCode.INVALID: "the suite itself is broken, do not trust this run",
     ExitCode.INCOMPLETE: "nothing ran, or not all that the locked manifest demands",
@@ -81,7 +81,7 @@ _PRECEDENCE = (
     ExitCode.FAILED,
     ExitCode.INCOMPLETE,
     ExitCode.INCONCLUSIVE,
-    ExitCode.CONFORMANT,
+    ExitCode.PASSED,
 )
 
 
@@ -92,4 +92,4 @@ def first_of(codes: Iterable[ExitCode]) -> ExitCode:
         >>> first_of([ExitCode.INCOMPLETE, ExitCode.FAILED]).name
         'FAILED'
     """
-    return min(codes, key=_PRECEDENCE.index, default=ExitCode.CONFORMANT)
+    return min(codes, key=_PRECEDENCE.index, default=ExitCode.PASSED)

@@ -1,5 +1,6 @@
 """The command line as a user calls it: exit codes, one-line errors, files, and no torch for help."""
 
+import datetime as dt
 import json
 import subprocess
 import sys
@@ -97,6 +98,35 @@ def test_verify_writes_what_it_is_asked_for(command: Command, tmp_path: Path) ->
     assert "\x1b" not in done.stdout
     assert json.loads(to_json.read_text())["verdict"]["exit_code"] == 1
     assert ET.parse(to_junit).getroot().tag == "testsuites"  # noqa: S314 - written by ourselves
+
+
+def test_what_is_known_to_fail_can_be_waived(command: Command, tmp_path: Path) -> None:
+    """A user writes down what fails, gets a green build and an honest sentence, and is told when an entry has to go."""
+    entry = '[[waiver]]\nid = "{id}"\nreason = "known"\nlink = "https://example.org/7"\nexpires = {expires:%Y-%m-%d}\n'
+    soon = dt.datetime.now(tz=dt.UTC).date() + dt.timedelta(days=30)
+    file, to_json = tmp_path / "waivers.toml", tmp_path / "report.json"
+    arguments = ("verify", "my_sdpo:talkative", "--waivers", str(file), "--json", str(to_json))
+    failing = "".join(entry.format(id=it, expires=soon) for it in ("LOSS-002", "LOSS-003"))
+
+    file.write_text(failing)
+    waived = command(*arguments, toy=True)
+    assert waived.returncode == 0, waived.stdout + waived.stderr
+    assert "conformant in what it offers except LOSS-002, LOSS-003" in waived.stdout
+    document = json.loads(to_json.read_text())
+    assert document["verdict"]["conformant"] is False
+    assert [it["id"] for it in document["waivers"]] == ["LOSS-002", "LOSS-003"]
+    assert document["diagnosis"] is None
+
+    file.write_text(failing + entry.format(id="LOSS-001", expires=soon) + entry.format(id="LOSS-004", expires=soon))
+    vain = command(*arguments, toy=True)
+    assert vain.returncode == 2
+    assert "waived and passes: LOSS-001; remove the waiver" in vain.stdout
+    assert "does not apply to what is offered: LOSS-004" in vain.stdout
+
+    file.write_text(entry.format(id="LOSS-002", expires=soon - dt.timedelta(days=60)))
+    expired = command(*arguments, toy=True)
+    assert (expired.returncode, "exit code" in expired.stdout) == (2, False)
+    assert "the waiver of LOSS-002 expired on" in expired.stderr
 
 
 def test_json_on_standard_output_is_json_only(command: Command) -> None:

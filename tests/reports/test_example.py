@@ -3,7 +3,7 @@
 import re
 import shlex
 
-import yaml
+import yaml  # type: ignore[import-untyped]
 from typer.main import get_command
 
 from sdpo_ref.cli.verify import app

@@ -46,6 +46,49 @@ def test_compared_where_both_fail() -> None:
     assert (found.agreeing, found.together) == (2, 3)
 
 
+SAME = ("d1", "d2")
+TIED = KillMatrix(
+    (
+        Row("M1", "one", "f", "M1", "a sign lost (D01)", "it diverges", (), (), frozenset({"d1", "d2"}), None),
+        Row("M2", "two", "f", "M1", "a sign lost elsewhere (D01)", "as M1", (), (), frozenset({"d1", "d2"}), None),
+        *(
+            Row(f"M{n}", f"m{n}", "f", f"M{n}", f"defect {n} (D0{n})", "as M001, later", (), (), frozenset(SAME), None)
+            for n in range(3, 7)
+        ),
+        Row("M001", "far", "f", "M001", "another", "it forgets", (), (), frozenset({"x"}), None),
+    ),
+    PARTS,
+    {},
+    (),
+)
+
+
+def test_what_is_equally_near_is_named() -> None:
+    """Three defects by name, the others by number, and a defect that is there twice once."""
+    found = diagnose(["d1", "d2"], TIED)
+    assert found is not None
+    assert [row.id for row in found.others] == ["M3", "M4", "M5", "M6"]
+    assert found.sentence == (
+        "looks like M1, a sign lost (D01) (2 of 2 failed checks agree); "
+        "or, exactly as near: M3, defect 3 (D03); M4, defect 4 (D04); 2 more"
+    )
+
+
+def test_what_the_checks_recognise_decides_between_equals() -> None:
+    """Numbers that look like a defect speak for it, and its effect is spelled out."""
+    found = diagnose(["d1", "d2"], TIED, recognised=["D04 a sign lost", "D04 again", "D01 once", ""])
+    assert found is not None
+    assert (found.row.id, found.others) == ("M4", ())
+    assert found.row.effect == "it forgets, later"
+
+
+def test_near_is_not_the_same() -> None:
+    """With some checks that do not agree the words are weaker."""
+    found = diagnose(["d1", "d2", "d3"], SMALL, near=0.5)
+    assert found is not None
+    assert found.sentence == "nearest known defect: M1, defect M1 (2 of 3 failed checks agree)"
+
+
 def test_what_did_not_run_is_left_aside() -> None:
     """An implementation without a divergence is compared on its loss alone."""
     without = diagnose(["l1"], SMALL, ran=["l1", "l2"])

@@ -10,12 +10,13 @@ import pytest
 from rich.console import Console
 
 from sdpo_ref.errors import IntegrityError, LoadError, UsageError
+from sdpo_ref.verify.decided import Decided
 from sdpo_ref.verify.engine import Suite, verify
 from sdpo_ref.verify.events import Collected, Event, Finished, Started
 from sdpo_ref.verify.junit import report_as_junit
 from sdpo_ref.verify.report import print_report
 from sdpo_ref.verify.report_json import report_as_json
-from sdpo_ref.verify.results import Decided, Report
+from sdpo_ref.verify.results import Report
 from sdpo_ref.verify.runner import Limits
 from sdpo_ref.verify.selection import Selection
 from sdpo_ref.verify.status import Status
@@ -143,6 +144,17 @@ def test_leaving_the_interpreter_is_an_error_and_not_the_end(suite: Suite, user_
     report = verify("my_sdpo:leaves", suite=suite, selection=Selection(only=("LOSS-001", "LOSS-002")))
     assert [decided.status for decided in report.decided] == [Status.ERROR, Status.ERROR]
     assert len(entry(report, "LOSS-002").checks) == 2
+
+
+def test_an_implementation_cannot_announce_its_own_failure(suite: Suite, user_folder: Path) -> None:
+    """pytest.xfail() in a part is a failure as any other; only the user's waiver excuses one."""
+    report = verify("my_sdpo:announces", suite=suite, selection=Selection(only=("LOSS-001",)))
+    check = entry(report, "LOSS-001").first_failure
+    assert entry(report, "LOSS-001").status is Status.FAIL
+    assert check is not None
+    assert check.failure is not None
+    assert check.failure.message == "ended with pytest.xfail (known); only a waiver excuses a failure"
+    assert verdict(report).exit_code == 1
 
 
 def test_what_it_prints_confuses_nobody(talkative: Report) -> None:

@@ -10,11 +10,12 @@ from typer.testing import CliRunner
 from sdpo_ref.cli.results import app
 from sdpo_ref.errors import IntegrityError, UsageError
 from sdpo_ref.verify.catalogue import Catalogue, Requirement
+from sdpo_ref.verify.decided import Decided
 from sdpo_ref.verify.engine import Suite, verify
 from sdpo_ref.verify.events import Header
 from sdpo_ref.verify.matrix import Recorded, as_toml, problems, read_recorded, updated, write_recorded
 from sdpo_ref.verify.matrix_table import render
-from sdpo_ref.verify.results import Decided, Report
+from sdpo_ref.verify.results import Report
 from sdpo_ref.verify.selection import ALL
 from sdpo_ref.verify.status import Status
 

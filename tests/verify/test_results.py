@@ -6,9 +6,11 @@ from dataclasses import replace
 import pytest
 
 from sdpo_ref.verify.catalogue import Catalogue, Requirement, Strength
+from sdpo_ref.verify.decided import Decided
 from sdpo_ref.verify.events import Check, Failure, Finished, Header
 from sdpo_ref.verify.manifest import lock
-from sdpo_ref.verify.results import Decided, Report, judge
+from sdpo_ref.verify.prerequisites import basic_first
+from sdpo_ref.verify.results import Report, judge
 from sdpo_ref.verify.run import Run
 from sdpo_ref.verify.selection import ALL, Selection
 from sdpo_ref.verify.status import Status
@@ -162,6 +164,38 @@ def test_a_must_is_not_hidden_behind_a_should() -> None:
     report = report_of(two, {"LOSS-001": Status.FAIL, "LOSS-002": Status.FAIL})
     assert statuses(report)["LOSS-002"] is Status.FAIL
     assert verdict(report).exit_code == 1
+
+
+def test_a_part_that_does_not_answer_fails_once() -> None:
+    """What calls a part that fails CONF-001 is not decided; what calls another part, or passes, is as it was."""
+    three = catalogue(
+        requirement("LOSS-001"), requirement("LOSS-030", needs="loss"), requirement("LOSS-031"), requirement("CONF-001")
+    )
+    checks = (
+        Check("t.py::a", ("LOSS-001",), ("divergence",), selected=True),
+        Check("t.py::b", ("LOSS-030",), ("loss",), selected=True),
+        Check("t.py::c", ("LOSS-031",), ("divergence",), selected=True),
+        Check("t.py::answers[divergence]", ("CONF-001",), ("divergence",), selected=True),
+        Check("t.py::answers[loss]", ("CONF-001",), ("loss",), selected=True),
+    )
+    ended = (Status.ERROR, Status.FAIL, Status.PASS, Status.ERROR, Status.PASS)
+    finished = {check.id: Finished(check.id, status) for check, status in zip(checks, ended, strict=True)}
+    run = Run(replace(HEADER, capabilities=("divergence", "loss")), checks, finished, (), 1.0)
+    report = judge(run, three, lock(three, checks), ALL)
+    assert list(statuses(report).values()) == [Status.NOT_RUN, Status.FAIL, Status.PASS, Status.ERROR]
+    assert report.decided[0].reason == "not decided, CONF-001 failed first"
+
+
+def test_the_most_basic_failure_comes_first() -> None:
+    """What every part rests on, then lower levels, then what others come after, then as the specification stands."""
+    mixed = [
+        requirement("POLICY-002", level=1),
+        requirement("LOSS-002", after=("LOSS-003",)),
+        requirement("LOSS-003"),
+        requirement("LOSS-004"),
+        requirement("CONF-001"),
+    ]
+    assert [it.id for it in basic_first(mixed)] == ["CONF-001", "LOSS-003", "LOSS-004", "LOSS-002", "POLICY-002"]
 
 
 def test_a_missing_check_changes_the_denominator() -> None:
