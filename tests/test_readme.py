@@ -5,7 +5,7 @@ How a fenced block is read:
 ``python``
     executed; if its first line is ``# name.py`` it is a file of the reader's and is written, not executed.
 ``console``
-    each line ``$ sdpo-ref ...`` is run, in the folder with the reader's files; it must exit with 0.
+    each line ``$ sdpo-ref ...`` or ``$ pytest ...`` is run, in the folder with the reader's files; it must exit with 0.
 ``toml``
     entries of waivers, which must be read without an error.
 ``sh``
@@ -21,6 +21,7 @@ import re
 import shlex
 import subprocess
 import sys
+import textwrap
 from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cache
@@ -34,7 +35,8 @@ ROOT = Path(__file__).parent.parent
 BIN = Path(sys.executable).parent
 
 _FENCE = re.compile(
-    r"^(?:<!-- printed by: (?P<command>.+?) -->\n)?```(?P<language>\w+)\n(?P<body>.*?)^```$", re.MULTILINE | re.DOTALL
+    r"^(?:<!-- printed by: (?P<command>.+?) -->\n)?(?P<indent> *)```(?P<language>\w+)\n(?P<body>.*?)^(?P=indent)```$",
+    re.MULTILINE | re.DOTALL,
 )
 _FILE = re.compile(r"# (\w+\.py)\n")
 _DURATION = re.compile(r"\d+(?:\.\d+)? ?s\b")
@@ -58,7 +60,7 @@ class Block:
 def blocks() -> Iterator[Block]:
     """Every fenced block, in order."""
     for match in _FENCE.finditer((ROOT / "README.md").read_text(encoding="utf-8")):
-        yield Block(match["language"], match["body"], match["command"] or "")
+        yield Block(match["language"], textwrap.dedent(match["body"]), match["command"] or "")
 
 
 BLOCKS = tuple(blocks())
@@ -84,7 +86,9 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def run(command: str, folder: Path) -> subprocess.CompletedProcess[str]:
     """Run a command of this environment once, in a terminal 80 columns wide."""
     program, *arguments = shlex.split(command)
-    assert program == "sdpo-ref"
+    assert program in {"sdpo-ref", "pytest"}
+    if program == "pytest":  # an installation registers the plugin; naming it is harmless there, and needed elsewhere
+        arguments = ["-p", "sdpo_ref.doors.pytest_plugin", "-p", "no:cacheprovider", *arguments]
     return subprocess.run(
         [str(BIN / program), *arguments],
         cwd=folder,
@@ -111,6 +115,7 @@ def test_the_readme_has_all_its_parts() -> None:
     assert list(FILES) == ["my_sdpo.py", "my_trainer.py"]
     assert len(SNIPPETS) == 1
     assert "sdpo-ref verify my_sdpo:make" in COMMANDS
+    assert "pytest --sdpo-impl my_sdpo:make --sdpo-level 0" in COMMANDS
     assert [block.command for block in PRINTED] == ["sdpo-ref verify --level 3"]
     assert {block.language for block in BLOCKS} == {"sh", "python", "console", "text", "toml"}
 

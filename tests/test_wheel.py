@@ -8,6 +8,9 @@ from pathlib import Path
 import pytest
 
 from sdpo_ref import __version__
+from tests.doors.node import node
+
+__all__ = ["node"]
 
 ROOT = Path(__file__).parent.parent
 
@@ -49,6 +52,25 @@ def test_the_installed_package_brings_its_own_content(installed: Path, tmp_path:
 def test_verify_passes_in_an_empty_folder_and_leaves_it_empty(installed: Path, tmp_path: Path) -> None:
     """The bundled reference passes, and neither caches nor reports appear beside the user."""
     done = run(str(installed / "bin/sdpo-ref"), "verify", "--level", "3", cwd=tmp_path, PYTHONPATH=str(installed))
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_the_pytest_plugin_is_registered(installed: Path, tmp_path: Path) -> None:
+    """In a project that has only installed the wheel, `pytest --sdpo-impl` needs no further word."""
+    (tmp_path / "test_own.py").write_text("def test_own():\n    pass\n")
+    asked = ("--sdpo-impl", "reference", "--sdpo-only", "LOSS-001", "-v", "-p", "no:cacheprovider")
+    done = run(sys.executable, "-m", "pytest", *asked, cwd=tmp_path, PYTHONPATH=str(installed), PYTHONSAFEPATH="1")
+    assert done.returncode == 0, done.stdout + done.stderr
+    for item in ("test_own.py::test_own", "sdpo-ref::verdict", "sdpo-ref::LOSS-001"):
+        assert f"{item} PASSED" in done.stdout
+
+
+def test_a_program_is_checked_from_the_wheel(node: str, installed: Path, tmp_path: Path) -> None:
+    """The example that is not Python comes with the wheel, and is asked through JSON lines."""
+    serve = f"{node} {installed / 'sdpo_ref/_content/conformance/json-lines/example/serve.mjs'}"
+    command = (str(installed / "bin/sdpo-ref"), "verify", "--cmd", serve, "--only", "LOSS-001")
+    done = run(*command, cwd=tmp_path, PYTHONPATH=str(installed))
     assert done.returncode == 0, done.stdout + done.stderr
     assert list(tmp_path.iterdir()) == []
 

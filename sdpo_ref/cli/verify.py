@@ -9,6 +9,8 @@ from rich.console import Console
 from rich.table import Table
 
 from sdpo_ref.claims.profile import ProfileName
+from sdpo_ref.doors.json_lines import program_name
+from sdpo_ref.errors import UsageError
 from sdpo_ref.reports.diff import difference, print_difference
 from sdpo_ref.reports.document import Document
 from sdpo_ref.reports.outputs import Outputs, refuse_unwritable, write
@@ -34,6 +36,9 @@ def run(
         str, typer.Argument(metavar="IMPL", help="MODULE:FACTORY[,KEY=VALUE], such as my_sdpo:make, or: reference.")
     ] = "reference",
     *,
+    command: Annotated[
+        str | None, typer.Option("--cmd", metavar="COMMAND", help="Instead of IMPL: a program that speaks JSON lines.")
+    ] = None,
     level: Annotated[int | None, typer.Option(min=0, help="Only requirements up to this level.")] = None,
     only: Annotated[
         list[str] | None, typer.Option(help="Only this requirement, or checks whose id contains this; repeatable.")
@@ -78,6 +83,10 @@ def run(
     Exit code 0: every MUST that applies passes or is waived. 1: some MUST failed. 2: the command, IMPL or a waiver is
     wrong. 3: inconclusive. 4: the suite itself is broken. 5: nothing ran, or not all that the locked manifest demands.
     """
+    if command is not None:
+        if implementation != "reference":
+            raise UsageError(f"received both IMPL {implementation!r} and --cmd {command!r}; give one of them")
+        implementation = program_name(command)
     suite = Suite.at(suite_at)
     selection = Selection(level, tuple(only or ()))
     if listing:

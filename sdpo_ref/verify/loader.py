@@ -10,7 +10,7 @@ from functools import partial
 from typing import TypeGuard
 
 from sdpo_ref.config.profile import Profile, resolve_profile
-from sdpo_ref.errors import LoadError, SdpoRefError
+from sdpo_ref.errors import LoadError, SdpoRefError, UsageError
 from sdpo_ref.loading import Target, find, foreign_frames, parse, summary, where
 from sdpo_ref.verify.capabilities import PARTS, declared_capabilities
 
@@ -92,6 +92,8 @@ def _is_factory(found: object) -> TypeGuard[Callable[..., object]]:
 def _call(factory: Callable[..., object], target: Target) -> object:
     try:
         return factory(**target.options)
+    except (LoadError, UsageError):  # it says itself what to do
+        raise
     except (Exception, SystemExit) as error:
         call = f"{target.attribute}({', '.join(f'{key}={value!r}' for key, value in target.options.items())})"
         if isinstance(error, TypeError) and len(foreign_frames(error, machinery=__file__)) == 0:

@@ -43,6 +43,14 @@ class ImplementationRaisedError(Exception):
         self.traceback = traceback
 
 
+class NoAnswerError(ImplementationRaisedError):
+    """The implementation is a program that ended, hung or wrote what is no answer: neither a result nor a refusal."""
+
+    def __str__(self) -> str:
+        """The part, and what happened instead of an answer."""
+        return f"{self.part}: {self.summary}"
+
+
 class NotOfferedError(Exception):
     """The implementation says that it does not offer a part or an option (``NotImplementedError``)."""
 

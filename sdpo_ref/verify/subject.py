@@ -27,7 +27,7 @@ from sdpo_ref.protocols.policy import Policy
 from sdpo_ref.protocols.trainer import Trainer
 from sdpo_ref.types import FULL, DistillationBatch, Support
 from sdpo_ref.verify.capabilities import declared_capabilities
-from sdpo_ref.verify.mismatch import ImplementationRaisedError, Mismatch, NotOfferedError
+from sdpo_ref.verify.mismatch import ImplementationRaisedError, Mismatch, NoAnswerError, NotOfferedError
 from sdpo_ref.verify.small_world import SmallWorld
 
 
@@ -246,6 +246,8 @@ class Subject:
         """The error with which the implementation refuses a call, or ``None`` if it returned something."""
         try:
             call(self)
+        except NoAnswerError:
+            raise
         except ImplementationRaisedError as error:
             return error.summary
         except NotOfferedError as error:
@@ -262,6 +264,8 @@ class Subject:
             result = function(*arguments, **options)
         except NotImplementedError as error:
             raise NotOfferedError(part, str(error) or type(error).__name__) from error
+        except NoAnswerError:
+            raise
         except Exception as error:
             raise ImplementationRaisedError(part, _summary(error), traceback.format_exc()) from error
         return result

@@ -27,7 +27,7 @@ def sdpo_ref(folder: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
 def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Where an implementation with a known defect was verified, with every report."""
     path = tmp_path_factory.mktemp("reports")
-    outputs = "--json a.json --junit a.xml --markdown a.md --html a.html --badge a.svg".split()
+    outputs = ["--json", "a.json", "--junit", "a.xml", "--markdown", "a.md", "--html", "a.html", "--badge", "a.svg"]
     only = ("--only", "LOSS-003", "--only", "LOSS-001")
     done = sdpo_ref(path, "verify", "sdpo_ref.mutants:make,name=coefficients_swapped", *only, *outputs)
     assert done.returncode == 1, done.stdout + done.stderr
