@@ -10,8 +10,9 @@ from typing import Literal
 
 from rich.console import Console
 
-from sdpo_ref.verify.report import failure_block
-from sdpo_ref.verify.results import Decided, Report
+from sdpo_ref.verify.decided import Decided
+from sdpo_ref.verify.report_failures import failure_block
+from sdpo_ref.verify.results import Report
 from sdpo_ref.verify.status import ExitCode, Status
 from sdpo_ref.verify.verdict import verdict
 
@@ -90,7 +91,7 @@ def _outcome(entry: Decided, spec: str) -> Outcome:
 def _verdict(report: Report) -> Outcome:
     conclusion = verdict(report)
     text = "\n".join([conclusion.sentence, *report.broken, *report.deviations])
-    if conclusion.exit_code is ExitCode.CONFORMANT:
+    if conclusion.exit_code is ExitCode.PASSED:
         return Outcome("passed")
     if conclusion.exit_code is ExitCode.FAILED:
         return Outcome("skipped", f"{conclusion.sentence}; see the requirements that failed")

@@ -28,7 +28,7 @@ def report_as_json(report: Report) -> dict[str, Any]:
     return {
         "schema": SCHEMA,
         "versions": dict(header.versions),
-        "isolation": {},
+        "isolation": dict(header.isolation),
         "implementation": {
             "spec": header.spec,
             "name": header.name,

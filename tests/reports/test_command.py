@@ -42,7 +42,7 @@ def test_a_run_writes_all_of_them(folder: Path) -> None:
 
 
 def test_the_document_renders_to_the_same(folder: Path) -> None:
-    """What `sdpo-ref report` makes of the saved document is what the run wrote; without an option it prints Markdown."""
+    """What `sdpo-ref report` makes of the saved document is what the run wrote; by default it prints Markdown."""
     done = sdpo_ref(folder, "report", "a.json", "--markdown", "b.md", "--html", "b.html", "--badge", "b.svg")
     assert done.returncode == 0, done.stderr
     for end in ("md", "html", "svg"):
