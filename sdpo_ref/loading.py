@@ -19,6 +19,7 @@ from types import ModuleType
 from typing import Any
 
 from sdpo_ref.errors import LoadError
+from sdpo_ref.network_guard import refuse_network_if_told
 
 _SHAPE = "write MODULE:FACTORY, for instance my_sdpo:make or my_sdpo:make,dtype=float64"
 _OPTION = re.compile(r",(?=\s*[A-Za-z_]\w*\s*=)")
@@ -113,6 +114,7 @@ def find(target: Target) -> object:
     Raises:
         LoadError: if there is no such module or attribute, or importing raises.
     """
+    refuse_network_if_told()
     module = _module(target)
     found: object = module
     for name in target.attribute.split("."):

@@ -58,10 +58,13 @@ def lock(
     """Register records that are new or changed. Findings about them have to be decided anew."""
     from sdpo_ref.claims.ledger import register
     from sdpo_ref.claims.records import read_claims
+    from sdpo_ref.golden import record_golden
     from sdpo_ref.verify.engine import Suite
 
     suite = Suite.at(suite_at)
     differences = register(suite.conformance, read_claims(suite.spec), reason)
+    if differences:
+        record_golden(suite.conformance, ["claims.json"])
     typer.echo("\n".join(differences) or "Nothing differs; no file was touched.")
 
 
@@ -89,6 +92,7 @@ def decide(
     from sdpo_ref.claims.render import findings_table
     from sdpo_ref.claims.stored import FOLDER, Stored
     from sdpo_ref.claims.verdict import judge
+    from sdpo_ref.golden import record_golden
     from sdpo_ref.study.workers import available_jobs
     from sdpo_ref.verify.engine import Suite
     from sdpo_ref.verify.progress import runs_line
@@ -108,6 +112,7 @@ def decide(
     findings = findings_of(verdicts, profile=profile)
     if not dry:
         write_findings(suite.conformance, merged(read_findings(suite.conformance), findings))
+        record_golden(suite.conformance, ["findings.json"])
     typer.echo(findings_table(findings, claims))
 
 
@@ -152,6 +157,7 @@ def reference(
     from sdpo_ref.claims.fresh import Fresh
     from sdpo_ref.claims.records import chosen_claims, read_claims
     from sdpo_ref.claims.stored import FOLDER, generate
+    from sdpo_ref.golden import record_golden
     from sdpo_ref.study.workers import available_jobs
     from sdpo_ref.verify.engine import Suite
     from sdpo_ref.verify.progress import runs_line
@@ -162,6 +168,7 @@ def reference(
         with runs_line(Console(highlight=False)) as progress:
             source = Fresh(None, jobs or available_jobs(), progress=progress)
             typer.echo(generate(claims.values(), one, seeds, source, suite.conformance / FOLDER))
+            record_golden(suite.conformance, [f"{FOLDER}/{one.claim}.*"])
 
 
 @app.command()
@@ -176,7 +183,7 @@ def promote(
     Decided over and over on stored runs of the reference, in ever new orders.
     """
     from sdpo_ref.claims.findings import passed_parts, read_findings
-    from sdpo_ref.claims.rates import PROMOTED_SHARE, keep, read_rates
+    from sdpo_ref.claims.rates import PROMOTED_SHARE, read_rates
     from sdpo_ref.claims.records import read_claims
     from sdpo_ref.claims.repeats import PROMOTING
     from sdpo_ref.claims.repeats import repeat as repeated
@@ -189,7 +196,7 @@ def promote(
     folder = suite.conformance / FOLDER
     found = repeated(wanted, list(claims.values()), folder, profile=profile, repeats=repeats, seed=PROMOTING)
     if kept:
-        keep(suite.conformance, promotion=found)
+        _keep(suite.conformance, promotion=found)
     rates = read_rates(suite.conformance).model_copy(update={"promotion": found})
     for name, parts in found.parts.items():
         for part, counts in parts.items():
@@ -211,7 +218,7 @@ def repeat(
     Exit code 1 if the reference fails once, or a control does.
     """
     from sdpo_ref.claims.findings import asked_parts, read_findings
-    from sdpo_ref.claims.rates import keep, read_rates
+    from sdpo_ref.claims.rates import read_rates
     from sdpo_ref.claims.records import chosen_claims, read_claims
     from sdpo_ref.claims.repeats import CONFIRMING
     from sdpo_ref.claims.repeats import repeat as repeated
@@ -226,7 +233,7 @@ def repeat(
     for name, counts in found.rulings.items():
         typer.echo(f"{name}  {_counted(counts)}")
     if kept:
-        keep(suite.conformance, reference=found)
+        _keep(suite.conformance, reference=found)
     if any("FAIL" in counts or "INVALID" in counts for counts in found.rulings.values()):
         raise typer.Exit(1)
 
@@ -247,7 +254,7 @@ def power(
     from rich.console import Console
 
     from sdpo_ref.claims.power import DEFECTS, rulings_of_bad
-    from sdpo_ref.claims.rates import keep, read_rates
+    from sdpo_ref.claims.rates import read_rates
     from sdpo_ref.claims.records import read_claims
     from sdpo_ref.claims.stored import FOLDER, Stored
     from sdpo_ref.errors import UsageError
@@ -268,9 +275,17 @@ def power(
         passed += found["PASS"]
         typer.echo(f"{name}  {_counted(found)}")
         if kept:
-            keep(suite.conformance, wrong={**read_rates(suite.conformance).wrong, name: found})
+            _keep(suite.conformance, wrong={**read_rates(suite.conformance).wrong, name: found})
     raise typer.Exit(1 if passed else 0)
 
 
 def _counted(rulings: Mapping[str, int]) -> str:
     return ", ".join(f"{ruling} {count}" for ruling, count in sorted(rulings.items()))
+
+
+def _keep(conformance: Path, **measured: object) -> None:
+    from sdpo_ref.claims.rates import keep
+    from sdpo_ref.golden import record_golden
+
+    keep(conformance, **measured)
+    record_golden(conformance, ["rates.json"])

@@ -4,6 +4,7 @@ import json
 import os
 import platform
 import shutil
+import subprocess
 import sys
 import tempfile
 from collections.abc import Iterator
@@ -110,6 +111,7 @@ def _suite() -> Iterator[Finding]:
     """Where the suite is and how much of it there is."""
     try:
         suite = Suite.released()
+        suite.require_golden()
         catalogue, manifest = suite.catalogue(), suite.manifest()
     except Exception as error:  # noqa: BLE001 - a doctor reports whatever is wrong
         yield Finding("suite", str(error), "reinstall sdpo-ref", core=True)
@@ -135,7 +137,18 @@ def _count_vectors(suite: Suite) -> Finding:
     return Finding("vectors", f"{total} cases of {len(kinds)} kinds", "" if total else "reinstall sdpo-ref")
 
 
+def _isolation() -> Finding:
+    """What keeps an implementation from the rest of the machine, found in a process that has one thread."""
+    asked = subprocess.run(
+        [sys.executable, "-P", "-m", "sdpo_ref.verify.sandbox"], capture_output=True, text=True, check=False
+    )
+    state = asked.stdout.strip() or f"cannot be set up: {asked.stderr.strip().splitlines()[-1:]}"
+    fix = "" if asked.returncode == 0 else "programs that an implementation starts could reach the network"
+    return Finding("isolation", state, fix)
+
+
 def _machine() -> Iterator[Finding]:
+    yield _isolation()
     yield Finding("cores", str(len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()))
     folder = tempfile.gettempdir()
     free = shutil.disk_usage(folder).free / _GIGABYTE

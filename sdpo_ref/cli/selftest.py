@@ -11,6 +11,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 
 from sdpo_ref.claims.rates import read_rates
 from sdpo_ref.errors import UsageError
+from sdpo_ref.golden import record_golden
 from sdpo_ref.resources import content
 from sdpo_ref.selftest.differences import differences
 from sdpo_ref.selftest.findings import Finding
@@ -96,6 +97,7 @@ def _repeat(console: Console, conformance: Path, repeats: int, *, jobs: int) -> 
 
 def _write(conformance: Path, matrix: KillMatrix, catalogue: Catalogue) -> None:
     write_kill_matrix(conformance, matrix)
+    record_golden(conformance, [FILE.as_posix()])
     _write_page(conformance, matrix, catalogue)
 
 

@@ -53,11 +53,15 @@ def generate(
 ) -> None:
     """Derive every vector anew and overwrite the files where something differs."""
     from sdpo_ref.errors import UsageError
+    from sdpo_ref.golden import record_golden
     from sdpo_ref.vectors.release import replace_files
     from sdpo_ref.vectors.store import default_folder
 
+    target = (folder or default_folder()).resolve()
     try:
-        found = replace_files(reason, folder or default_folder())
+        found = replace_files(reason, target)
     except UsageError as error:
         raise typer.BadParameter(str(error), param_hint="--reason") from error
+    if found:
+        record_golden(target.parent, [f"{target.name}/*"])
     typer.echo(f"Files written: {found}." if found else "Nothing differs; no file was touched.")

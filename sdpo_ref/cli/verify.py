@@ -18,11 +18,11 @@ from sdpo_ref.reports.read import read_document
 from sdpo_ref.verify.claims import Level4
 from sdpo_ref.verify.engine import Suite, verify
 from sdpo_ref.verify.junit import report_as_junit
+from sdpo_ref.verify.limits import Limits
 from sdpo_ref.verify.progress import progress_line
 from sdpo_ref.verify.report import print_report
 from sdpo_ref.verify.report_json import report_as_json
 from sdpo_ref.verify.results import Report
-from sdpo_ref.verify.runner import Limits
 from sdpo_ref.verify.selection import Selection
 from sdpo_ref.verify.verdict import verdict
 from sdpo_ref.verify.waivers import read_waivers
@@ -64,6 +64,9 @@ def run(
         float | None, typer.Option(min=0.0, metavar="SECONDS", help="For level 4: begin no run after that.")
     ] = None,
     time_limit: Annotated[float, typer.Option(min=0.1, metavar="SECONDS", help="For each check.")] = Limits().check,
+    memory_limit: Annotated[
+        float, typer.Option(min=0.5, metavar="GIB", help="For each process of the implementation; Linux only.")
+    ] = Limits().memory,
     jobs: Annotated[int | None, typer.Option(min=1, help="Worker processes; by default up to 2.")] = None,
     in_process: Annotated[
         bool, typer.Option("--in-process", help="No isolation and no limits: for a debugger.")
@@ -101,7 +104,7 @@ def run(
             implementation,
             suite=suite,
             selection=selection,
-            limits=Limits(check=time_limit),
+            limits=Limits(check=time_limit, memory=memory_limit),
             jobs=jobs,
             in_process=in_process,
             observe=observe,

@@ -14,9 +14,9 @@ from sdpo_ref.errors import SdpoRefError
 from sdpo_ref.selftest.findings import Finding
 from sdpo_ref.selftest.targets import Target
 from sdpo_ref.verify.engine import verify
+from sdpo_ref.verify.limits import Limits
 from sdpo_ref.verify.process import isolated_environment
 from sdpo_ref.verify.results import Report
-from sdpo_ref.verify.runner import Limits
 from sdpo_ref.verify.status import Status
 
 _MODULE = "sdpo_ref.selftest.worker"

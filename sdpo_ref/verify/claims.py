@@ -2,6 +2,7 @@
 
 import time
 from collections.abc import Callable, Mapping
+from contextlib import AbstractContextManager, closing, nullcontext
 from dataclasses import dataclass
 
 from sdpo_ref.claims.findings import asked_parts, read_findings
@@ -11,6 +12,7 @@ from sdpo_ref.claims.profile import ProfileName, asked_under
 from sdpo_ref.claims.rates import read_rates
 from sdpo_ref.claims.record import Claim
 from sdpo_ref.claims.records import read_claims
+from sdpo_ref.claims.source import Source
 from sdpo_ref.claims.stored import FOLDER, Stored
 from sdpo_ref.claims.verdict import ClaimVerdict, judge
 from sdpo_ref.errors import TaskError
@@ -21,8 +23,11 @@ from sdpo_ref.verify.applicability import not_declared, reason
 from sdpo_ref.verify.catalogue import Catalogue, Requirement
 from sdpo_ref.verify.decided import Decided
 from sdpo_ref.verify.events import Failure, Finished, Header
+from sdpo_ref.verify.limits import Limits
 from sdpo_ref.verify.loader import SHORT_NAMES
+from sdpo_ref.verify.printable import printable
 from sdpo_ref.verify.request import Request
+from sdpo_ref.verify.secluded_runs import SecludedRuns
 from sdpo_ref.verify.status import Status
 
 BUNDLED_MODULE = "sdpo_ref.reference"
@@ -48,12 +53,14 @@ class Level4:
         profile: how many seeds, at which rates.
         budget: seconds after which no further runs are begun; ``None`` for no limit.
         run_limit: seconds that one run of an implementation may take.
+        memory: of each process of an implementation, in GiB.
         progress: is told how many of how many runs of a look are done.
     """
 
     profile: ProfileName = "standard"
     budget: float | None = None
     run_limit: float = RUN_LIMIT
+    memory: float = Limits().memory
     progress: Callable[[int, int], None] = lambda _done, _all: None
 
 
@@ -83,27 +90,20 @@ def decide_claims(
     wanted = asked_parts(claims, findings, rates, implementation=not bundled)
     left_out = {name for name, claim in records.items() if not asked_under(claim, options.profile)}
     wanted = {name: [] if name in left_out else parts for name, parts in wanted.items()}
-    source = Fresh(
-        implementation=None if bundled else header.spec,
-        jobs=jobs or available_jobs(),
-        offers=frozenset(header.capabilities),
-        until=None if options.budget is None else time.monotonic() + options.budget,
-        time_limit=None if bundled else options.run_limit,
-        progress=options.progress,
-    )
     verdicts: list[ClaimVerdict] = []
     broken = ""
     try:
-        verdicts = judge(
-            wanted,
-            list(records.values()),
-            fresh=source,
-            stored=Stored(request.conformance / FOLDER),
-            profile=options.profile,
-            implementation=not bundled,
-        )
+        with _source(header, options, jobs or available_jobs(), bundled=bundled) as source:
+            verdicts = judge(
+                wanted,
+                list(records.values()),
+                fresh=source,
+                stored=Stored(request.conformance / FOLDER),
+                profile=options.profile,
+                implementation=not bundled,
+            )
     except TaskError as error:
-        broken = str(error)
+        broken = printable(str(error))
     found = {one.claim.id: one for one in verdicts}
     decided = []
     for name in asked:
@@ -120,6 +120,24 @@ def decide_claims(
         else:
             decided.append(decided_claim(catalogue[name], found[name], options, bundled=bundled))
     return tuple(decided), tuple(verdicts)
+
+
+def _source(header: Header, options: Level4, jobs: int, *, bundled: bool) -> AbstractContextManager[Source]:
+    """Where runs are done: ours here, those of an implementation behind a door."""
+    if bundled:
+        until = None if options.budget is None else time.monotonic() + options.budget
+        return nullcontext(Fresh(None, jobs, until=until, progress=options.progress))
+    return closing(
+        SecludedRuns(
+            header.spec,
+            offers=header.capabilities,
+            jobs=jobs,
+            memory=options.memory,
+            time_limit=options.run_limit,
+            budget=options.budget,
+            progress=options.progress,
+        )
+    )
 
 
 def _without(requirement: Requirement, status: Status, because: str) -> Decided:

@@ -8,7 +8,8 @@ from pathlib import Path
 
 from sdpo_ref.claims.ledger import read_ledger
 from sdpo_ref.claims.records import read_claims
-from sdpo_ref.errors import UsageError
+from sdpo_ref.errors import IntegrityError, UsageError
+from sdpo_ref.golden import SUMS, require_golden
 from sdpo_ref.resources import content
 from sdpo_ref.verify.catalogue import Catalogue
 from sdpo_ref.verify.claims import Level4, decide_claims
@@ -16,10 +17,11 @@ from sdpo_ref.verify.diagnosed import diagnosed
 from sdpo_ref.verify.events import Check, Event
 from sdpo_ref.verify.kill_matrix import FILE as KILL_MATRIX
 from sdpo_ref.verify.kill_matrix import KillMatrix, read_kill_matrix
+from sdpo_ref.verify.limits import Limits
 from sdpo_ref.verify.manifest import Manifest, read_manifest
 from sdpo_ref.verify.request import Request
 from sdpo_ref.verify.results import Report, judge
-from sdpo_ref.verify.runner import Limits, default_jobs, run_in_process, run_isolated
+from sdpo_ref.verify.runner import default_jobs, run_in_process, run_isolated
 from sdpo_ref.verify.selection import ALL, Selection
 from sdpo_ref.verify.spec_text import read_catalogue
 from sdpo_ref.verify.waivers import Waiver, refuse_wrong, today
@@ -72,6 +74,16 @@ class Suite:
         """What it says about known defects; ``None`` if nobody has asked it."""
         return read_kill_matrix(self.conformance) if (self.conformance / KILL_MATRIX).is_file() else None
 
+    def require_golden(self) -> None:
+        """Look whether its golden files are those that were released.
+
+        Raises:
+            IntegrityError: if one is not, or if the released suite has lost the list of them.
+        """
+        if self == Suite.released() and not (self.conformance / SUMS).exists():
+            raise IntegrityError(f"{self.conformance / SUMS} is missing; reinstall sdpo-ref")
+        require_golden(self.conformance)
+
 
 def verify(
     implementation: str,
@@ -92,7 +104,7 @@ def verify(
         implementation: ``module:factory[,key=value]``.
         suite: what to check against; the released suite if left out.
         selection: which part of it.
-        limits: how long to wait.
+        limits: how long to wait, and how much memory to give.
         jobs: number of worker processes; chosen by the number of cores if left out.
         in_process: run here, without isolation and limits, for a debugger.
         observe: is told each event as it happens.
@@ -106,9 +118,10 @@ def verify(
     Raises:
         LoadError: if the implementation cannot be loaded.
         UsageError: if the selection or a waiver names nothing, or a waiver has expired.
-        IntegrityError: if the suite itself is broken.
+        IntegrityError: if the suite itself is broken, or a golden file is not what was released.
     """
     suite = Suite.released() if suite is None else suite
+    suite.require_golden()
     catalogue, manifest, matrix = suite.catalogue(), suite.manifest(), suite.kill_matrix()
     selection.refuse_unmatched(catalogue, manifest)
     refuse_wrong(waivers, catalogue, on or today())
@@ -119,6 +132,7 @@ def verify(
         workers = default_jobs(request) if jobs is None else jobs
         run = run_isolated(request, limits=limits, jobs=workers, observe=observe)
     began = time.monotonic()
+    level4 = replace(level4, memory=limits.memory)
     decided, verdicts = (
         ((), ()) if run.header is None else decide_claims(request, run.header, catalogue, level4, jobs=jobs)
     )

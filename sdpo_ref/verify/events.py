@@ -5,7 +5,7 @@ A run is ``Refused``, or else ``Opened``, ``Collected``, then ``Started`` and ``
 
 import json
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from typing import Any
 
 from sdpo_ref.verify.status import Status
@@ -84,6 +84,7 @@ class Header:
         departures: profile fields that differ from the paper's, as (declared, paper's).
         capabilities: what it declares, sorted.
         versions: of suite, specification, Python and torch.
+        isolation: what kept the implementation from the rest of the machine, by subject; empty if nothing did.
     """
 
     spec: str
@@ -92,6 +93,7 @@ class Header:
     departures: Mapping[str, tuple[str, str]]
     capabilities: tuple[str, ...]
     versions: Mapping[str, str]
+    isolation: Mapping[str, str] = field(default_factory=dict)
 
     @classmethod
     def parse(cls, fields: Mapping[str, Any]) -> "Header":
@@ -152,16 +154,6 @@ class Finished:
 @dataclass(frozen=True)
 class Closed:
     """The worker has run everything that it was asked to run."""
-
-
-def printable(text: str) -> str:
-    r"""The text with every character spelled out that a terminal or an XML file would not show.
-
-    Example:
-        >>> print(printable("red \x1b[31m"))
-        red \x1b[31m
-    """
-    return "".join(letter if letter.isprintable() or letter in "\n\t" else ascii(letter)[1:-1] for letter in text)
 
 
 Event = Refused | Opened | Collected | Started | Finished | Closed

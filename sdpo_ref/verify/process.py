@@ -3,18 +3,26 @@
 import contextlib
 import os
 import re
+import shutil
 import signal
+import site
 import subprocess
 import sys
+import tempfile
 import threading
 import time
 from collections.abc import Callable
 from pathlib import Path
+from typing import BinaryIO
 
 from sdpo_ref.verify.events import Event, decode
+from sdpo_ref.verify.farewell import SCRATCH
 from sdpo_ref.verify.request import Request
 
-_MODULE = "sdpo_ref.verify.worker"
+_SANDBOX = "sdpo_ref.verify.sandbox"
+_WORKER = "sdpo_ref.verify.worker"
+_LONGEST_EVENT = 1 << 24
+_LONGEST_END = 1 << 16
 _FRAMES = 6
 _MACHINERY = re.compile(r"[/\\](_pytest|pluggy|sdpo_ref[/\\]verify)[/\\]")
 _SECONDS_TO_SAY_WHERE = 1.0
@@ -36,6 +44,41 @@ def isolated_environment(home: Path) -> dict[str, str]:
     }
 
 
+def secluded_environment(home: Path) -> dict[str, str]:
+    """The isolated environment with a home of its own, so that caches go where everything is removed.
+
+    Packages that the user installed for himself stay visible.
+
+    Args:
+        home: an empty folder inside one that is removed at the end.
+    """
+    folders = ("HOME", "XDG_CACHE_HOME", "XDG_CONFIG_HOME", "XDG_DATA_HOME", "XDG_STATE_HOME", "JOBLIB_TEMP_FOLDER")
+    own = dict.fromkeys(folders, str(home))
+    return isolated_environment(home) | own | {"PYTHONUSERBASE": site.getuserbase(), SCRATCH: str(home.parent)}
+
+
+def start_secluded(module: str, home: Path, memory: float, printed: BinaryIO) -> subprocess.Popen[str]:
+    """Start ``MODULE.main`` behind the door that :mod:`sdpo_ref.verify.sandbox` shuts, in its own process group.
+
+    Args:
+        module: whose ``main`` takes what is in force.
+        home: an empty folder for whatever it writes, inside one that is removed at the end.
+        memory: of each process, in GiB.
+        printed: receives its standard error.
+    """
+    return subprocess.Popen(  # noqa: S603 - our own interpreter and module
+        [sys.executable, "-P", "-m", _SANDBOX, module, str(memory)],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        stderr=printed,
+        env=secluded_environment(home),
+        start_new_session=True,
+        text=True,
+        encoding="utf-8",
+        errors="replace",
+    )
+
+
 class WorkerProcess:
     """A running worker, and what is known about it.
 
@@ -45,23 +88,17 @@ class WorkerProcess:
         heard: when it last said something, in seconds of the monotonic clock.
     """
 
-    def __init__(self, request: Request, home: Path, listener: Callable[["WorkerProcess", Event | None], None]) -> None:
+    def __init__(
+        self, request: Request, memory: float, home: Path, listener: Callable[["WorkerProcess", Event | None], None]
+    ) -> None:
         """Start it; ``listener`` is called from another thread with each event, and with ``None`` at the end."""
         self.request = request
         self.check: str | None = None
         self.heard = time.monotonic()
-        self._printed = home / f"printed-{threading.get_ident()}-{time.monotonic_ns()}.txt"
+        self._own = Path(tempfile.mkdtemp(prefix="worker-", dir=home))
+        self._printed = self._own.with_suffix(".txt")
         with self._printed.open("wb") as printed:
-            self._process = subprocess.Popen(  # noqa: S603 - our own interpreter and module
-                [sys.executable, "-P", "-m", _MODULE],
-                stdin=subprocess.PIPE,
-                stdout=subprocess.PIPE,
-                stderr=printed,
-                env=isolated_environment(home),
-                start_new_session=True,
-                text=True,
-                encoding="utf-8",
-            )
+            self._process = start_secluded(_WORKER, self._own, memory, printed)
         threading.Thread(target=self._read, args=(listener,), daemon=True).start()
         stdin = self._process.stdin
         if stdin is not None:
@@ -72,7 +109,7 @@ class WorkerProcess:
     def _read(self, listener: Callable[["WorkerProcess", Event | None], None]) -> None:
         if self._process.stdout is not None:
             with self._process.stdout as lines:
-                for line in lines:
+                while line := lines.readline(_LONGEST_EVENT):
                     with contextlib.suppress(ValueError):
                         listener(self, decode(line))
         listener(self, None)
@@ -82,21 +119,22 @@ class WorkerProcess:
         return time.monotonic() - self.heard > seconds
 
     def kill(self) -> None:
-        """End it and every process that it started; harmless if it is gone."""
+        """End it and every process that it started, and remove what it wrote; harmless if it is gone."""
         with contextlib.suppress(ProcessLookupError, PermissionError):
             os.killpg(self._process.pid, signal.SIGKILL)
         self._process.wait()
         if self._process.stdin is not None:
             with contextlib.suppress(BrokenPipeError):
                 self._process.stdin.close()
+        shutil.rmtree(self._own, ignore_errors=True)
 
     def where(self) -> str:
         """Ask where it is, innermost call first; empty if it is too stuck to answer."""
-        before = len(self.printed())
+        before = self._printed.stat().st_size
         with contextlib.suppress(ProcessLookupError):
             os.kill(self._process.pid, signal.SIGUSR1)
         deadline = time.monotonic() + _SECONDS_TO_SAY_WHERE
-        while len(self.printed()) == before and time.monotonic() < deadline:
+        while self._printed.stat().st_size == before and time.monotonic() < deadline:
             time.sleep(0.05)
         return self.last_stack()
 
@@ -107,14 +145,18 @@ class WorkerProcess:
         return "\n".join([frame for frame in frames if not _MACHINERY.search(frame)][:_FRAMES])
 
     def printed(self) -> str:
-        """What went to its standard output and error outside of checks."""
-        return self._printed.read_text(encoding="utf-8", errors="replace")
+        """The end of what went to its standard output and error outside of checks."""
+        with self._printed.open("rb") as file:
+            file.seek(max(0, self._printed.stat().st_size - _LONGEST_END))
+            return file.read().decode("utf-8", "replace")
 
     def ending(self) -> str:
         """How it ended, in words."""
         code = self._process.wait()
         if code >= 0:
             return f"exit code {code}"
+        if -code == signal.SIGKILL:
+            return "signal SIGKILL, perhaps because the machine ran out of memory"
         try:
             return f"signal {signal.Signals(-code).name}"
         except ValueError:

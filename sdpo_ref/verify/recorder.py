@@ -7,13 +7,14 @@ from dataclasses import asdict, replace
 import pytest
 
 from sdpo_ref.verify.catalogue import Catalogue
-from sdpo_ref.verify.events import Check, Collected, Event, Failure, Finished, Started, printable
+from sdpo_ref.verify.events import Check, Collected, Event, Failure, Finished, Started
 from sdpo_ref.verify.outcome import classify
 from sdpo_ref.verify.plugin import REQUIREMENT, marked, needs_of, not_applicable_key
 from sdpo_ref.verify.request import Request
 from sdpo_ref.verify.status import Status
 
 _LONGEST_OUTPUT = 2000
+_LONGEST_TEXT = 20_000
 
 
 class Recorder:
@@ -78,7 +79,7 @@ def _outcome(
         return (
             Status.FAIL,
             "",
-            Failure(message=f"ended with pytest.xfail ({announced}); only a waiver excuses a failure"),
+            Failure(message=f"ended with pytest.xfail ({_cut(str(announced))}); only a waiver excuses a failure"),
         )
     if call.excinfo is None:
         return (Status.FAIL if report.failed else Status.PASS), "", None
@@ -86,9 +87,9 @@ def _outcome(
     if not_applicable_key in item.stash:
         return Status.NA, item.stash[not_applicable_key], None
     if report.skipped:
-        return Status.NOT_RUN, str(error), None
+        return Status.NOT_RUN, _cut(str(error)), None
     status, failure = classify(error)
-    return status, "", _printable(replace(failure, output=_printed(report)))
+    return status, "", _bounded(replace(failure, output=_printed(report)))
 
 
 def _printed(report: pytest.TestReport) -> str:
@@ -97,6 +98,10 @@ def _printed(report: pytest.TestReport) -> str:
     return printed if len(printed) <= _LONGEST_OUTPUT else f"[...]{printed[-_LONGEST_OUTPUT:]}"
 
 
-def _printable(failure: Failure) -> Failure:
-    """With control characters spelled out, so that no output can move a terminal's cursor or break an XML file."""
-    return Failure(**{name: printable(text) for name, text in asdict(failure).items()})
+def _bounded(failure: Failure) -> Failure:
+    """With every text cut that is longer than anybody reads, so that none fills the pipe."""
+    return Failure(**{name: _cut(text) for name, text in asdict(failure).items()})
+
+
+def _cut(text: str) -> str:
+    return text if len(text) <= _LONGEST_TEXT else f"{text[:_LONGEST_TEXT]}[...]"

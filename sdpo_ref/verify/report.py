@@ -56,6 +56,7 @@ def _header(report: Report) -> Table:
             ("offers", offers),
             ("profile", "; ".join(departures) or "the paper's"),
             ("with", ", ".join(f"{what} {version}" for what, version in versions.items())),
+            ("isolated", ", ".join(header.isolation.values()) or "not at all"),
         ]
     )
 

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from sdpo_ref.errors import IntegrityError, LoadError
 from sdpo_ref.verify.capabilities import part_of
 from sdpo_ref.verify.events import Check, Collected, Event, Finished, Header, Opened, Refused
+from sdpo_ref.verify.neutral import neutral
 
 
 @dataclass(frozen=True)
@@ -39,7 +40,8 @@ class RunLog:
         self._began = time.monotonic()
 
     def hear(self, event: Event) -> None:
-        """Take note of an event; pass it on unless another worker has already said the same."""
+        """Take note of an event without its power; pass it on unless another worker has already said the same."""
+        event = neutral(event)
         match event:
             case Refused(message):
                 raise LoadError(message)

@@ -11,34 +11,26 @@ import tempfile
 import time
 from collections import Counter
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
 
 from sdpo_ref.errors import IntegrityError, LoadError
-from sdpo_ref.verify.events import Check, Event, Failure, Finished, Started
+from sdpo_ref.verify.events import Check, Event, Failure, Finished, Opened, Started
+from sdpo_ref.verify.exhausted import named_ceiling
+from sdpo_ref.verify.limits import Limits
+from sdpo_ref.verify.neutral import one_line
 from sdpo_ref.verify.process import WorkerProcess, isolated_environment
 from sdpo_ref.verify.request import Request
 from sdpo_ref.verify.run import Run, RunLog
 from sdpo_ref.verify.status import Status
 
+_STANDARD_LIMITS = Limits()
 _LOSSES_PER_PART = 3
 _LOSSES_WITHOUT_PROGRESS = 3
 _TICK_SECONDS = 0.1
+_LONGEST_LINE = 500
 _ENDING_HELPS = "something in this check leaves or crashes the whole process"
 _HANGING_HELPS = "if it is only slow, raise --time-limit"
-
-
-@dataclass(frozen=True)
-class Limits:
-    """How long to wait, in seconds.
-
-    Attributes:
-        check: for one check.
-        start: for loading the implementation, and for collecting the checks.
-    """
-
-    check: float = 60.0
-    start: float = 120.0
 
 
 def default_jobs(request: Request) -> int:
@@ -50,7 +42,7 @@ def default_jobs(request: Request) -> int:
 def run_isolated(
     request: Request,
     *,
-    limits: Limits = Limits(),
+    limits: Limits = _STANDARD_LIMITS,
     jobs: int = 1,
     observe: Callable[[Event], None] = lambda _event: None,
 ) -> Run:
@@ -58,7 +50,7 @@ def run_isolated(
 
     Args:
         request: what to run.
-        limits: how long to wait for a check and for the start.
+        limits: how long to wait for a check and for the start, and how much memory to give.
         jobs: number of workers that share the checks.
         observe: is told each event as it happens, for a progress line.
 
@@ -124,7 +116,10 @@ class _Supervisor:
                 worker.kill()
 
     def _start(self, request: Request) -> None:
-        self._workers.append(WorkerProcess(request, self._home, lambda worker, event: self._inbox.put((worker, event))))
+        memory = self._limits.memory
+        self._workers.append(
+            WorkerProcess(request, memory, self._home, lambda worker, event: self._inbox.put((worker, event)))
+        )
 
     def _wait(self) -> None:
         """Handle the next event; if there is none, see whether somebody hangs."""
@@ -142,13 +137,19 @@ class _Supervisor:
             self._retire(worker, f"the process ended with {worker.ending()}", _ENDING_HELPS, worker.last_stack())
             return
         match event:
+            case Opened(header):
+                event = Opened(replace(header, isolation={**header.isolation, "time": self._time()}))
             case Started(check):
                 worker.check = check
             case Finished(_, status):
                 worker.check = None
                 if status is not Status.NA:
                     self._losses_without_progress = 0
+                event = named_ceiling(event, self._limits)
         self._log.hear(event)
+
+    def _time(self) -> str:
+        return f"{self._limits.check:g} s a check, {self._limits.start:g} s to load"
 
     def _stop_if_silent(self, worker: WorkerProcess) -> None:
         limit = self._limits.start if worker.check is None else self._limits.check
@@ -199,4 +200,4 @@ class _Supervisor:
 
 def _last_line(worker: WorkerProcess) -> str:
     lines = worker.printed().strip().splitlines()
-    return lines[-1] if lines else ""
+    return one_line(lines[-1])[:_LONGEST_LINE] if lines else ""

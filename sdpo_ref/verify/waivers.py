@@ -15,7 +15,7 @@ from pydantic import AfterValidator, BaseModel, ConfigDict, Field, StringConstra
 
 from sdpo_ref.errors import UsageError
 from sdpo_ref.verify.catalogue import Catalogue
-from sdpo_ref.verify.events import printable
+from sdpo_ref.verify.printable import printable
 
 LONGEST = dt.timedelta(days=366)
 """How far ahead a waiver may expire: after a year somebody has to look at it again."""

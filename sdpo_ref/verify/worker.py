@@ -1,4 +1,4 @@
-"""The isolated process in which somebody else's code runs: ``python -P -m sdpo_ref.verify.worker``.
+"""The isolated process in which somebody else's code runs; :mod:`sdpo_ref.verify.sandbox` calls ``main``.
 
 Reads one :class:`~sdpo_ref.verify.request.Request` from standard input and writes events to what was its standard
 output when it started. Before the implementation is imported, both are moved out of its reach, so nothing that it
@@ -12,7 +12,8 @@ import os
 import platform
 import signal
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from pathlib import Path
 from typing import TextIO
 
 import hypothesis
@@ -22,6 +23,7 @@ import torch
 from sdpo_ref import SPEC_VERSION, __version__
 from sdpo_ref.errors import SdpoRefError
 from sdpo_ref.verify.events import Closed, Event, Header, Opened, Refused, encode
+from sdpo_ref.verify.farewell import end_everything, scratch
 from sdpo_ref.verify.loader import Loaded, load
 from sdpo_ref.verify.plugin import SuitePlugin
 from sdpo_ref.verify.recorder import Recorder
@@ -31,13 +33,23 @@ from sdpo_ref.verify.spec_text import read_catalogue
 _REGULAR_ENDS = (pytest.ExitCode.OK, pytest.ExitCode.TESTS_FAILED, pytest.ExitCode.NO_TESTS_COLLECTED)
 
 
-def run(request: Request, emit: Callable[[Event], None], *, capture: bool = True) -> None:
+_NOT_ISOLATED: Mapping[str, str] = {}
+
+
+def run(
+    request: Request,
+    emit: Callable[[Event], None],
+    *,
+    capture: bool = True,
+    isolation: Mapping[str, str] = _NOT_ISOLATED,
+) -> None:
     """Load the implementation and run the checks that were asked for.
 
     Args:
         request: what to run.
         emit: receives each event as it happens.
         capture: whether what the implementation prints is kept from the terminal; a debugger needs it off.
+        isolation: what is in force in this process; nothing for a debugger.
     """
     torch.set_num_threads(1)
     hypothesis.settings.register_profile("sdpo-ref", derandomize=True, database=None, deadline=None)
@@ -50,7 +62,7 @@ def run(request: Request, emit: Callable[[Event], None], *, capture: bool = True
         except SdpoRefError as error:
             emit(Refused(str(error)))
             return
-        emit(Opened(_header(loaded)))
+        emit(Opened(_header(loaded, isolation)))
     ended = pytest.main(
         [
             str(request.conformance),
@@ -68,7 +80,7 @@ def run(request: Request, emit: Callable[[Event], None], *, capture: bool = True
         emit(Closed())
 
 
-def _header(loaded: Loaded) -> Header:
+def _header(loaded: Loaded, isolation: Mapping[str, str]) -> Header:
     departures = loaded.profile.departures()
     return Header(
         spec=loaded.spec,
@@ -82,11 +94,16 @@ def _header(loaded: Loaded) -> Header:
             "python": platform.python_version(),
             "torch": torch.__version__,
         },
+        isolation=dict(isolation),
     )
 
 
-def main() -> None:
-    """Serve one request, then leave."""
+def main(isolation: Mapping[str, str]) -> None:
+    """Serve one request, then leave.
+
+    Args:
+        isolation: what is in force in this process.
+    """
     commands = os.fdopen(os.dup(0), "r", encoding="utf-8")
     events = os.dup(1)
     with open(os.devnull, "rb") as nothing:  # noqa: PTH123 - a device, not a path
@@ -94,8 +111,8 @@ def main() -> None:
     os.dup2(2, 1)
     faulthandler.register(signal.SIGUSR1, file=os.dup(2), all_threads=False)
     request = Request.decode(commands.readline())
-    threading.Thread(target=_leave_with_the_runner, args=(commands,), daemon=True).start()
-    run(request, lambda event: _write(events, event))
+    threading.Thread(target=_leave_with_the_runner, args=(commands, scratch()), daemon=True).start()
+    run(request, lambda event: _write(events, event), isolation=isolation)
     with contextlib.suppress(OSError):
         os.close(events)
     os._exit(0)  # threads that the implementation left running must not keep this process alive
@@ -107,11 +124,7 @@ def _write(events: int, event: Event) -> None:
         line = line[os.write(events, line) :]
 
 
-def _leave_with_the_runner(commands: TextIO) -> None:
+def _leave_with_the_runner(commands: TextIO, folder: Path | None) -> None:
     """Wait for the runner's end of the pipe to close, then end this process and those that it started."""
     commands.read()
-    os.killpg(os.getpgid(0), signal.SIGKILL)
-
-
-if __name__ == "__main__":
-    main()
+    end_everything(folder)

@@ -14,10 +14,10 @@ from sdpo_ref.verify.decided import Decided
 from sdpo_ref.verify.engine import Suite, verify
 from sdpo_ref.verify.events import Collected, Event, Finished, Started
 from sdpo_ref.verify.junit import report_as_junit
+from sdpo_ref.verify.limits import Limits
 from sdpo_ref.verify.report import print_report
 from sdpo_ref.verify.report_json import report_as_json
 from sdpo_ref.verify.results import Report
-from sdpo_ref.verify.runner import Limits
 from sdpo_ref.verify.selection import Selection
 from sdpo_ref.verify.status import Status
 from sdpo_ref.verify.verdict import verdict

@@ -1,6 +1,10 @@
 """What a worker writes, the runner reads back unchanged; what is no event is refused."""
 
+from dataclasses import replace
+
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from sdpo_ref.verify.events import (
     Check,
@@ -15,8 +19,9 @@ from sdpo_ref.verify.events import (
     Started,
     decode,
     encode,
-    printable,
 )
+from sdpo_ref.verify.neutral import neutral
+from sdpo_ref.verify.printable import printable
 from sdpo_ref.verify.status import Status
 
 HEADER = Header("m:f", "mine", {"aggregation": "row_mean"}, {"aggregation": ("row_mean", "token_mean")}, ("loss",), {})
@@ -62,3 +67,20 @@ def test_a_check_is_locked_without_and_shown_with_parameters(check: str, functio
 def test_control_characters_are_spelled_out() -> None:
     """No output can move a cursor or break an XML file; line breaks and letters of any script stay."""
     assert printable("a\x1b[31m\x00\ud800\ufffe ‖ß\n\t") == "a\\x1b[31m\\x00\\ud800\\ufffe ‖ß\n\t"
+
+
+@given(st.text(alphabet=st.characters(exclude_categories=())))
+def test_what_is_spelled_out_is_shown_and_stays(text: str) -> None:
+    """Of any text, only characters are left that are shown; a second time changes nothing."""
+    shown = printable(text)
+    assert all(letter.isprintable() or letter in "\n\t" for letter in shown)
+    assert printable(shown) == shown
+
+
+def test_names_are_one_line() -> None:
+    """No name in the header begins a row of its own, and no field of a failure keeps an escape sequence."""
+    opened = neutral(Opened(replace(HEADER, name="a\nverified  b\x1b[2J")))
+    assert isinstance(opened, Opened)
+    assert opened.header.name == "a verified b\\x1b[2J"
+    finished = neutral(Finished("a.py::t", Status.FAIL, "\r", failure=Failure(got="\x07", traceback="\x9b1A")))
+    assert finished == Finished("a.py::t", Status.FAIL, "\\r", failure=Failure(got="\\x07", traceback="\\x9b1A"))
