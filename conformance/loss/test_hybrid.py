@@ -89,6 +89,39 @@ def test_pure_reward(subject: Subject, rewards: list[float]) -> None:
     )
 
 
+@pytest.mark.requirement("LOSS-070")
+def test_pairs_of_rollouts(subject: Subject) -> None:
+    """Two groups of two whose rows alternate: each row is compared with the other of its group."""
+    batch, groups = on_policy(random_batch(34)), torch.tensor([5, 2, 5, 2])
+    reward = torch.tensor([1.0, 0.5, 0.0, 0.75], dtype=torch.float64)
+    advantages = torch.tensor([0.5, -0.125, -0.5, 0.125], dtype=torch.float64)
+    if subject.profile.group_advantage == "standardized":
+        deviations = torch.tensor([0.5, 0.125, 0.5, 0.125], dtype=torch.float64) * 2**0.5
+        advantages /= deviations + 1e-4
+    mask = batch.completion_mask.double()
+    found = subject.hybrid_loss(batch, reward, groups, reward_weight=1.0, support=SAMPLED_TOKEN).student
+    assert_close(
+        found,
+        -_score(batch) * (mask / mask.sum() * advantages[:, None])[..., None],
+        what=f"gradient of the {subject.profile.group_advantage} group advantage",
+        relative=1e-6,  # rewards may pass through float32
+        absolute=1e-9,
+        given={"rewards": reward, "group_ids": groups, "advantages": advantages},
+    )
+
+
+@pytest.mark.requirement("LOSS-070")
+def test_padding_beside_a_vocabulary_of_one(subject: Subject) -> None:
+    """Where there is one token only, no other id may stand in at padded positions, and no reward moves anything."""
+    mask = torch.tensor([[True, False], [True, True]])
+    logits = torch.ones(2, 2, 1, dtype=torch.float64)
+    batch = DistillationBatch(logits, 2 * logits, torch.zeros(2, 2).long(), mask, mask[:, 0])
+    found = subject.hybrid_loss(
+        batch, REWARDS[:2].double(), GROUPS[:2], reward_weight=1.0, support=SAMPLED_TOKEN
+    ).student
+    assert_close(found, torch.zeros(2, 2, 1), what="gradient of a certain token", given={"vocab": 1})
+
+
 @pytest.mark.requirement("LOSS-071")
 @pytest.mark.parametrize("reward_weight", [0.1, 0.5, 0.9])
 def test_convex_combination(subject: Subject, reward_weight: float) -> None:

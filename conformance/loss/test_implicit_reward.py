@@ -78,3 +78,11 @@ def test_padding_has_no_probability(subject: Subject, poison: float) -> None:
         mask,
     )
     assert_close(dirty, clean, what="implicit reward in nats", given={"logits outside the mask": poison})
+
+
+@pytest.mark.requirement("LOSS-082")
+def test_padding_beside_a_vocabulary_of_one(subject: Subject) -> None:
+    """Where there is one token only, no other id may stand in at padded positions."""
+    logits, mask = torch.ones(1, 2, 1, dtype=torch.float64), torch.tensor([[True, False]])
+    found = subject.implicit_reward(logits, 2 * logits, torch.tensor([[0, 0]]), mask)
+    assert_close(found, torch.zeros(1), what="implicit reward of a certain token", given={"vocab": 1})

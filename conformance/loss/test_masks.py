@@ -6,7 +6,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from sdpo_ref.types import FULL, DistillationBatch
+from sdpo_ref.types import FULL, SAMPLED_TOKEN, DistillationBatch
 from sdpo_ref.verify.comparison import assert_close, assert_finite, assert_that
 from sdpo_ref.verify.inputs import on_policy, random_batch
 from sdpo_ref.verify.subject import Subject
@@ -96,6 +96,19 @@ def test_ids_of_padding(subject: Subject, token: int) -> None:
     padded = replace(batch, completions=torch.where(batch.completion_mask, batch.completions, token))
     dirty = subject.loss(padded, alpha=0.25, support=FULL)
     assert_close(dirty.value, clean.value, what="loss in nats", given={"id at padded positions": token})
+
+
+@pytest.mark.requirement("LOSS-051")
+@pytest.mark.needs("loss.sampled_token")
+def test_padding_beside_a_vocabulary_of_one(subject: Subject) -> None:
+    """Where there is one token only, no other id may stand in at padded positions."""
+    mask = torch.tensor([[True, False]])
+    logits = torch.ones(1, 2, 1, dtype=torch.float64)
+    batch = DistillationBatch(logits, 2 * logits, torch.tensor([[0, 0]]), mask, mask[:, 0])
+    found = subject.loss(batch, alpha=1.0, support=SAMPLED_TOKEN)
+    inputs = {"vocab": 1, "completions": batch.completions, "completion_mask": mask}
+    assert_close(found.value, torch.tensor(0.0), what="loss of a certain token", given=inputs)
+    assert_close(found.student, torch.zeros(1, 2, 1), what="gradient", given=inputs)
 
 
 @pytest.mark.requirement("LOSS-052")

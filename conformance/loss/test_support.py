@@ -8,9 +8,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 from torch import Tensor
 
-from sdpo_ref.types import FULL, Support
-from sdpo_ref.verify.comparison import assert_close, assert_that
-from sdpo_ref.verify.inputs import distributions
+from sdpo_ref.types import FULL, DistillationBatch, Support
+from sdpo_ref.verify.closed_form import token_weights
+from sdpo_ref.verify.comparison import assert_close, assert_finite, assert_that
+from sdpo_ref.verify.inputs import distributions, input_generator
 from sdpo_ref.verify.subject import Subject
 
 ALPHAS = st.sampled_from([0.0, 0.25, 0.5, 1.0])
@@ -102,3 +103,53 @@ def test_more_tokens_than_there_are(subject: Subject, alpha: float) -> None:
     full = subject.divergence(student, teacher, alpha=alpha, support=FULL)
     more = subject.divergence(student, teacher, alpha=alpha, support=Support("top_k_tail", 100))
     assert_close(more, full, what="divergence in nats", relative=1e-6, given={"alpha": alpha, "k": 100, "vocab": 3})
+
+
+def _every_token(student: Tensor, teacher: Tensor) -> DistillationBatch:
+    counted = torch.ones(student.shape[:2], dtype=torch.bool)
+    return DistillationBatch(student, teacher, torch.zeros_like(counted).long(), counted, counted[:, 0])
+
+
+@pytest.mark.requirement("LOSS-028")
+@pytest.mark.needs("loss.top_k_tail", "divergence.top_k_tail")
+@pytest.mark.parametrize(("rollout", "time"), [(2, 3), (3, 2), (4, 2), (2, 4), (4, 3), (3, 4)])
+@pytest.mark.parametrize("k", [2, 3])
+def test_sizes_that_coincide(subject: Subject, rollout: int, time: int, k: int) -> None:
+    """As many rows, or tokens of a row, as there are tokens in the head or in the vocabulary of four."""
+    generator = input_generator(81)
+    student, teacher = torch.randn(2, rollout, time, 4, generator=generator, dtype=torch.float64)
+    batch, support = _every_token(student, teacher), Support("top_k_tail", k)
+    tokens = subject.divergence(
+        student.flatten(0, 1).log_softmax(-1), teacher.flatten(0, 1).log_softmax(-1), alpha=0.25, support=support
+    )
+    weights = token_weights(batch.loss_mask, subject.profile.aggregation)
+    assert_close(
+        subject.loss(batch, alpha=0.25, support=support).value,
+        (weights.flatten() * tokens).sum(),
+        what="loss in nats, the aggregated divergence,",
+        relative=1e-9,
+        given={"rollouts": rollout, "tokens of each": time, "vocab": 4, "k": k},
+    )
+
+
+@pytest.mark.requirement("LOSS-007")
+@pytest.mark.needs("loss.top_k_renormalized")
+def test_renormalised_head_with_excluded_tokens(subject: Subject) -> None:
+    """At every position the teacher excludes the second of the student's two most likely tokens."""
+    student = torch.tensor([[[2.0, 1.0, 0.0], [2.0, 0.5, -1.0]]], dtype=torch.float64)
+    teacher = torch.tensor([[[0.3, -torch.inf, 0.1], [0.2, -torch.inf, 0.4]]], dtype=torch.float64)
+    if subject.profile.top_k_from == "teacher":
+        teacher = torch.tensor([[[2.0, 1.0, -torch.inf], [2.0, 0.5, -torch.inf]]], dtype=torch.float64)
+        student = torch.tensor([[[0.3, 0.2, 0.1], [0.2, 0.7, 0.4]]], dtype=torch.float64)
+    found = subject.loss(_every_token(student, teacher), alpha=0.0, support=Support("top_k_renormalized", 2))
+    p, q = student[..., :2].log_softmax(-1), teacher[..., :2].softmax(-1)
+    tokens = (torch.where(q > 0, q * (q.log() - p), 0.0)).sum(-1)
+    inputs = {"student_logits": student, "teacher_logits": teacher, "alpha": 0.0, "k": 2}
+    assert_close(
+        found.value,
+        (tokens * token_weights(torch.ones(1, 2).bool(), subject.profile.aggregation)).sum(),
+        what="loss in nats",
+        relative=1e-9,
+        given=inputs,
+    )
+    assert_finite(found.student, what="gradient", given=inputs)

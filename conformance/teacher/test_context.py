@@ -161,19 +161,28 @@ def test_own_attempt_is_not_shown(subject: Subject, rewards: tuple[float, ...]) 
         )
 
 
-@pytest.mark.requirement("TEACH-008")
-def test_conversation_stays(subject: Subject) -> None:
-    """Earlier messages once and unchanged; the question once, at the start of the last message."""
-    earlier = (
+EARLIER = {
+    "nothing": (),
+    "a reply": ({"role": "user", "content": "An EARLIER-MARK."}, {"role": "assistant", "content": "A REPLY-MARK."}),
+    "rules and a reply": (
         {"role": "system", "content": SYSTEM},
         {"role": "user", "content": "An EARLIER-MARK question."},
         {"role": "assistant", "content": "A REPLY-MARK."},
-    )
+    ),
+}
+
+
+@pytest.mark.requirement("TEACH-008")
+@pytest.mark.parametrize("before", EARLIER)
+def test_conversation_stays(subject: Subject, before: str) -> None:
+    """Earlier messages once and unchanged; the question once, at the start of the last message."""
+    earlier = EARLIER[before]
     asked = (*earlier, {"role": "user", "content": question(0)})
     attempts = [replace(attempt, prompt=asked) for attempt in group_of(0, [0.0, 1.0])]
     context = subject.context(attempts, rules_of(subject.profile))[0]
     whole = text_of(context)
-    for mark in ("SYSTEM-MARK", "EARLIER-MARK", "REPLY-MARK", "QUESTION-0-MARK"):
+    marks = [word.strip(".") for message in asked for word in message["content"].split() if "MARK" in word]
+    for mark in marks:
         assert_that(
             whole.count(mark) == 1,
             f"{mark} exactly once",
@@ -276,4 +285,26 @@ def test_no_room_for_evidence(subject: Subject) -> None:
         "a row that is not usable",
         f"a usable row that reads {text_of(context)!r}",
         {"max_length": len(question(0))},
+    )
+
+
+@pytest.mark.requirement("TEACH-005")
+@pytest.mark.needs("context.max_length")
+@pytest.mark.parametrize(
+    "kind", ["demonstration", pytest.param("feedback", marks=pytest.mark.needs("context.feedback"))]
+)
+def test_shortened_evidence_is_evidence(subject: Subject, kind: str) -> None:
+    """What is left of evidence three times longer than the limit makes the row usable exactly if it is read."""
+    rules, marks = rules_of(subject.profile), "EVIDENCE-MARK " * 100
+    limit = len(text_of(subject.context(group_of(0, [0.0], ["x"]), rules)[0])) + len(marks) // 3
+    attempts = group_of(0, [0.0], [marks])
+    if kind == "demonstration":
+        attempts = _thinking(marks)
+    context = subject.context(attempts, rules_of(subject.profile, max_length=limit))[0]
+    read = "EVIDENCE-MARK" in text_of(context)
+    assert_that(
+        context.usable == read,
+        f"a row that is {'usable, since part of' if read else 'not usable, since nothing of'} its {kind} is read",
+        f"usable = {context.usable}",
+        {"max_length": limit, f"length of the {kind}": len(marks)},
     )

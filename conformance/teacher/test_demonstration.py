@@ -18,6 +18,23 @@ def test_prompt_and_demonstration(subject: Subject, demonstration: str) -> None:
     assert_that(messages[0] == prompt(0)[0], f"first {prompt(0)[0]}", f"{messages[0]}")
 
 
+@pytest.mark.requirement("TEACH-040")
+@pytest.mark.parametrize("earlier", [(), ("user", "assistant"), ("system", "user", "assistant")], ids=len)
+def test_conversation_stays(subject: Subject, earlier: tuple[str, ...]) -> None:
+    """Earlier messages are unchanged in front of a last one from the user, with the question and the demonstration."""
+    before = tuple({"role": role, "content": f"MESSAGE-{place}"} for place, role in enumerate(earlier))
+    messages = subject.demonstration_context((*before, {"role": "user", "content": question(0)}), "SHOWN-MARK")
+    found = tuple(messages[:-1])
+    assert_that(found == before, f"in front: {before}", f"{found}")
+    last = messages[-1]
+    for text in (question(0), "SHOWN-MARK"):
+        assert_that(
+            last["role"] == "user" and last["content"].count(text) == 1,
+            f"a last message from the user with {text!r} exactly once",
+            f"{last}",
+        )
+
+
 @pytest.mark.requirement("TEACH-041")
 def test_missing_demonstration(subject: Subject) -> None:
     """Without one there is nothing to distil."""

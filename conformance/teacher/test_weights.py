@@ -178,6 +178,37 @@ def test_trust_region_ignores_constants(subject: Subject, shift: float) -> None:
     assert_close(shifted, plain, what="log-probabilities", relative=1e-9, absolute=1e-10, given={"shift": shift})
 
 
+@pytest.mark.requirement("TEACH-026")
+@pytest.mark.parametrize("mix", [0.0, 0.25, 1.0])
+def test_trust_region_row_by_row(subject: Subject, mix: float) -> None:
+    """Logits of several rollouts and positions are the mixtures of single rows."""
+    reference, student = torch.randn(2, 2, 3, 5, generator=input_generator(5), dtype=torch.float64)
+    rows = [
+        subject.trust_region(one[None], other[None], mix=mix)[0]
+        for one, other in zip(reference.flatten(0, 1), student.flatten(0, 1), strict=True)
+    ]
+    assert_close(
+        subject.trust_region(reference, student, mix=mix),
+        torch.stack(rows).reshape(reference.shape),
+        what="log-probabilities",
+        given={"mix": mix, "shape": tuple(reference.shape)},
+    )
+
+
+@pytest.mark.requirement("TEACH-026")
+@pytest.mark.parametrize("mix", [0.0, 1.0])
+def test_trust_region_ends(subject: Subject, mix: float) -> None:
+    """At an end one side is left, also where the other excludes a token that it allows."""
+    allows, excludes = torch.tensor([[0.3, -0.4, 1.1], [0.3, -torch.inf, 0.2]], dtype=torch.float64)[:, None]
+    reference, student = (allows, excludes) if mix == 0.0 else (excludes, allows)
+    assert_close(
+        subject.trust_region(reference, student, mix=mix),
+        allows.log_softmax(-1),
+        what="log-probabilities",
+        given={"mix": mix, "reference_logits": reference, "student_logits": student},
+    )
+
+
 def _students() -> list[tuple[Tensor, Tensor]]:
     generator = input_generator(4)
     return [(torch.randn(3, 2, generator=generator), torch.randn(2, 3, generator=generator)) for _ in range(4)]

@@ -55,6 +55,14 @@ def test_ragged_step(subject: Subject, alpha: float, seed: int) -> None:
     _compare(subject, problem, given={"alpha": alpha, "completion lengths": RAGGED[0][0]})
 
 
+@pytest.mark.requirement("TRAIN-001")
+@pytest.mark.parametrize("alpha", [0.0, 1.0])
+def test_step_on_one_token(subject: Subject, alpha: float) -> None:
+    """A single row with a single token is the whole step."""
+    problem = step_problem(steps_per_iteration=(((1,),),), alpha=alpha)
+    _compare(subject, problem, given={"alpha": alpha, "rows": "one completion of one token"})
+
+
 @pytest.mark.requirement("POLICY-004")
 def test_left_padding(subject: Subject) -> None:
     """Two more padded positions in front of prompts and reprompts."""

@@ -13,27 +13,43 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from types import CodeType, ModuleType
+from types import CodeType, ModuleType, SimpleNamespace
+from typing import Any
 
 import sdpo_ref
+from sdpo_ref.config.profile import resolve_profile
 from sdpo_ref.errors import IntegrityError
+from sdpo_ref.verify.capabilities import PARTS
 
 _ROOT = Path(sdpo_ref.__file__).parent
-_STACK = ("functional", "losses", "teachers", "trainers", "reference")
+_STACK = ("functional", "losses", "teachers", "trainers", "reference", "variants")
 """What is loaded again; types, errors and settings are shared, so that both worlds speak of the same things."""
 
 
 _LOSSES = frozenset({"divergence", "loss", "hybrid_loss", "sdft_loss", "implicit_reward", "step", "trust_region"})
+_TRAINERS = frozenset({"trainer", "hybrid_trainer"})
 _REACHES: Mapping[str, frozenset[str]] = {
     "functional/advantages.py": frozenset({"hybrid_loss"}),
+    "functional/agreement.py": _TRAINERS,
     "functional/averaging.py": frozenset({"step", "trust_region", "low_rank_average"}),
     "functional/implicit_reward.py": frozenset({"implicit_reward"}),
     "functional/importance.py": frozenset({"loss"}),
+    "functional/penalty.py": _TRAINERS,
+    "functional/policy_gradient.py": _TRAINERS,
+    "functional/preference.py": _TRAINERS,
     "functional/sampled_token.py": frozenset({"loss", "hybrid_loss"}),
     "losses/sdft.py": frozenset({"sdft_loss"}),
     "teachers/context.py": frozenset({"context", "demonstration_context"}),
+    "teachers/ema.py": _TRAINERS,
+    "teachers/frozen_difference.py": _TRAINERS,
     "teachers/low_rank.py": frozenset({"low_rank_average"}),
+    "teachers/placebo.py": _TRAINERS,
+    "teachers/read_by_prompt.py": _TRAINERS,
+    "teachers/read_demonstration.py": _TRAINERS,
+    "teachers/read_feedback.py": _TRAINERS,
+    "teachers/reprompt.py": _TRAINERS,
     "teachers/success.py": frozenset({"context"}),
+    "teachers/trust_region.py": _TRAINERS,
     "trainers/step.py": frozenset({"step"}),
 }
 """Parts of an implementation that a file's lines can reach, where that is not most of them."""
@@ -77,33 +93,42 @@ class Planted:
         return altered_reference(self.file, self.altered())
 
 
-def altered_reference(file: str, source: str, *, profile: str = "paper") -> object:
-    """The reference with the text of one file exchanged.
+def altered_reference(file: str, source: str, *, profile: str | Mapping[str, object] = "paper") -> object:
+    """The reference with the text of one file exchanged; a file of an optimised loss alters the variant that uses it.
 
     Args:
         file: below ``sdpo_ref``.
         source: its text.
-        profile: of the reference.
+        profile: of the reference: a name, or the fields in which it departs from the paper's.
 
     Returns:
         An implementation that shares no function with the loaded reference.
     """
     name = "sdpo_ref." + file.removesuffix(".py").replace("/", ".")
     code = compile(source, str(_ROOT / file), "exec")
+    module, factory = ("variants", "chunked") if file.startswith("losses/chunked/") else ("reference", "make")
     with _own_stack(_Altered(name, code)):
-        implementation: object = importlib.import_module("sdpo_ref.reference").make(profile)
-    return implementation
+        make = getattr(importlib.import_module(f"sdpo_ref.{module}"), factory)
+        implementation: Any = make(profile if isinstance(profile, str) else "paper")
+    return implementation if isinstance(profile, str) else _declaring(profile, implementation)
+
+
+def _declaring(profile: Mapping[str, object], implementation: Any) -> SimpleNamespace:
+    """The reference with choices that nobody has published, and hence without published defaults."""
+    implementation._profile = resolve_profile(profile)  # noqa: SLF001 - its constructor takes published names only
+    parts = [part for part in PARTS if part != "defaults" and hasattr(implementation, part)]
+    return SimpleNamespace(**{part: getattr(implementation, part) for part in parts}, profile=profile)
 
 
 def alter_for_good(file: str, source: str) -> None:
-    """Exchange the text of one file for the rest of this process; modules that use it are to be imported afterwards.
+    """Exchange the text of one file for the rest of this process; all of the package is to be imported afterwards.
 
     Args:
         file: below ``sdpo_ref``.
         source: its text.
     """
     name = "sdpo_ref." + file.removesuffix(".py").replace("/", ".")
-    for loaded in [it for it in sys.modules if _in_stack(it)]:
+    for loaded in [it for it in sys.modules if it == "sdpo_ref" or it.startswith("sdpo_ref.")]:
         del sys.modules[loaded]
     sys.meta_path.insert(0, _Altered(name, compile(source, str(_ROOT / file), "exec")))
 

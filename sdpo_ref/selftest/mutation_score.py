@@ -1,100 +1,164 @@
-"""How many small changes of the reference the suite notices: ``python -m sdpo_ref.selftest.mutation_score FILE...``.
+"""How many small changes of the reference are noticed: ``python -m sdpo_ref.selftest.mutation_score FILE|FOLDER...``.
 
-Each change is loaded as an implementation of its own and given to the checks, until one fails. Which of the rest the
-unit tests notice is asked with ``--tests``: they run once for each, against the altered file.
+Each change is loaded as an implementation of its own and given to the checks of ``sdpo-ref verify``, levels 0 to 3,
+under every profile, until one fails. What they do not notice is given to unit tests, which are named with ``--tests``.
+Changes that are none are explained in ``survivors.toml``.
 """
 
 import argparse
-import subprocess
+import multiprocessing
 import sys
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from concurrent.futures import ProcessPoolExecutor
+from dataclasses import dataclass
 from pathlib import Path
 
-from sdpo_ref.mutants.mutant import Mutant
-from sdpo_ref.mutants.plant import Planted
-from sdpo_ref.selftest import worker
-from sdpo_ref.selftest.findings import Finding
-from sdpo_ref.selftest.mutations import Variant, variants
-from sdpo_ref.selftest.targets import Target
+import sdpo_ref
+from sdpo_ref.errors import IntegrityError, UsageError
+from sdpo_ref.selftest.mutation_suite import Change, declarations, noticed_by_suite
+from sdpo_ref.selftest.mutation_tests import noticed_by_tests
+from sdpo_ref.selftest.mutations import UNCHANGED, line_text, variants
+from sdpo_ref.selftest.survivors import FILE, explained, read
 
-PROFILES = ("paper", "trl-sdpo")
-"""Between them they reach every option of the losses that some published variant has."""
+_ROOT = Path(sdpo_ref.__file__).parent
 
 
-def score(file: str, *, tests: Sequence[str] = (), share: tuple[int, int] = (0, 1)) -> tuple[int, list[Variant]]:
-    """Run every change of a file.
+@dataclass(frozen=True)
+class Score:
+    """What became of every change.
+
+    Attributes:
+        changes: all of them.
+        equivalent: those that change nothing, with the reason.
+        by_suite: those that the suite notices, with profile and check.
+        by_tests: those that only unit tests notice.
+    """
+
+    changes: Sequence[Change]
+    equivalent: Mapping[Change, str]
+    by_suite: Mapping[Change, str]
+    by_tests: frozenset[Change]
+
+    @property
+    def survivors(self) -> list[Change]:
+        """Changes that nothing notices and nothing explains."""
+        return [it for it in self.changes if not self.noticed(it) and it not in self.equivalent]
+
+    @property
+    def unjust(self) -> list[Change]:
+        """Changes that are said to be none although something notices them."""
+        return [it for it in self.equivalent if self.noticed(it)]
+
+    def noticed(self, change: Change) -> bool:
+        """Whether anything notices a change."""
+        return change in self.by_suite or change in self.by_tests
+
+
+def files_of(names: Sequence[str]) -> list[str]:
+    """The files that were asked for.
 
     Args:
-        file: below ``sdpo_ref``.
-        tests: test files that are asked about what the suite does not notice.
-        share: every ``share[1]``-th change, starting at ``share[0]``.
+        names: files and folders below ``sdpo_ref``.
 
     Returns:
-        How many changes were made, and those that nothing noticed.
+        Files below ``sdpo_ref`` in which something can be changed.
+
+    Raises:
+        UsageError: if there is no such file.
     """
-    numbers = list(range(len(variants(file))))[share[0] :: share[1]]
-    left = numbers
-    for profile in PROFILES:
-        left = _unseen(file, left, profile)
-    left = [number for number in left if not (tests and _noticed(file, number, tests))]
-    return len(numbers), [variants(file)[number] for number in left]
+    found: list[str] = []
+    for name in names:
+        path = _ROOT / name
+        if not path.exists():
+            raise UsageError(f"{name} is not below {_ROOT}; name a file or folder such as functional/divergence.py")
+        below = sorted(path.rglob("*.py")) if path.is_dir() else [path]
+        found += [it.relative_to(_ROOT).as_posix() for it in below]
+    # an operator of torch is registered once in a process, so a fused loss cannot be loaded again around a change
+    kept = [file for file in dict.fromkeys(found) if not file.startswith("losses/fused/") and variants(file)]
+    if not kept:
+        raise UsageError(f"{list(names)} holds nothing to change; losses/fused cannot be scored, other folders can")
+    return kept
 
 
-def _unseen(file: str, numbers: Sequence[int], profile: str) -> list[int]:
-    """Changes that no check of the suite notices under a profile."""
-    parts = Planted(file, "", "").parts
-    mutant = Mutant("", "", "", "", "", "", (), lambda: None, parts)
-    address = f"sdpo_ref.selftest.mutations:make,file={file},profile={profile}"
-    unseen: list[int] = []
-
-    def report(finding: Finding) -> None:
-        if not finding.failed and not finding.broken:
-            unseen.append(int(finding.name))
-
-    targets = [Target(str(number), f"{address},number={number}", mutant) for number in numbers]
-    worker.run(targets, report, first_only=True)
-    return unseen
-
-
-def _noticed(file: str, number: int, tests: Sequence[str]) -> bool:
-    """Whether unit tests fail with one change planted into the loaded package."""
-    # jaxtyping's checks want to be there before the package is; without them the tests still decide
-    own = ["-o", "addopts=--import-mode=importlib", "-W", "ignore::pytest.PytestAssertRewriteWarning"]
-    options = ["-q", "-x", "-p", "no:cacheprovider", "--no-header", *own, *tests]
-    planted = f"from sdpo_ref.selftest.mutation_score import plant; plant({file!r}, {number})"
-    ended = subprocess.run(  # noqa: S603 - our own interpreter
-        [sys.executable, "-c", f"{planted}; import pytest; raise SystemExit(pytest.main({options!r}))"],
-        capture_output=True,
-        check=False,
-    )
-    return ended.returncode != 0
-
-
-def plant(file: str, number: int) -> None:
-    """Exchange the source of a file for this process, before it is imported by tests.
+def score(files: Sequence[str], *, tests: Sequence[str] = (), jobs: int = 1) -> Score:
+    """Make every change of some files and see who notices.
 
     Args:
-        file: below ``sdpo_ref``.
-        number: which change.
-    """
-    from sdpo_ref.mutants import plant as planting
+        files: below ``sdpo_ref``.
+        tests: unit tests to ask about what the suite does not notice.
+        jobs: number of processes.
 
-    planting.alter_for_good(file, variants(file)[number].source)
+    Returns:
+        What became of every change.
+    """
+    equivalent = explained(read(FILE.read_text(encoding="utf-8")), files)
+    changes = [(file, number) for file in files for number in range(len(variants(file)))]
+    with ProcessPoolExecutor(jobs, mp_context=multiprocessing.get_context("spawn")) as pool:
+        parts = [(changes[first::jobs], declarations()[first::jobs]) for first in range(jobs)]
+        shares = [pool.submit(noticed_by_suite, *part) for part in parts]
+        by_suite = {change: by for share in shares for change, by in share.result().items()}
+        if tests and pool.submit(noticed_by_tests, files[0], UNCHANGED, tests).result():
+            raise IntegrityError("the unit tests fail for the files as they stand; run them with pytest first")
+        rest = [it for it in changes if tests and it not in by_suite]
+        found = pool.map(noticed_by_tests, *zip(*rest, strict=True), [tests] * len(rest)) if rest else ()
+        by_tests = frozenset(change for change, noticed in zip(rest, found, strict=True) if noticed)
+    return Score(changes, equivalent, by_suite, by_tests)
+
+
+def render(found: Score) -> str:
+    """A table with a line for each file and each folder, then what nothing notices.
+
+    Args:
+        found: what to show.
+
+    Returns:
+        Markdown.
+    """
+    files = list(dict.fromkeys(file for file, _ in found.changes))
+    folders = list(dict.fromkeys(file.split("/")[0] for file in files))
+    lines = ["| | changes | equivalent | suite | suite and unit tests |", "|---|---|---|---|---|"]
+    lines += [_row(found, f"`{file}`", [it for it in found.changes if it[0] == file]) for file in files]
+    for folder in folders:
+        lines.append(_row(found, f"**{folder}/**", [it for it in found.changes if it[0].split("/")[0] == folder]))
+    for title, changes in (
+        ("Nothing notices", found.survivors),
+        ("Noticed, although survivors.toml says that they change nothing", found.unjust),
+        ("Only unit tests notice", sorted(found.by_tests)),
+    ):
+        lines += ["", f"{title}: {len(changes)}", *map(_described, changes)]
+    return "\n".join(lines) + "\n"
+
+
+def _row(found: Score, name: str, changes: Sequence[Change]) -> str:
+    real = [it for it in changes if it not in found.equivalent]
+    by_suite = sum(it in found.by_suite for it in real)
+    by_any = sum(found.noticed(it) for it in real)
+    return f"| {name} | {len(changes)} | {len(changes) - len(real)} | {_of(by_suite, real)} | {_of(by_any, real)} |"
+
+
+def _of(count: int, changes: Sequence[Change]) -> str:
+    return f"{count} ({count / len(changes):.1%})" if changes else "–"
+
+
+def _described(change: Change) -> str:
+    file, number = change
+    it = variants(file)[number]
+    return f"  {file}:{it.line}: {it.before}  ->  {it.after}    in: {line_text(it)}"
 
 
 def main() -> None:
-    """Print the score of each file and what was not noticed."""
+    """Print the score of each file and what was not noticed.
+
+    Exit code 0: whatever is not noticed is explained, and rightly. 1: it is not.
+    """
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("files", nargs="+", help="below sdpo_ref, such as functional/divergence.py")
-    parser.add_argument("--tests", nargs="*", default=[], help="test files to ask about what the suite does not notice")
-    parser.add_argument("--share", default="0/1", help="every n-th change: 0/2 in one process, 1/2 in another")
+    parser.add_argument("files", nargs="+", help="files or folders below sdpo_ref, such as functional/divergence.py")
+    parser.add_argument("--tests", nargs="*", default=[], help="unit tests to ask about what the suite does not notice")
+    parser.add_argument("--jobs", type=int, default=1, help="processes")
     arguments = parser.parse_args()
-    first, step = map(int, arguments.share.split("/"))
-    for file in arguments.files:
-        made, left = score(file, tests=arguments.tests, share=(first, step))
-        sys.stdout.write(f"{file}: {made - len(left)} of {made} noticed\n")
-        for it in left:
-            sys.stdout.write(f"  {Path(file).name}:{it.line}: {it.before}  ->  {it.after}\n")
+    found = score(files_of(arguments.files), tests=arguments.tests, jobs=arguments.jobs)
+    sys.stdout.write(render(found))
+    raise SystemExit(1 if found.survivors or found.unjust else 0)
 
 
 if __name__ == "__main__":

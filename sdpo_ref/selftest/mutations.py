@@ -46,12 +46,14 @@ class Variant:
     """A file with one small change.
 
     Attributes:
+        file: below ``sdpo_ref``.
         line: where, in the file.
         before: what stood there.
         after: what stands there now.
         source: the whole file.
     """
 
+    file: str
     line: int
     before: str
     after: str
@@ -69,9 +71,10 @@ def variants(file: str) -> tuple[Variant, ...]:
         Variants in the order of their lines.
     """
     tree = ast.parse((_ROOT / file).read_text(encoding="utf-8"))
-    sites = [(place, node) for place, node in enumerate(ast.walk(tree)) if id(node) in _computing(tree)]
+    computing = _computing(tree)
+    sites = [(place, node) for place, node in enumerate(ast.walk(tree)) if id(node) in computing]
     found = [
-        Variant(node.lineno, ast.unparse(node), ast.unparse(other), ast.unparse(_exchanged(tree, place, other)))
+        Variant(file, node.lineno, ast.unparse(node), ast.unparse(other), ast.unparse(_exchanged(tree, place, other)))
         for place, node in sites
         if isinstance(node, ast.expr)
         for other in _others(node)
@@ -79,18 +82,48 @@ def variants(file: str) -> tuple[Variant, ...]:
     return tuple(sorted(found, key=lambda it: it.line))
 
 
-def make(file: str, number: int, profile: str = "paper") -> object:
+def line_text(variant: Variant) -> str:
+    """The line that a change begins on, without the blanks around it.
+
+    Args:
+        variant: one of :func:`variants`.
+
+    Returns:
+        The line as it stands in the file.
+    """
+    return (_ROOT / variant.file).read_text(encoding="utf-8").splitlines()[variant.line - 1].strip()
+
+
+UNCHANGED = -1
+"""Number of the file as it stands."""
+
+
+def source_of(file: str, number: int) -> str:
+    """The text of a file with one of its changes.
+
+    Args:
+        file: as for :func:`variants`.
+        number: which; or :data:`UNCHANGED`.
+
+    Returns:
+        Python.
+    """
+    return (_ROOT / file).read_text(encoding="utf-8") if number == UNCHANGED else variants(file)[number].source
+
+
+def make(file: str, number: int, declares: str = "paper") -> object:
     """The reference with one of the changes.
 
     Args:
         file: as for :func:`variants`.
-        number: which.
-        profile: of the reference.
+        number: which; or :data:`UNCHANGED`.
+        declares: name of a published profile, or ``field:value`` for a choice that none of them makes.
 
     Returns:
         An implementation.
     """
-    return altered_reference(file, variants(file)[number].source, profile=profile)
+    field, _, value = declares.partition(":")
+    return altered_reference(file, source_of(file, number), profile={field: value} if value else declares)
 
 
 def _computing(tree: ast.Module) -> frozenset[int]:

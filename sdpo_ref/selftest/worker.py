@@ -5,9 +5,13 @@ finding a line. An implementation that hangs or ends the process is not given to
 """
 
 import os
+import signal
 import time
+from collections import Counter
 from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
 from dataclasses import replace
+from typing import NoReturn
 
 import hypothesis
 import pytest
@@ -38,6 +42,29 @@ _EXAMPLES = 20
 """Inputs of a property, a third of what ``sdpo-ref verify`` tries; what is caught with fewer is caught with more."""
 
 
+_LIMIT = 30
+"""Seconds for a check where changes are made blindly, so that some loop for ever; those by hand say so (isolated)."""
+
+
+@contextmanager
+def _limited(seconds: int) -> Iterator[None]:
+    """What takes longer raises, as in ``sdpo-ref verify``; 0 for no limit."""
+
+    def give_up(_signal: int, _frame: object) -> NoReturn:
+        raise TimeoutError(f"no answer within {seconds} s")
+
+    if not seconds:
+        yield
+        return
+    before = signal.signal(signal.SIGALRM, give_up)
+    signal.alarm(seconds)
+    try:
+        yield
+    finally:
+        signal.alarm(0)
+        signal.signal(signal.SIGALRM, before)
+
+
 class ManyImplementations:
     """A pytest plugin that runs the collected checks once for each target.
 
@@ -66,6 +93,7 @@ class ManyImplementations:
         self._target: Target | None = None
         self._current = ""
         self._telling = False
+        self._told_apart: Counter[str] = Counter()
 
     def hear(self, event: Event) -> None:
         """Take note of what the recorder says."""
@@ -105,7 +133,8 @@ class ManyImplementations:
     def _run(self, session: pytest.Session, target: Target) -> Finding:
         self._finished, self._margins, self._target = [], {}, target
         loaded = load(target.address)
-        found = first_difference(loaded.implementation, target.parts) if target.mutant is not None else None
+        asked = target.mutant is not None and not self._first_only
+        found = first_difference(loaded.implementation, target.parts) if asked else None
         plugin = SuitePlugin(self._catalogue, loaded)
         session.config.pluginmanager.register(plugin)
         items = [item for item in session.items if self._concerns(target, self._checks[item.nodeid])]
@@ -113,14 +142,18 @@ class ManyImplementations:
             function = getattr(item, "function", None)
             if function is not None and is_hypothesis_test(function):  # None: the same examples as in `sdpo-ref verify`
                 hypothesis.seed(target.repeat or None)(function)
+        if self._first_only:  # what has told many targets apart is asked first
+            items.sort(key=lambda item: -self._told_apart[item.nodeid])
         try:
             with margins_to(self._note_margin):
                 for item, following in zip(items, [*items[1:], None], strict=True):
                     if not_applicable_key in item.stash:
                         del item.stash[not_applicable_key]
                     upcoming = None if self._first_only else following  # None: fixtures are torn down after each check
-                    item.config.hook.pytest_runtest_protocol(item=item, nextitem=upcoming)
+                    with _limited(_LIMIT if self._first_only else 0):
+                        item.config.hook.pytest_runtest_protocol(item=item, nextitem=upcoming)
                     if self._first_only and self._finished[-1].status in (Status.FAIL, Status.ERROR):
+                        self._told_apart[item.nodeid] += 1
                         break
         finally:
             session.config.pluginmanager.unregister(plugin)

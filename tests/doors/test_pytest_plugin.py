@@ -13,8 +13,8 @@ import pytest
 
 from sdpo_ref.doors.pytest_outcomes import VERDICT, Outcome, Outcomes, outcomes, shared
 from sdpo_ref.verify.engine import Suite, verify
+from sdpo_ref.verify.limits import Limits
 from sdpo_ref.verify.results import Report
-from sdpo_ref.verify.runner import Limits
 from tests.toy_suite import suite, user_folder, workplace
 
 __all__ = ["suite", "user_folder", "workplace"]

@@ -104,7 +104,7 @@ def moved(policy: PrefixSumPolicy) -> None:
     """Change the student, as training would."""
     with torch.no_grad():
         policy.current.add_(1.0)
-        policy.current[0].add_(2.0)
+        policy.current[:, 0].add_(2.0)  # what shifts whole rows is no change to a softmax
 
 
 def test_after_an_update() -> None:
