@@ -10,7 +10,7 @@ from sdpo_ref.errors import IntegrityError, SdpoRefError
 
 _COMMANDS: Mapping[str, str] = {
     "verify": "Check an implementation against the specification.",
-    "report": "Saved reports: render one again, compare it with an older one, put several side by side.",
+    "report": "Saved reports: render one again, compare two, or put several side by side.",
     "spec": "Read the requirements: show one, list them, or lock their checks.",
     "vectors": "Regenerate and compare the golden vectors.",
     "results": "Results of third-party implementations.",
@@ -73,7 +73,9 @@ def main() -> None:
         from rich.console import Console
         from rich.text import Text
 
-        Console(stderr=True).print(Text(f"error: {error}", style="red"), soft_wrap=True)
+        from sdpo_ref.verify.printable import printable
+
+        Console(stderr=True).print(Text(printable(f"error: {error}"), style="red"), soft_wrap=True)
         sys.exit(4 if isinstance(error, IntegrityError) else 2)
     except KeyboardInterrupt:
         sys.exit(130)

@@ -1,4 +1,4 @@
-"""``sdpo-ref report``: render a saved report again, compare it with an older one, or put several side by side."""
+"""``sdpo-ref report``: saved reports, rendered again, compared, or side by side; runs no implementation."""
 
 from pathlib import Path
 from typing import Annotated
@@ -9,10 +9,12 @@ from rich.table import Table
 from rich.text import Text
 
 from sdpo_ref.errors import UsageError
-from sdpo_ref.reports.diff import difference, print_difference
+from sdpo_ref.reports.diff import difference
+from sdpo_ref.reports.document import Document
+from sdpo_ref.reports.forms import forms
 from sdpo_ref.reports.markdown import markdown
-from sdpo_ref.reports.matrix import Matrix, matrix, matrix_as_markdown
-from sdpo_ref.reports.outputs import Outputs, append, refuse_unwritable
+from sdpo_ref.reports.matrix import Matrix, left_out, matrix, matrix_as_markdown, matrix_as_page
+from sdpo_ref.reports.outputs import STDOUT, Outputs
 from sdpo_ref.reports.read import read_document
 from sdpo_ref.reports.schema import schema_text
 from sdpo_ref.verify.printable import printable
@@ -22,64 +24,83 @@ app = typer.Typer(pretty_exceptions_enable=False, add_completion=False)
 
 @app.command()
 def run(
-    reports: Annotated[
-        list[Path] | None, typer.Argument(metavar="FILE...", help="What `sdpo-ref verify --json FILE` wrote.")
+    files: Annotated[
+        list[Path] | None, typer.Argument(metavar="[REPORT.json]...", help="Written by sdpo-ref verify --json.")
     ] = None,
     *,
-    markdown_to: Annotated[Path | None, typer.Option("--markdown", metavar="FILE", help="Append Markdown.")] = None,
-    html_to: Annotated[Path | None, typer.Option("--html", metavar="FILE", help="Write one HTML page.")] = None,
-    badge_to: Annotated[
-        Path | None, typer.Option("--badge", metavar="FILE", help="Write a badge: .svg, or JSON for shields.io.")
+    markdown_to: Annotated[
+        str | None, typer.Option("--markdown", metavar="FILE", help="Write Markdown; - for stdout.")
     ] = None,
-    old: Annotated[
-        Path | None,
-        typer.Option("--diff", metavar="OLD", help="What changed since; exit code 1: a MUST got worse."),
+    html_to: Annotated[str | None, typer.Option("--html", metavar="FILE", help="Write one HTML page.")] = None,
+    junit_to: Annotated[str | None, typer.Option("--junit", metavar="FILE", help="Write JUnit XML.")] = None,
+    badge_to: Annotated[
+        str | None, typer.Option("--badge", metavar="FILE", help="Write a badge: .svg, or JSON for shields.io.")
+    ] = None,
+    old_at: Annotated[
+        Path | None, typer.Option("--diff", metavar="OLD.json", help="Say what changed since an older report.")
     ] = None,
     side_by_side: Annotated[
-        bool, typer.Option("--matrix", help="Requirements by reports, where these differ.")
+        bool, typer.Option("--matrix", help="Several reports as one table of what differs.")
     ] = False,
-    everything: Annotated[bool, typer.Option("--all", help="With --matrix: also where they agree.")] = False,
-    schema: Annotated[bool, typer.Option("--schema", help="Print the JSON schema of a report and leave.")] = False,
+    everything: Annotated[bool, typer.Option("--all", help="With --matrix: also what is the same everywhere.")] = False,
+    schema_to: Annotated[
+        str | None, typer.Option("--schema", metavar="FILE", help="Write the JSON Schema of reports; - for stdout.")
+    ] = None,
 ) -> None:
-    """Render, compare or tabulate saved reports; without an option, print Markdown.
+    """Render a saved report again, in any form; as Markdown on standard output, if none is asked for.
 
-    Exit code 0; with --diff 1 if a MUST that passed does not any more, or one fails that did not.
+    Exit code 0: done, whatever the report says. 1: with --diff, a MUST that passed in OLD.json does not pass any more
+    (a failure that is waived does not count). 2: the command or a file is wrong.
     """
-    if schema:
-        typer.echo(schema_text(), nl=False)
+    outputs = Outputs(
+        {"markdown": markdown_to, "html": html_to, "junit": junit_to, "badge": badge_to, "schema": schema_to}
+    )
+    outputs.refuse_unwritable()
+    if schema_to is not None:
+        if files or set(outputs.wanted) != {"schema"} or old_at is not None or side_by_side:
+            raise UsageError("--schema is about every report and takes no other argument; call it for itself")
+        outputs.write({"schema": schema_text})
         return
-    paths = reports or []
-    if not paths:
-        raise UsageError("no report was named; write one with `sdpo-ref verify IMPL --json FILE`")
-    if len(paths) > 1 and not side_by_side:
-        raise UsageError(f"received {len(paths)} reports; several go side by side with --matrix, else name one")
-    refuse_unwritable(markdown_to, html_to, badge_to)
-    documents = [read_document(path) for path in paths]
+    documents = [read_document(file) for file in files or ()]
     if side_by_side:
-        if html_to or badge_to or old:
-            raise UsageError("--matrix goes with --all and --markdown; leave --html, --badge and --diff out")
-        _matrix(matrix(documents, everything=everything), markdown_to)
+        if old_at is not None or junit_to is not None or badge_to is not None:
+            raise UsageError("--matrix goes with --all, --markdown and --html only; leave the other options out")
+        _side_by_side(matrix(documents, [file.name for file in files or ()], everything=everything), outputs)
         return
-    (document,) = documents
-    outputs = Outputs(markdown_to, html_to, badge_to)
-    outputs.write(document)
-    if old is not None:
-        found = difference(read_document(old), document)
-        print_difference(Console(highlight=False), found)
-        raise typer.Exit(int(found.must_got_worse))
-    if outputs == Outputs():
-        typer.echo(markdown(document), nl=False)
+    if len(documents) != 1:
+        raise UsageError(f"received {len(documents)} reports; name one, or give --matrix to put several side by side")
+    if everything:
+        raise UsageError("--all goes with --matrix; leave it out, or add --matrix")
+    raise typer.Exit(_one(documents[0], outputs, None if old_at is None else read_document(old_at)))
 
 
-def _matrix(found: Matrix, markdown_to: Path | None) -> None:
-    if markdown_to is not None:
-        append(markdown_to, matrix_as_markdown(found))
-        return
-    table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0), header_style="bold")
-    table.add_column("requirement", no_wrap=True)
-    for name in found.names:
-        table.add_column(Text(printable(name)), overflow="fold")
-    table.add_row("MUST", *found.totals)
-    for name, row in found.rows:
-        table.add_row(name, *row)
-    Console(highlight=False).print(table)
+def _one(document: Document, outputs: Outputs, old: Document | None) -> int:
+    """Render one report; the exit code."""
+    changed = None if old is None else difference(old, document)
+    outputs.write(forms(document, outputs, changed))
+    if changed is None:
+        if not outputs.wanted:
+            typer.echo(markdown(document), nl=False)
+        return 0
+    console = Console(stderr=outputs.to_stdout, highlight=False)
+    for line in changed.lines():
+        console.print(Text(line))
+    return int(changed.is_worse)
+
+
+def _side_by_side(found: Matrix, outputs: Outputs) -> None:
+    if not found.names:
+        raise UsageError("--matrix received no report; name at least one file written by `sdpo-ref verify --json`")
+    outputs.write({"markdown": lambda: matrix_as_markdown(found), "html": lambda: matrix_as_page(found)})
+    if STDOUT not in outputs.wanted.values():
+        table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0), header_style="bold")
+        table.add_column("", no_wrap=True)
+        for name in found.names:
+            table.add_column(Text(printable(name)), overflow="fold")
+        for it in (*found.heads, *found.rows):
+            table.add_row(
+                Text(printable(f"{it.id} {it.strength}".strip())), *(Text(printable(cell)) for cell in it.cells)
+            )
+        console = Console(highlight=False)
+        console.print(table)
+        console.print(Text(left_out(found)), style="dim")

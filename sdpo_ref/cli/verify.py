@@ -1,28 +1,26 @@
 """``sdpo-ref verify``: check an implementation and print which sentence of the specification it breaks."""
 
-import json
 from pathlib import Path
 from typing import Annotated
 
 import typer
 from rich.console import Console
 from rich.table import Table
+from rich.text import Text
 
 from sdpo_ref.claims.profile import ProfileName
 from sdpo_ref.doors.json_lines import program_name
 from sdpo_ref.errors import UsageError
-from sdpo_ref.reports.diff import difference, print_difference
-from sdpo_ref.reports.document import Document
-from sdpo_ref.reports.outputs import Outputs, refuse_unwritable, write
-from sdpo_ref.reports.read import read_document
+from sdpo_ref.reports.diff import difference
+from sdpo_ref.reports.forms import forms
+from sdpo_ref.reports.outputs import Outputs
+from sdpo_ref.reports.read import parse_document, read_document
 from sdpo_ref.verify.claims import Level4
 from sdpo_ref.verify.engine import Suite, verify
-from sdpo_ref.verify.junit import report_as_junit
 from sdpo_ref.verify.limits import Limits
 from sdpo_ref.verify.progress import progress_line
 from sdpo_ref.verify.report import print_report
-from sdpo_ref.verify.report_json import report_as_json
-from sdpo_ref.verify.results import Report
+from sdpo_ref.verify.report_json import report_as_text
 from sdpo_ref.verify.selection import Selection
 from sdpo_ref.verify.verdict import verdict
 from sdpo_ref.verify.waivers import read_waivers
@@ -44,16 +42,16 @@ def run(
         list[str] | None, typer.Option(help="Only this requirement, or checks whose id contains this; repeatable.")
     ] = None,
     json_to: Annotated[str | None, typer.Option("--json", metavar="FILE", help="Write JSON; - for stdout.")] = None,
-    junit_to: Annotated[Path | None, typer.Option("--junit", metavar="FILE", help="Write JUnit XML.")] = None,
+    junit_to: Annotated[str | None, typer.Option("--junit", metavar="FILE", help="Write JUnit XML.")] = None,
     markdown_to: Annotated[
-        Path | None, typer.Option("--markdown", metavar="FILE", help="Append Markdown, for a build's summary page.")
+        str | None, typer.Option("--markdown", metavar="FILE", help="Write Markdown; - for stdout.")
     ] = None,
-    html_to: Annotated[Path | None, typer.Option("--html", metavar="FILE", help="Write one HTML page.")] = None,
+    html_to: Annotated[str | None, typer.Option("--html", metavar="FILE", help="Write one HTML page.")] = None,
     badge_to: Annotated[
-        Path | None, typer.Option("--badge", metavar="FILE", help="Write a badge: .svg, or JSON for shields.io.")
+        str | None, typer.Option("--badge", metavar="FILE", help="Write a badge: .svg, or JSON for shields.io.")
     ] = None,
-    old: Annotated[
-        Path | None, typer.Option("--diff", metavar="OLD", help="Say what changed since a report by --json.")
+    old_at: Annotated[
+        Path | None, typer.Option("--diff", metavar="OLD.json", help="Also say what changed since an older --json.")
     ] = None,
     listing: Annotated[bool, typer.Option("--list", help="List the checks and run none.")] = False,
     profile: Annotated[
@@ -95,10 +93,11 @@ def run(
     if listing:
         _list(suite, selection)
         return
-    refuse_unwritable(junit_to, None if json_to in (None, "-") else Path(json_to), markdown_to, html_to, badge_to)
-    before = None if old is None else read_document(old)
+    outputs = Outputs({"json": json_to, "junit": junit_to, "markdown": markdown_to, "html": html_to, "badge": badge_to})
+    outputs.refuse_unwritable()
+    old = None if old_at is None else read_document(old_at)
     waivers = () if waivers_at is None else read_waivers(waivers_at)
-    console = Console(stderr=json_to == "-", highlight=False)
+    console = Console(stderr=outputs.to_stdout, highlight=False)
     with progress_line(console, implementation, enabled=not in_process) as (observe, runs):
         report = verify(
             implementation,
@@ -112,23 +111,15 @@ def run(
             waivers=waivers,
         )
     print_report(console, report, suite.catalogue())
-    text = json.dumps(report_as_json(report), indent=2, ensure_ascii=False, allow_nan=False)
-    _write(text, report, json_to, junit_to)
-    document = Document.model_validate_json(text)
-    Outputs(markdown_to, html_to, badge_to).write(document)
-    if before is not None:
-        console.print(f"\nSince {old}:")
-        print_difference(console, difference(before, document))
+    text = report_as_text(report)
+    document = parse_document(text, "the report")
+    changed = None if old is None else difference(old, document)
+    if changed is not None:
+        console.print()
+        for line in changed.lines():
+            console.print(Text(line))
+    outputs.write({"json": lambda: text, **forms(document, outputs, changed)})
     raise typer.Exit(int(verdict(report).exit_code))
-
-
-def _write(text: str, report: Report, json_to: str | None, junit_to: Path | None) -> None:
-    if json_to == "-":
-        typer.echo(text)
-    elif json_to is not None:
-        write(Path(json_to), f"{text}\n")
-    if junit_to is not None:
-        write(junit_to, report_as_junit(report))
 
 
 def _list(suite: Suite, selection: Selection) -> None:

@@ -1,1 +1,1 @@
-"""Reports for other programs and other people, each a function of one JSON document (spec/decisions/0025)."""
+"""Reports of a run in every form but the terminal's: each is a function of one document (spec/decisions/0025)."""

@@ -1,136 +1,157 @@
-"""What changed from one report to the next."""
+"""What changed between two reports: which requirements, which versions, which declarations."""
 
-from collections.abc import Iterable
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from enum import StrEnum
 
-from rich.console import Console
-from rich.text import Text
-
-from sdpo_ref.reports.document import Document, RequirementPart
+from sdpo_ref.reports.document import Document, Requirement
 from sdpo_ref.verify.printable import printable
 from sdpo_ref.verify.status import Status
+
+_HOLDS = (Status.PASS, Status.XPASS)
+_BROKEN = (Status.FAIL, Status.ERROR, Status.XFAIL)
+
+
+class Kind(StrEnum):
+    """What became of a requirement, in the order in which it is shown."""
+
+    FAILING = "newly failing"
+    UNDECIDED = "no longer decided"
+    GONE = "no longer applicable"
+    APPLIES = "newly applicable"
+    PASSING = "newly passing"
+    OTHER = "changed otherwise"
 
 
 @dataclass(frozen=True)
 class Change:
-    """A requirement whose status is another one.
+    """A requirement whose status changed.
 
     Attributes:
-        id: of the requirement.
-        strength: of the requirement.
-        before: its old status; empty if it was not asked for.
-        after: its new status; empty if it was not asked for.
+        requirement: as it is now.
+        before: its status then.
+        kind: what became of it.
     """
 
-    id: str
-    strength: str
-    before: str
-    after: str
+    requirement: Requirement
+    before: Status
+    kind: Kind
 
     @property
     def is_worse(self) -> bool:
-        """Whether less is known to hold than before: it fails, is open, does not apply any more, or is not asked."""
-        if self.before == Status.PASS:
-            return self.after != Status.PASS
-        broken = (Status.FAIL, Status.ERROR, Status.INVALID)
-        return self.after in broken and self.before not in broken
-
-    @property
-    def is_better(self) -> bool:
-        """Whether it passes now and did not before."""
-        return self.after == Status.PASS
-
-    @property
-    def line(self) -> str:
-        """For a person.
-
-        Example:
-            >>> Change("LOSS-003", "MUST", "PASS", "FAIL").line
-            'LOSS-003 MUST: PASS -> FAIL'
-        """
-        before, after = self.before or "not asked", self.after or "not asked"
-        return f"{self.id} {self.strength}: {before} -> {after}"
+        """Whether it is a MUST that held and does not any more; a waived failure was announced and is not."""
+        now = self.requirement
+        return now.strength == "MUST" and self.before in _HOLDS and now.status not in (*_HOLDS, Status.XFAIL)
 
 
 @dataclass(frozen=True)
 class Difference:
-    """All that changed.
+    """From one report to another.
 
     Attributes:
-        changes: of requirements.
-        others: versions, capabilities and profile, one line each.
+        before: the older report's verdict, as a sentence.
+        now: the newer one's.
+        settings: what was verified and with what, where it changed; one line each.
+        changes: requirements that both runs were asked for, and that have another status.
+        added: requirements that the older specification did not have.
+        removed: requirements that the newer specification does not have.
+        reworded: requirements whose sentence or strength changed.
+        only_before: requirements that only the older run was asked for.
+        only_now: requirements that only the newer run was asked for.
     """
 
+    before: str
+    now: str
+    settings: tuple[str, ...]
     changes: tuple[Change, ...]
-    others: tuple[str, ...]
+    added: tuple[str, ...]
+    removed: tuple[str, ...]
+    reworded: tuple[str, ...]
+    only_before: tuple[str, ...]
+    only_now: tuple[str, ...]
 
     @property
-    def must_got_worse(self) -> bool:
-        """Whether less of what decides is known to hold."""
-        return any(change.is_worse and change.strength == "MUST" for change in self.changes)
+    def is_worse(self) -> bool:
+        """Whether any MUST held and does not any more."""
+        return any(change.is_worse for change in self.changes)
 
     def lines(self) -> list[str]:
-        """Everything for a person: what got worse, what got better, what is otherwise different."""
-        worse = [change for change in self.changes if change.is_worse]
-        better = [change for change in self.changes if change.is_better]
-        rest = [change for change in self.changes if change not in worse and change not in better]
-        groups = (("worse", worse), ("better", better), ("other", rest))
-        found = [f"{name}: {change.line}" for name, changes in groups for change in changes]
-        return [*found, *self.others] or ["no difference"]
+        """For a person, without control characters."""
+        return [printable(" ".join(line.split("\n"))) for line in self._lines()]
+
+    def _lines(self) -> Iterator[str]:
+        yield from (f"before: {self.before}", f"now:    {self.now}", *self.settings)
+        for kind in Kind:
+            for it in (change for change in self.changes if change.kind is kind):
+                yield f"{kind}: {it.requirement.id} {it.requirement.strength}, {it.before} -> {it.requirement.status}"
+        listed = {
+            "new requirements": self.added,
+            "removed requirements": self.removed,
+            "reworded": self.reworded,
+            "asked for before, not now": self.only_before,
+            "asked for now, not before": self.only_now,
+        }
+        yield from (f"{title}: {', '.join(names)}" for title, names in listed.items() if names)
+        if not self.changes:
+            yield "no requirement changed its status"
 
 
 def difference(old: Document, new: Document) -> Difference:
-    """From an old report to a new one.
+    """What changed.
 
     Args:
-        old: before.
-        new: after.
-
-    Returns:
-        What changed.
+        old: the older report.
+        new: the newer one; whether it is better or worse is said of it.
     """
-    before, after = _by_id(old.requirements), _by_id(new.requirements)
-    changes = [
-        Change(
-            name,
-            (after.get(name) or before[name]).strength,
-            before[name].status if name in before else "",
-            after[name].status if name in after else "",
-        )
-        for name in dict.fromkeys((*before, *after))
-    ]
-    return Difference(tuple(it for it in changes if it.before != it.after), tuple(_others(old, new)))
+    before, now = _by_id(old), _by_id(new)
+    known_before, known_now = {*before, *old.not_asked}, {*now, *new.not_asked}
+    both = [name for name in now if name in before]
+    changed = [name for name in both if before[name].status is not now[name].status]
+    return Difference(
+        before=old.verdict.sentence,
+        now=new.verdict.sentence,
+        settings=tuple(_settings(old, new)),
+        changes=tuple(
+            Change(now[name], before[name].status, _kind(before[name].status, now[name].status)) for name in changed
+        ),
+        added=tuple(name for name in now if name not in known_before),
+        removed=tuple(name for name in before if name not in known_now),
+        reworded=tuple(name for name in both if _text(before[name]) != _text(now[name])),
+        only_before=tuple(name for name in before if name in known_now and name not in now),
+        only_now=tuple(name for name in now if name in known_before and name not in before),
+    )
 
 
-def print_difference(console: Console, found: Difference) -> None:
-    """Print what changed, a line each.
-
-    Args:
-        console: where to.
-        found: what changed.
-    """
-    for line in found.lines():
-        style = "bold red" if line.startswith("worse") else "green" if line.startswith("better") else ""
-        console.print(Text(printable(line), style=style), soft_wrap=True)
+def _by_id(document: Document) -> dict[str, Requirement]:
+    return {it.id: it for it in document.requirements}
 
 
-def _by_id(requirements: Iterable[RequirementPart]) -> dict[str, RequirementPart]:
-    return {it.id: it for it in requirements}
+def _text(requirement: Requirement) -> tuple[str, str]:
+    return requirement.strength, " ".join(requirement.sentence.split())
 
 
-def _others(old: Document, new: Document) -> Iterable[str]:
-    if old.implementation.spec != new.implementation.spec:
-        yield f"implementation: {old.implementation.spec} -> {new.implementation.spec}"
-    for name in dict.fromkeys((*old.versions, *new.versions)):
-        one, other = old.versions.get(name, "none"), new.versions.get(name, "none")
-        if one != other:
-            yield f"{name}: {one} -> {other}"
-    had, has = set(old.implementation.capabilities), set(new.implementation.capabilities)
-    if had - has:
-        yield f"no longer offered: {', '.join(sorted(had - has))}"
-    if has - had:
-        yield f"newly offered: {', '.join(sorted(has - had))}"
-    for name in sorted(set(old.implementation.profile) | set(new.implementation.profile)):
-        one, other = old.implementation.profile.get(name, "none"), new.implementation.profile.get(name, "none")
-        if one != other:
-            yield f"profile {name}: {one} -> {other}"
+def _kind(before: Status, now: Status) -> Kind:
+    if Status.NA in (before, now):
+        return Kind.APPLIES if before is Status.NA else Kind.GONE
+    if now in _BROKEN and before not in _BROKEN:
+        return Kind.FAILING
+    if now in _HOLDS and before not in _HOLDS:
+        return Kind.PASSING
+    return Kind.UNDECIDED if before in (*_HOLDS, *_BROKEN) and now not in (*_HOLDS, *_BROKEN) else Kind.OTHER
+
+
+def _settings(old: Document, new: Document) -> Iterator[str]:
+    was, made = old.implementation, new.implementation
+    yield from _changed("", {"implementation": was.spec}, {"implementation": made.spec})
+    yield from _changed("", {"name": was.name}, {"name": made.name})
+    yield from _changed("version of ", old.versions, new.versions)
+    yield from _changed("profile: ", was.profile, made.profile)
+    more = [name for name in made.capabilities if name not in was.capabilities]
+    less = [name for name in was.capabilities if name not in made.capabilities]
+    yield from [f"now offered: {', '.join(more)}"] * bool(more) + [f"no longer offered: {', '.join(less)}"] * bool(less)
+
+
+def _changed(prefix: str, old: Mapping[str, str], new: Mapping[str, str]) -> Iterator[str]:
+    for name in dict.fromkeys([*old, *new]):
+        if old.get(name) != new.get(name):
+            yield f"{prefix}{name}: {old.get(name, 'none')} -> {new.get(name, 'none')}"

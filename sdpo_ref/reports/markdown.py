@@ -1,161 +1,130 @@
-"""A report in Markdown, as a build server's summary page shows it.
+"""A report in GitHub-flavoured Markdown, for a comment or a job's summary."""
 
-Everything comes out of a file that somebody else may have written, so nothing in it is Markdown: prose is escaped
-letter by letter, and what an implementation said stands in a fence that is longer than any in it.
-"""
+import textwrap
+from collections.abc import Iterable, Iterator
 
-import re
-import shlex
-from collections.abc import Iterable
+from sdpo_ref.reports.contents import (
+    CLAIM_COLUMNS,
+    advice,
+    chapters,
+    claim_row,
+    count,
+    facts,
+    failing,
+    not_applicable,
+    not_passed,
+    problems,
+    strengths,
+    told,
+    undecided,
+)
+from sdpo_ref.reports.diff import Difference
+from sdpo_ref.reports.document import Document, Requirement
+from sdpo_ref.reports.gfm import code, fence, plain, row
+from sdpo_ref.verify.catalogue import Strength
 
-from sdpo_ref.reports.document import Document, RequirementPart, StrengthName
-from sdpo_ref.verify.printable import printable
-
-_SPECIAL = re.compile(r"([\\`*_{}\[\]<>|#~!&])")
-_STRENGTHS: tuple[StrengthName, ...] = ("MUST", "SHOULD", "MAY")
-_MARKS = {"PASS": "✅", "FAIL": "❌", "ERROR": "❌", "INVALID": "❌"}
+_AS_CODE = ("repeat", "check", "read")
+_WIDTH = 12
+"""Of the names beside what a check said."""
 
 
-def markdown(document: Document) -> str:
+def markdown(document: Document, difference: Difference | None = None) -> str:
     """The report.
 
     Args:
         document: of a run.
-
-    Returns:
-        GitHub-flavoured Markdown.
+        difference: from an older one, to be shown as well.
     """
+    return "\n".join(_lines(document, difference)) + "\n"
+
+
+def _lines(document: Document, difference: Difference | None) -> Iterator[str]:
     verdict = document.verdict
-    mark = "✅" if verdict.conformant else "❌" if verdict.exit_code else "⚠️"
-    sections = [
-        f"## {mark} {code(document.implementation.spec)}: {plain(verdict.sentence)}",
-        _facts(document),
-        _chapters(document),
-        _claims(document),
-        _diagnosis(document),
-        *(_failure(it, document.implementation.spec) for it in document.failing()),
-        _lines("### Waived", (f"{it.id} until {plain(it.expires)}: {plain(it.reason)}" for it in document.waivers)),
-        _lines("### Notes", map(plain, verdict.notes)),
-        _lines("### Broken files of the suite", map(plain, document.broken)),
-        _lines("### Differs from the locked manifest", map(plain, document.deviations)),
-    ]
-    return "\n\n".join(section for section in sections if section) + "\n"
+    yield from (f"## {plain(verdict.sentence)}", "")
+    yield from (f"exit code {verdict.exit_code}: {plain(verdict.meaning)}", "")
+    yield from (f"- {plain(note)}" for note in verdict.notes)
+    yield from (f"- {name}: {code(text)}" for name, text in facts(document).items())
+    yield ""
+    yield from _diagnosis(document)
+    yield from _chapters(document)
+    yield from _claims(document)
+    if difference is not None:
+        yield from ("### Changes", "", fence("\n".join(difference.lines())), "")
+    found = failing(document)
+    if found:
+        yield from ("### Not passed", "")
+    for requirement in found:
+        yield from _failure(document, requirement)
+    yield from _left_out(document)
+    for title, lines in problems(document).items():
+        yield from (f"### {title}", "", fence("\n".join(lines)), "")
 
 
-def plain(text: str) -> str:
-    r"""Text in which nothing is Markdown, on one line.
-
-    Example:
-        >>> print(plain("**a** | <b>"))
-        \*\*a\*\* \| \<b\>
-    """
-    return _SPECIAL.sub(r"\\\1", " ".join(printable(text).split()))
-
-
-def code(text: str) -> str:
-    """Text as code in a line, whatever backticks are in it.
-
-    Example:
-        >>> print(code("a`b"))
-        ``a`b``
-    """
-    flat = " ".join(printable(text).split()).replace("|", "¦") or " "
-    ticks = "`" * (_longest_run(flat) + 1)
-    space = " " if flat.startswith("`") or flat.endswith("`") else ""
-    return f"{ticks}{space}{flat}{space}{ticks}"
-
-
-def fenced(text: str) -> str:
-    """Text as a block that no line of it can end.
-
-    Example:
-        >>> print(fenced("a"))
-        ```text
-        a
-        ```
-    """
-    shown = printable(text)
-    fence = "`" * max(3, _longest_run(shown) + 1)
-    return f"{fence}text\n{shown}\n{fence}"
-
-
-def _longest_run(text: str) -> int:
-    return max(map(len, re.findall("`+", text)), default=0)
-
-
-def _facts(document: Document) -> str:
-    versions = ", ".join(f"{name} {version}" for name, version in document.versions.items())
-    departs = ", ".join(f"{name} = {it.declared}" for name, it in document.implementation.departures.items())
-    isolation = ", ".join(document.isolation.values())
-    facts = [
-        ("with", versions),
-        ("offers", ", ".join(document.implementation.capabilities)),
-        ("profile", departs or "the paper's"),
-        ("isolated", isolation or "not at all"),
-    ]
-    return "\n".join(f"- {name}: {plain(text)}" for name, text in facts if text)
-
-
-def _chapters(document: Document) -> str:
-    lines = ["| chapter | MUST | SHOULD | MAY | not passed |", "|---|---|---|---|---|"]
-    for chapter in document.chapters:
-        scores = [_score(*document.count(strength, chapter)) for strength in _STRENGTHS]
-        open_ = [
-            f"{it.id} {it.status}"
-            for it in document.requirements
-            if it.chapter == chapter and it.status not in {"PASS", "N/A"}
-        ]
-        lines.append(f"| {plain(chapter)} | {' | '.join(scores)} | {plain(', '.join(open_))} |")
-    return "\n".join(lines)
-
-
-def _score(passed: int, applicable: int) -> str:
-    return f"{passed}/{applicable}" if applicable else ""
-
-
-def _claims(document: Document) -> str:
-    if not document.claims.verdicts:
-        return ""
-    lines = [
-        f"### Claims, profile {plain(document.claims.profile)}",
-        "",
-        "| claim | verdict | parts | controls held | false pass | false fail |",
-        "|---|---|---|---|---|---|",
-    ]
-    for claim in document.claims.verdicts:
-        passed = sum(part.ruling == "PASS" for part in claim.parts)
-        held = sum(control.holds is True for control in claim.controls)
-        ruling = claim.ruling or "NOT-RUN"
-        lines.append(
-            f"| {plain(claim.id)} | {_MARKS.get(ruling, '⚠️')} {ruling} | {passed}/{len(claim.parts)} "
-            f"| {held}/{len(claim.controls)} | {claim.false_pass:.2%} | {claim.false_fail:.2%} |"
-        )
-    return "\n".join(lines)
-
-
-def _diagnosis(document: Document) -> str:
+def _diagnosis(document: Document) -> Iterator[str]:
     found = document.diagnosis
-    if found is None:
-        return ""
-    return (
-        f"### Diagnosis\n\n{plain(found.sentence)}\n\n- effect: {plain(found.effect)}\n- read: {plain(found.read)}\n"
-        f"- see it: {code(f'sdpo-ref verify sdpo_ref.mutants:make,name={found.name}')}"
-    )
+    if found is not None:
+        yield from (f"**{plain(found.sentence)}**", "")
+        yield from (f"- effect: {plain(found.effect)}", f"- read: {code(found.read)}")
+        yield from (f"- see it: {code(f'sdpo-ref verify sdpo_ref.mutants:make,name={found.name}')}", "")
 
 
-def _failure(it: RequirementPart, spec: str) -> str:
-    failure = it.shown_failure
-    rows = [] if failure is None else failure.rows
-    repeat = f"sdpo-ref verify {shlex.quote(spec)} --only {it.id}"
-    blocks = [
-        f"### {plain(it.id)} {it.status} ({it.strength})",
-        plain(it.sentence),
-        *(f"{name}\n\n{fenced(text)}" for name, text in rows),
-        _lines("", [f"effect: {plain(it.if_broken)}", f"read: {plain(it.read)}", f"repeat: {code(repeat)}"]).strip(),
-    ]
-    return "\n\n".join(blocks)
+def _chapters(document: Document) -> Iterator[str]:
+    shown = strengths(document)
+    yield row("chapter", *shown, "n/a", "not passed")
+    yield row("---", *["--:"] * (len(shown) + 1), "---")
+    for chapter in chapters(document):
+        away = sum(count(document, strength, chapter).not_applicable for strength in shown)
+        ids = " ".join(plain(it.id) for it in not_passed(document, chapter))
+        yield row(plain(chapter), *(_score(document, it, chapter) for it in shown), str(away or ""), ids)
+    yield ""
 
 
-def _lines(title: str, lines: Iterable[str]) -> str:
-    found = [f"- {line}" for line in lines]
-    return "\n".join([title, "", *found]) if found else ""
+def _score(document: Document, strength: Strength, chapter: str) -> str:
+    found = count(document, strength, chapter)
+    score = f"{found.passed}/{found.applicable}" if found.applicable else ""
+    return score if found.passed == found.applicable else f"**{score}**"
+
+
+def _claims(document: Document) -> Iterator[str]:
+    claims = document.claims
+    if claims.verdicts:
+        yield row(*CLAIM_COLUMNS)
+        yield row(*["---"] * len(CLAIM_COLUMNS))
+        yield from (row(*map(plain, claim_row(it))) for it in claims.verdicts)
+        yield from ("", f"profile {plain(claims.profile)}. {' '.join(map(plain, claims.legend))}", "")
+
+
+def _failure(document: Document, requirement: Requirement) -> Iterator[str]:
+    """Folded, because a job's summary is read from above; the blank lines end the HTML around the Markdown."""
+    head = f"{requirement.id} {requirement.status} {requirement.strength}"
+    yield f"<details><summary><b>{plain(head)}</b> {plain(requirement.sentence)}</summary>"
+    yield ""
+    if requirement.waiver is not None:
+        yield f"- waived until {plain(requirement.waiver.expires)}: {plain(requirement.waiver.reason)}"
+        yield f"- link: {code(requirement.waiver.link)}"
+    for name, text in advice(document, requirement).items():
+        yield f"- {name}: {code(text) if name in _AS_CODE else plain(text)}"
+    yield ""
+    happened = told(requirement)
+    if happened:
+        yield from (fence("\n".join(_named(name, text) for name, text in happened.items())), "")
+    yield from ("</details>", "")
+
+
+def _named(name: str, text: str) -> str:
+    """A name and its text, whose further lines stand under the first."""
+    return textwrap.indent(text, " " * _WIDTH).replace(" " * _WIDTH, f"{name:{_WIDTH}}", 1)
+
+
+def _left_out(document: Document) -> Iterator[str]:
+    why = undecided(document)
+    away = not_applicable(document)
+    if why or away:
+        yield from ("### Not run", "")
+        yield from (f"- {_ids(names)}: {code(reason)}" for reason, names in why.items())
+        yield from (f"- {number} not applicable: {code(reason)}" for reason, number in away.items())
+        yield ""
+
+
+def _ids(names: Iterable[str]) -> str:
+    return ", ".join(map(plain, names))

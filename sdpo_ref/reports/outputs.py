@@ -1,82 +1,83 @@
-"""Writes a document in every form that was asked for."""
+"""Which report goes where: refused before a run begins if it cannot be written, written when it has ended."""
 
-from collections.abc import Callable
+import os
+import sys
+from collections import Counter
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
 from sdpo_ref.errors import UsageError
-from sdpo_ref.reports.badge import badge_text
-from sdpo_ref.reports.document import Document
-from sdpo_ref.reports.html import page
-from sdpo_ref.reports.markdown import markdown
+
+STDOUT = "-"
+"""Instead of the name of a file."""
 
 
 @dataclass(frozen=True)
 class Outputs:
-    """Files to write; ``None`` for those that nobody asked for.
+    """Forms of a report and the files that they go to.
 
     Attributes:
-        markdown: of the summary.
-        html: of the page.
-        badge: of the badge, a picture if its name ends in ``.svg``.
+        targets: form to file, ``-`` for standard output; ``None`` where the form is not wanted.
     """
 
-    markdown: Path | None = None
-    html: Path | None = None
-    badge: Path | None = None
+    targets: Mapping[str, str | None]
 
-    def write(self, document: Document) -> None:
-        """Write them.
+    @property
+    def wanted(self) -> dict[str, str]:
+        """Forms that go somewhere."""
+        return {form: target for form, target in self.targets.items() if target is not None}
 
-        Args:
-            document: of a run.
+    @property
+    def to_stdout(self) -> bool:
+        """Whether standard output belongs to one of them."""
+        return STDOUT in self.wanted.values()
+
+    def refuse_unwritable(self) -> None:
+        """Say now what could not be written later.
 
         Raises:
-            UsageError: if a file cannot be written.
+            UsageError: if two go to the same place, a folder is missing, or a file cannot be written.
         """
-        if self.markdown is not None:
-            append(self.markdown, markdown(document))
-        if self.html is not None:
-            write(self.html, page(document))
-        if self.badge is not None:
-            write(self.badge, badge_text(document, self.badge))
+        places = {
+            form: target if target == STDOUT else str(Path(target).resolve()) for form, target in self.wanted.items()
+        }
+        for place, number in Counter(places.values()).items():
+            if number > 1:
+                forms = " and ".join(f"--{form}" for form in places if places[form] == place)
+                raise UsageError(f"{forms} both go to {place}; give each a file of its own")
+        for target in self.wanted.values():
+            if target != STDOUT:
+                _refuse_unwritable(Path(target))
+
+    def write(self, forms: Mapping[str, Callable[[], str]]) -> None:
+        """Write what is wanted.
+
+        Args:
+            forms: how each is made.
+
+        Raises:
+            UsageError: if a file cannot be written, which could not be known before.
+        """
+        for form, target in self.wanted.items():
+            text = forms[form]()
+            if target == STDOUT:
+                sys.stdout.flush()
+                sys.stdout.buffer.write(text.encode())
+                continue
+            try:
+                Path(target).write_text(text, encoding="utf-8")
+            except OSError as error:
+                raise UsageError(
+                    f"cannot write {target}: {error.strerror}; the verdict stands, write it again"
+                ) from error
 
 
-def refuse_unwritable(*paths: Path | None) -> None:
-    """Say before a run that its report would have no place.
-
-    Args:
-        paths: of the files.
-
-    Raises:
-        UsageError: if a folder is missing, or a path is a folder.
-    """
-    for path in paths:
-        if path is None:
-            continue
-        if not path.resolve().parent.is_dir():
-            raise UsageError(f"cannot write {path}: there is no folder {path.resolve().parent}; create it first")
-        if path.is_dir():
-            raise UsageError(f"cannot write {path}: it is a folder; name a file in it")
-
-
-def write(path: Path, text: str) -> None:
-    """Write a report."""
-    _written(path, lambda: path.write_text(text, encoding="utf-8"))
-
-
-def append(path: Path, text: str) -> None:
-    """Add to a summary, as build servers want it: several jobs share one."""
-
-    def add() -> None:
-        with path.open("a", encoding="utf-8") as file:
-            file.write(text)
-
-    _written(path, add)
-
-
-def _written(path: Path, act: Callable[[], object]) -> None:
-    try:
-        act()
-    except OSError as error:
-        raise UsageError(f"cannot write {path}: {error.strerror}; name another file") from error
+def _refuse_unwritable(path: Path) -> None:
+    folder = path.resolve().parent
+    if not folder.is_dir():
+        raise UsageError(f"cannot write {path}: there is no folder {folder}; create it first")
+    if path.is_dir():
+        raise UsageError(f"cannot write {path}: it is a folder; name a file in it")
+    if not os.access(path if path.exists() else folder, os.W_OK):
+        raise UsageError(f"cannot write {path}: permission denied; choose another place")

@@ -1,8 +1,6 @@
-"""A report as a JSON document, from which every other report is made (``sdpo_ref.reports``).
+"""A report as a JSON document, of which every other report is made; its schema is ``sdpo_ref.reports.document``."""
 
-``schema`` changes when a reader would have to change.
-"""
-
+import json
 import math
 from collections.abc import Mapping
 from dataclasses import asdict
@@ -12,8 +10,11 @@ from sdpo_ref.claims.procedure import Answer, Compared
 from sdpo_ref.claims.records import record_sha256
 from sdpo_ref.claims.seeds import verdict_seed
 from sdpo_ref.claims.verdict import ClaimVerdict
+from sdpo_ref.verify.claims_table import RATES, suite_rates
 from sdpo_ref.verify.decided import Decided
 from sdpo_ref.verify.events import Finished
+from sdpo_ref.verify.printable import printable
+from sdpo_ref.verify.report import NOT_ASKED
 from sdpo_ref.verify.results import Count, Report
 from sdpo_ref.verify.verdict import verdict
 from sdpo_ref.verify.waivers import Waiver
@@ -21,11 +22,16 @@ from sdpo_ref.verify.waivers import Waiver
 SCHEMA = "sdpo-ref/report/1"
 
 
+def report_as_text(report: Report) -> str:
+    """The document as it is written to a file."""
+    return json.dumps(report_as_json(report), indent=2, ensure_ascii=False, allow_nan=False) + "\n"
+
+
 def report_as_json(report: Report) -> dict[str, Any]:
-    """The whole report as plain dictionaries, lists, text and numbers."""
+    """The whole report as plain dictionaries, lists, finite numbers, and text without control characters."""
     conclusion = verdict(report)
     header = report.header
-    return {
+    document = {
         "schema": SCHEMA,
         "versions": dict(header.versions),
         "isolation": dict(header.isolation),
@@ -51,12 +57,33 @@ def report_as_json(report: Report) -> dict[str, Any]:
         "diagnosis": _diagnosis(report),
         "requirements": [_requirement(entry) for entry in report.decided],
         "waivers": [{"id": waiver.id, **_waiver(waiver)} for waiver in report.waivers],
-        "claims": {"profile": report.profile, "verdicts": [_claim(one) for one in report.claims]},
+        "claims": {
+            "profile": report.profile,
+            "legend": [suite_rates(report.claims), RATES, NOT_ASKED] if report.claims else [],
+            "verdicts": [_claim(one) for one in report.claims],
+        },
         "not_asked": [requirement.id for requirement in report.not_asked],
         "deviations": list(report.deviations),
         "broken": list(report.broken),
         "seconds": round(report.seconds, 3),
     }
+    shown: dict[str, Any] = _shown(document)
+    return shown
+
+
+def _shown(value: Any) -> Any:
+    """The same with every text as anybody may print it, and nothing in place of what is no finite number."""
+    match value:
+        case str():
+            return printable(value)
+        case float():
+            return value if math.isfinite(value) else None
+        case dict():
+            return {printable(name): _shown(item) for name, item in value.items()}
+        case list():
+            return [_shown(item) for item in value]
+        case _:
+            return value
 
 
 def _requirement(entry: Decided) -> dict[str, Any]:
@@ -73,7 +100,7 @@ def _requirement(entry: Decided) -> dict[str, Any]:
         "own_status": str(entry.own_status),
         "reason": entry.reason,
         "waiver": None if entry.waiver is None else _waiver(entry.waiver),
-        "shown": None if entry.first_failure is None else entry.first_failure.check,
+        "first_failure": None if entry.first_failure is None else entry.first_failure.check,
         "checks": [_check(check) for check in entry.checks],
     }
 
@@ -104,6 +131,7 @@ def _diagnosis(report: Report) -> dict[str, Any] | None:
 def _claim(verdict: ClaimVerdict) -> dict[str, Any]:
     return {
         "id": verdict.claim.id,
+        "title": verdict.claim.title,
         "record": record_sha256(verdict.claim),
         "ruling": verdict.ruling,
         "false_pass": verdict.false_pass,
@@ -126,7 +154,7 @@ def _compared(answer: Answer, one: Compared) -> dict[str, Any]:
     return {
         "name": one.comparison.name,
         "decision": None if one.decision is None else asdict(one.decision),
-        "values": [{"seed": seed, "value": _finite(value)} for seed, value in zip(seeds, one.values, strict=True)],
+        "values": [{"seed": seed, "value": value} for seed, value in zip(seeds, one.values, strict=True)],
     }
 
 
@@ -139,11 +167,6 @@ def _check(check: Finished) -> dict[str, Any]:
         "seconds": round(check.seconds, 4),
         "failure": {name: text for name, text in failure.items() if text} or None,
     }
-
-
-def _finite(value: Any) -> Any:
-    """JSON has no NaN and no infinity; a text stands for each."""
-    return str(value) if isinstance(value, float) and not math.isfinite(value) else value
 
 
 def _count(count: Count) -> dict[str, int]:

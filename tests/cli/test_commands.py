@@ -50,11 +50,11 @@ def test_help_imports_nothing_heavy(arguments: list[str]) -> None:
 def test_help_names_every_command(command: Command) -> None:
     """A newcomer sees what there is."""
     text = command("--help").stdout
-    for name in ("verify", "spec", "vectors", "results", "study", "claims", "doctor"):
+    for name in ("verify", "report", "spec", "vectors", "results", "study", "claims", "doctor"):
         assert f"│ {name} " in text
 
 
-@pytest.mark.parametrize("name", ["verify", "spec", "vectors", "results", "study", "claims", "doctor"])
+@pytest.mark.parametrize("name", ["verify", "report", "spec", "vectors", "results", "study", "claims", "doctor"])
 def test_every_command_has_help(command: Command, name: str) -> None:
     """Each sub-command is reached through the lazy table and explains itself under its own name."""
     done = command(name, "--help")

@@ -1,51 +1,75 @@
-"""A badge: green only for conformant, with all that it leaves out in its text."""
+"""The badge says its denominator, says what limits it, and is green for what is conformant only."""
 
 import json
-from pathlib import Path
 from typing import Any
+from xml.etree import ElementTree as ET
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
-from sdpo_ref.reports.badge import badge, badge_text
-from tests.reports.documents import document, requirement
+from sdpo_ref.reports.badge import badge_as_json, badge_as_svg
+from sdpo_ref.verify.status import Status
+from tests.reports.documents import claim, document, fields, requirement
 
-WAIVED = requirement(status="XFAIL", waiver={"reason": "r", "link": "https://a.b", "expires": "2027-01-31"})
-
-
-def verdict(**changed: Any) -> dict[str, Any]:
-    """That of a document in which one MUST passes, with changes."""
-    found: dict[str, Any] = json.loads(document(requirement()).verdict.model_dump_json())
-    return found | changed
+WAIVER = {"reason": "known", "link": "https://example.org", "expires": "2027-01-31"}
 
 
-def test_conformant_is_green_with_its_denominator() -> None:
-    """All that applies passes."""
-    assert badge(document(requirement(), requirement("LOSS-004"))) == {
-        "schemaVersion": 1,
-        "label": "SDPO spec 0.2",
-        "message": "2/2 MUST",
-        "color": "brightgreen",
-    }
+def verdict(exit_code: int, *, conformant: bool = False, partial: bool = False) -> dict[str, Any]:
+    """A document's verdict."""
+    changes = {"exit_code": exit_code, "conformant": conformant, "partial": partial}
+    return {**fields()["verdict"], **changes}
+
+
+PASS, FAIL, NA = requirement("A-001"), requirement("A-002", Status.FAIL), requirement("A-003", Status.NA)
+OPEN, WAIVED = requirement("A-004", Status.NOT_RUN), requirement("A-005", Status.XFAIL, waiver=WAIVER)
+SHOULD = requirement("A-006", Status.FAIL, strength="SHOULD")
+SMOKE = {"profile": "smoke", "legend": [], "verdicts": [claim()]}
 
 
 @pytest.mark.parametrize(
-    ("found", "message", "color"),
+    ("found", "changes", "message", "color"),
     [
-        (document(requirement(status="FAIL"), requirement("LOSS-004")), "1/2 MUST, 1 failed", "red"),
-        (document(requirement(), requirement("LOSS-004", "N/A")), "1/1 MUST, 1 n/a", "brightgreen"),
-        (document(requirement(), verdict=verdict(conformant=False, partial=True)), "1/1 MUST, partial", "yellow"),
-        (document(WAIVED, verdict=verdict(conformant=False)), "1/1 MUST, 1 waived", "yellow"),
-        (document(requirement(), verdict=verdict(conformant=False, exit_code=3)), "1/1 MUST, undecided", "red"),
-        (document(requirement(), verdict=verdict(conformant=False, exit_code=5)), "1/1 MUST, undecided", "red"),
+        ([PASS, SHOULD], {"verdict": verdict(0, conformant=True)}, "1/1 MUST", "brightgreen"),
+        ([PASS, NA], {"verdict": verdict(0, conformant=True)}, "1/1 MUST, 1 not offered", "brightgreen"),
+        ([PASS, FAIL, OPEN], {"verdict": verdict(1)}, "1/3 MUST, 1 failed, 1 not decided", "red"),
+        ([PASS], {"verdict": verdict(0, partial=True)}, "partial run, 1/1 MUST", "lightgrey"),
+        ([PASS], {"verdict": verdict(0), "claims": SMOKE}, "partial run, 1/1 MUST", "lightgrey"),
+        ([PASS, WAIVED], {"verdict": verdict(0)}, "1/2 MUST, 1 waived", "yellow"),
+        ([PASS, WAIVED], {"verdict": verdict(0, conformant=True)}, "1/2 MUST, 1 waived", "yellow"),
+        ([PASS, WAIVED], {"verdict": verdict(0, partial=True)}, "partial run, 1/2 MUST, 1 waived", "yellow"),
+        ([PASS, OPEN], {"verdict": verdict(3)}, "inconclusive, 1/2 MUST, 1 not decided", "yellow"),
+        ([PASS], {"verdict": verdict(4)}, "invalid run, 1/1 MUST", "lightgrey"),
+        ([OPEN], {"verdict": verdict(5)}, "incomplete, 0/1 MUST, 1 not decided", "lightgrey"),
+        ([PASS], {"verdict": verdict(2)}, "1/1 MUST", "red"),
     ],
 )
-def test_what_is_left_out_is_said(found: Any, message: str, color: str) -> None:
-    """And nothing of it is green, unless the implementation simply offers less."""
-    assert (badge(found)["message"], badge(found)["color"]) == (message, color)
+def test_what_it_says(found: list[dict[str, Any]], changes: dict[str, Any], message: str, color: str) -> None:
+    """A SHOULD does not count, what is not offered is no denominator."""
+    badge = json.loads(badge_as_json(document(*found, **changes)))
+    assert badge == {"schemaVersion": 1, "label": "SDPO spec 0.2", "message": message, "color": color}
 
 
-def test_the_name_decides_the_form() -> None:
-    """A picture, or what shields.io reads."""
-    one = document(requirement())
-    assert badge_text(one, Path("badge.svg")).startswith("<svg")
-    assert json.loads(badge_text(one, Path("badge.json"))) == badge(one)
+@given(
+    statuses=st.lists(st.sampled_from(Status), min_size=1, max_size=6),
+    exit_code=st.integers(0, 5),
+    conformant=st.booleans(),
+)
+def test_green_is_for_what_passes(statuses: list[Status], exit_code: int, *, conformant: bool) -> None:
+    """Never if a MUST that applies does not pass, or the verdict is another, whatever the document says beside that."""
+    found = [requirement(f"A-00{at}", status) for at, status in enumerate(statuses)]
+    badge = json.loads(badge_as_json(document(*found, verdict=verdict(exit_code, conformant=conformant))))
+    if badge["color"] == "brightgreen":
+        assert (exit_code, conformant) == (0, True)
+        assert set(statuses) <= {Status.PASS, Status.NA}
+    applicable = len(statuses) - statuses.count(Status.NA)
+    assert f"{statuses.count(Status.PASS)}/{applicable} MUST" in badge["message"]
+
+
+def test_the_picture_needs_nothing_else() -> None:
+    """It is SVG that says the same, for those who do not see it as well, and names no address."""
+    shown = badge_as_svg(document(PASS, verdict=verdict(0, conformant=True)))
+    root = ET.fromstring(shown)  # noqa: S314 - written by ourselves
+    assert root.get("aria-label") == "SDPO spec 0.2: 1/1 MUST"
+    assert [it.text for it in root if it.tag.endswith("text")] == ["SDPO spec 0.2", "1/1 MUST"]
+    assert shown.count("http") == 1

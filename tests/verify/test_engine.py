@@ -10,13 +10,14 @@ import pytest
 from rich.console import Console
 
 from sdpo_ref.errors import IntegrityError, LoadError, UsageError
+from sdpo_ref.reports.junit import junit
+from sdpo_ref.reports.read import parse_document
 from sdpo_ref.verify.decided import Decided
 from sdpo_ref.verify.engine import Suite, verify
 from sdpo_ref.verify.events import Collected, Event, Finished, Started
-from sdpo_ref.verify.junit import report_as_junit
 from sdpo_ref.verify.limits import Limits
 from sdpo_ref.verify.report import print_report
-from sdpo_ref.verify.report_json import report_as_json
+from sdpo_ref.verify.report_json import report_as_json, report_as_text
 from sdpo_ref.verify.results import Report
 from sdpo_ref.verify.selection import Selection
 from sdpo_ref.verify.status import Status
@@ -168,14 +169,14 @@ def test_what_it_prints_confuses_nobody(talkative: Report) -> None:
 
 def test_junit_is_well_formed_and_fails_only_what_fails_the_run(faulty: Report, talkative: Report) -> None:
     """Everything printed is escaped; a MUST is a failure or an error, a SHOULD and what did not run are skipped."""
-    root = ET.fromstring(report_as_junit(faulty))  # noqa: S314 - written by ourselves
+    root = ET.fromstring(junit(parse_document(report_as_text(faulty), "it")))  # noqa: S314 - written by ourselves
     outcome = {case.get("name", "").split()[0]: [child.tag for child in case] for case in root.iter("testcase")}
     assert outcome["LOSS-001"] == []
     assert outcome["LOSS-002"] == ["failure"]
     assert outcome["LOSS-003"] == outcome["LOSS-005"] == outcome["LOSS-006"] == ["skipped"]
     assert outcome["TEACH-001"] == outcome["TEACH-002"] == ["error"]
     assert [suite.get("failures") for suite in root] == ["1", "0", "1"]
-    text = "".join(ET.fromstring(report_as_junit(talkative)).itertext())  # noqa: S314
+    text = "".join(ET.fromstring(junit(parse_document(report_as_text(talkative), "it"))).itertext())  # noqa: S314
     assert '{"event": "Closed"} <&]]>\\x1b[31m\\x00' in text
 
 
