@@ -18,7 +18,7 @@ STUDY := $(VENV)/.installed-study
 PIP_INSTALL := $(BIN)/python -m pip install --quiet --quiet --disable-pip-version-check --constraint constraints.txt
 
 .DEFAULT_GOAL := help
-.PHONY: help verify study test bench lint format wheel-check constraints clean
+.PHONY: help verify selftest study test bench lint format wheel-check constraints clean
 
 help: ## say what there is
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -28,6 +28,9 @@ verify: $(RUN) ## install, then check the bundled reference, levels 0 to 3
 
 test: $(DEV) ## install with all that development needs, then run every test
 	$(BIN)/python -m pytest $(PYTEST_ARGS)
+
+selftest: $(DEV) ## run the suite on every known-wrong and known-right implementation; a few minutes
+	$(BIN)/sdpo-ref selftest --check
 
 study: $(STUDY) ## run the simulation study at five seeds, a few minutes on two cores, and write study-report/
 	$(BIN)/sdpo-ref study run --seeds 5

@@ -56,6 +56,8 @@ def _end_with_tests(file: str, source: str, tests: Sequence[str]) -> None:
         os.dup2(nowhere, 1)
         os.dup2(nowhere, 2)
         alter_for_good(file, source)
+        for name in [name for name in sys.modules if name.partition(".")[0] == "tests"]:
+            del sys.modules[name]  # a test that was imported before holds what it imported
         outcome = int(pytest.main([*_OPTIONS, *tests]))
     finally:
         os._exit(outcome)

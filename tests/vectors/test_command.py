@@ -88,10 +88,10 @@ def test_check_survives_missing_files(folder: Path) -> None:
 @pytest.mark.parametrize("reason", ["", "  ", "two\nlines"])
 def test_generate_needs_a_reason(folder: Path, reason: str) -> None:
     """Nothing is written without one line that says why."""
-    before = {path.name: path.read_bytes() for path in folder.iterdir()}
+    before = {path.name: path.read_bytes() for path in folder.iterdir() if path.is_file()}
     assert run("generate", "--reason", reason, "--folder", str(folder))[0] == 2
     assert run("generate", "--folder", str(folder))[0] == 2
-    assert {path.name: path.read_bytes() for path in folder.iterdir()} == before
+    assert {path.name: path.read_bytes() for path in folder.iterdir() if path.is_file()} == before
 
 
 def test_generate_touches_nothing_without_a_difference(folder: Path) -> None:

@@ -95,7 +95,7 @@ SLIPS = (
         "batch.teacher_logits.detach()",
         "batch.teacher_logits",
         "LOSS-060",
-        "looks like M141, a small part of the gradient reaches the teacher (T01)",
+        "looks like M142, the teacher's logits are not detached (T01)",
     ),
     Slip(
         "temperature_of_the_student_only",
