@@ -55,6 +55,12 @@ def _lines(document: Document, difference: Difference | None) -> Iterator[str]:
         yield from ("### Not passed", "")
     for requirement in found:
         yield from _failure(document, requirement)
+    if document.waivers:
+        yield from ("### Waived", "")
+        said = (
+            f"{plain(it.id)} until {plain(it.expires)}: {plain(it.reason)} {code(it.link)}" for it in document.waivers
+        )
+        yield from (*(f"- {line}" for line in said), "")
     yield from _left_out(document)
     for title, lines in problems(document).items():
         yield from (f"### {title}", "", fence("\n".join(lines)), "")

@@ -63,6 +63,9 @@ def _body(document: Document, difference: Difference | None) -> Iterator[Markup]
     if found:
         blocks = (_failure(document, it, unfolded=at < _OPEN) for at, it in enumerate(found))
         yield section(f"Not passed ({len(found)})", *blocks)
+    if document.waivers:
+        waived = (joined(f"{it.id} until {it.expires}: {it.reason} ", _link(it.link)) for it in document.waivers)
+        yield section("Waived", listing(waived))
     yield _left_out(document)
     for title, lines in problems(document).items():
         yield section(title, listing(lines))

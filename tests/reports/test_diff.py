@@ -10,7 +10,7 @@ from sdpo_ref.reports.diff import Kind, difference
 from sdpo_ref.verify.status import Status
 from tests.reports.documents import document, everything, fields, read, requirement
 
-WAIVER = {"reason": "known", "link": "https://example.org", "expires": "2027-01-31"}
+MADE = fields()["implementation"]
 
 
 @pytest.mark.parametrize(
@@ -80,12 +80,12 @@ def test_what_only_one_run_was_asked_for_is_not_compared() -> None:
         ({"versions": {**fields()["versions"], "spec": "0.3"}}, "version of spec: 0.2 -> 0.3"),
         ({"versions": {"suite": "0.1.0", "spec": "0.2", "python": "3.12.0"}}, "version of torch: 2.13.0 -> none"),
         (
-            {"implementation": {**fields()["implementation"], "spec": "b:make"}},
+            {"implementation": {**MADE, "spec": "b:make"}},
             "implementation: my_sdpo:make -> b:make",
         ),
-        ({"implementation": {**fields()["implementation"], "capabilities": ["loss"]}}, "now offered: loss"),
+        ({"implementation": {**MADE, "capabilities": ["loss"]}}, "now offered: loss"),
         (
-            {"implementation": {**fields()["implementation"], "profile": {"aggregation": "token_mean"}}},
+            {"implementation": {**MADE, "profile": {"aggregation": "token_mean"}}},
             "profile: aggregation: row_mean -> token_mean",
         ),
         ({"requirements": [requirement(sentence="Reworded.")]}, "reworded: LOSS-001"),
