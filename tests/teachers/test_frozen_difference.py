@@ -55,6 +55,23 @@ def test_is_the_student_plus_a_frozen_difference() -> None:
     assert isinstance(teacher, Teacher)
 
 
+@dataclass(frozen=True)
+class Attached:
+    """A way to read that forgets to cut its gradient."""
+
+    def view(self, policy: Policy, rollouts: Rollouts, judgement: Judgement) -> TeacherView:
+        """The policy's own logits, on its graph."""
+        logits = policy.logits(rollouts.prompts, rollouts.completions, rollouts.completion_mask)
+        return TeacherView(logits, torch.ones(len(judgement.feedback), dtype=torch.bool))
+
+
+def test_no_gradient_reaches_the_initial_policy() -> None:
+    """Whatever the reading leaves attached."""
+    given = problem("scalar")
+    view = FrozenDifferenceTeacher(given.policy, Attached()).view(given.rollouts, given.judgement)
+    assert not view.logits.requires_grad
+
+
 def test_before_training_it_is_the_frozen_teacher() -> None:
     """The student and its copy cancel, also where the initial student ruled a token out already."""
     given = problem("rubric")

@@ -1,7 +1,7 @@
 """Feedback that says nothing about the attempt: constant, or another prompt's."""
 
 from collections import Counter
-from dataclasses import dataclass, field
+from dataclasses import FrozenInstanceError, dataclass, field
 
 import pytest
 import torch
@@ -54,6 +54,16 @@ def test_constant_feedback_says_one_thing() -> None:
     with pytest.raises(InvalidInputError, match="one number throughout"):
         ConstantFeedback(inner, Feedback("", (0.4, 0.5)))
     assert isinstance(ConstantFeedback(inner, said), Conditioning)
+
+
+def test_constant_feedback_praises_nobody_and_stays_as_it_is() -> None:
+    """By default its reward is zero, below every threshold of success; nobody can change it later."""
+    given, inner = problem("scalar"), Listening()
+    placebo = ConstantFeedback(inner, Feedback("So it is."))
+    placebo.view(given.policy, given.rollouts, given.judgement)
+    assert inner.heard[0].rewards.tolist() == [0.0] * 18
+    with pytest.raises(FrozenInstanceError):
+        placebo.reward = 1.0  # type: ignore[misc]
 
 
 @pytest.mark.parametrize("count", [2, 3, 4, 16])
