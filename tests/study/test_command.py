@@ -5,6 +5,7 @@ import signal
 import subprocess
 import sys
 import time
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -87,7 +88,16 @@ def begun(*words: str) -> subprocess.Popen[str]:
     return process
 
 
+@pytest.fixture
+def interruptible() -> Iterator[None]:
+    """Children take Ctrl-C, also where the tests run in a script's background: such a shell has SIGINT ignored."""
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield
+    signal.signal(signal.SIGINT, before)
+
+
 @pytest.mark.slow
+@pytest.mark.usefixtures("interruptible")
 def test_run_kill_resume_status() -> None:
     """Ctrl-C ends with 130 and says how to go on, a kill says nothing, and the same command finishes what they left."""
     whole = ("run", "mine.toml", "--seeds", "120", "--jobs", "2", "--simulator", "reference")  # batches end too soon
