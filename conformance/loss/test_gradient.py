@@ -110,15 +110,20 @@ def test_temperature_in_the_chain_rule(subject: Subject, temperature: float, alp
 @pytest.mark.requirement("LOSS-063")
 @pytest.mark.parametrize("alpha", [0.0, 0.5, 1.0])
 @pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float16])
-def test_half_precision_logits(subject: Subject, alpha: float, dtype: torch.dtype) -> None:
-    """The loss of half-precision logits equals that of the same numbers in float64."""
+@pytest.mark.parametrize("side", ["both", "student", "teacher"])
+def test_half_precision_logits(subject: Subject, alpha: float, dtype: torch.dtype, side: str) -> None:
+    """The loss of half-precision logits, beside float32 as well, equals that of the same numbers in float64."""
     half = on_policy(random_batch(25, dtype=dtype, vocab=37))
     exact = replace(half, student_logits=half.student_logits.double(), teacher_logits=half.teacher_logits.double())
     expected = subject.loss(exact, alpha=alpha, support=FULL)
+    if side == "student":
+        half = replace(half, teacher_logits=half.teacher_logits.float())
+    elif side == "teacher":
+        half = replace(half, student_logits=half.student_logits.float())
     found = subject.loss(half, alpha=alpha, support=FULL)
-    inputs = {"dtype": dtype, "alpha": alpha, "vocab": 37}
+    inputs = {"dtype": dtype, "half": side, "alpha": alpha, "vocab": 37}
     assert_close(found.value, expected.value, what="loss in nats", relative=1e-4, absolute=0.0, given=inputs)
-    # the gradient comes back in half precision: 2^-8 (bfloat16) of each entry, and of the largest for cancellation
+    # the gradient may come back in half precision: 2^-8 (bfloat16) of each entry, and of the largest for cancellation
     assert_close(
         found.student,
         expected.student,

@@ -12,6 +12,7 @@ from sdpo_ref.mutants.variation import Options, good, loss, split_gradient
 from sdpo_ref.types import DistillationBatch
 
 LOG_PROBS = "functional/log_probs.py"
+HALF = (torch.bfloat16, torch.float16)
 
 chapter = Chapter()
 
@@ -23,6 +24,20 @@ def half_precision(batch: DistillationBatch, options: Options) -> Tensor:
     s, t = batch.student_logits.log_softmax(-1), batch.teacher_logits.detach().log_softmax(-1)
     tokens = generalized_jsd(s, t, alpha=options["alpha"])
     return torch.where(batch.loss_mask, tokens, 0.0).sum() / batch.loss_mask.sum().clamp(min=1)
+
+
+def raised_with_the_student(batch: DistillationBatch, options: Options) -> Tensor:
+    """The teacher's half precision is raised only if the student's is."""
+    if batch.teacher_logits.dtype not in HALF or batch.student_logits.dtype in HALF:
+        return good(batch, options)
+    return good(replace(batch, teacher_logits=batch.teacher_logits.log_softmax(-1)), options)
+
+
+def raised_with_the_teacher(batch: DistillationBatch, options: Options) -> Tensor:
+    """The student's half precision is raised only if the teacher's is."""
+    if batch.student_logits.dtype not in HALF or batch.teacher_logits.dtype in HALF:
+        return good(batch, options)
+    return good(replace(batch, student_logits=batch.student_logits.log_softmax(-1)), options)
 
 
 def padded_vocabulary(batch: DistillationBatch, options: Options) -> Tensor:
@@ -168,6 +183,25 @@ chapter.enter(
     "LOSS-063",
     Planted(LOG_PROBS, "precise = logits.to(torch.promote_types(logits.dtype, torch.float32))", "precise = logits"),
     same_as=160,
+)
+chapter.enter(
+    374,
+    "raised_with_the_student",
+    LOGITS,
+    "the teacher's half precision is raised to float32 only if the student's is",
+    "a teacher that is served in bfloat16 beside a float32 student has two digits",
+    "LOSS-063",
+    loss=loss(raised_with_the_student),
+)
+chapter.enter(
+    375,
+    "raised_with_the_teacher",
+    LOGITS,
+    "the student's half precision is raised to float32 only if the teacher's is",
+    "a student in bfloat16 beside a float32 teacher has two digits, and so has its gradient",
+    "LOSS-063",
+    loss=loss(raised_with_the_teacher),
+    same_as=374,
 )
 
 MUTANTS = tuple(chapter.mutants)

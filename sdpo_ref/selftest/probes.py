@@ -90,10 +90,13 @@ def _batches() -> dict[str, tuple[DistillationBatch, dict[str, Any]]]:
     none = replace(batch, self_distillation_mask=torch.zeros(4, dtype=torch.bool))
     stale = random_batch(912)
     assert stale.behaviour_log_probs is not None  # noqa: S101 - random_batch always has them
+    half = on_policy(random_batch(913, dtype=torch.bfloat16))
     recorded = torch.where(stale.loss_mask, stale.behaviour_log_probs, torch.nan)
     return {
         "a batch": (batch, {}),
-        "a batch of bfloat16": (on_policy(random_batch(913, dtype=torch.bfloat16)), {}),
+        "a batch of bfloat16": (half, {}),
+        "a student of bfloat16": (replace(half, teacher_logits=half.teacher_logits.float()), {}),
+        "a teacher of bfloat16": (replace(half, student_logits=half.student_logits.float()), {}),
         "garbage behind the mask": (replace(batch, student_logits=garbage), {}),
         "foreign ids behind the mask": (
             replace(batch, completions=torch.where(batch.completion_mask, batch.completions, 999)),
