@@ -1,5 +1,6 @@
 """What training sees of the loss: its gradient (spec/04-loss, E)."""
 
+import math
 from dataclasses import replace
 
 import pytest
@@ -166,7 +167,7 @@ def test_upstream_factor(subject: Subject, alpha: float) -> None:
 
 
 @pytest.mark.requirement("LOSS-066")
-@pytest.mark.parametrize("alpha", [-0.5, 1.5])
+@pytest.mark.parametrize("alpha", [-0.5, 1.5, math.nan])
 def test_refuses_alpha(subject: Subject, alpha: float) -> None:
     """An alpha outside [0, 1] raises in the loss as well."""
     batch = on_policy(random_batch(29))
@@ -176,7 +177,7 @@ def test_refuses_alpha(subject: Subject, alpha: float) -> None:
 
 @pytest.mark.requirement("LOSS-066")
 @pytest.mark.needs("loss.temperature")
-@pytest.mark.parametrize("temperature", [0.0, -1.0])
+@pytest.mark.parametrize("temperature", [0.0, -1.0, math.nan])
 def test_refuses_temperature(subject: Subject, temperature: float) -> None:
     """A temperature that is not positive raises."""
     batch = on_policy(random_batch(29))
@@ -186,7 +187,7 @@ def test_refuses_temperature(subject: Subject, temperature: float) -> None:
 
 @pytest.mark.requirement("LOSS-066")
 @pytest.mark.needs("loss.importance")
-@pytest.mark.parametrize("ratio_cap", [0.0, -1.0])
+@pytest.mark.parametrize("ratio_cap", [0.0, -1.0, math.nan])
 def test_refuses_ratio_cap(subject: Subject, ratio_cap: float) -> None:
     """A cap that is not positive raises."""
     batch = random_batch(29)

@@ -78,6 +78,47 @@ def test_small_tail_keeps_its_gradient(subject: Subject, exponent: int) -> None:
     )
 
 
+@pytest.mark.requirement("LOSS-025")
+def test_tail_of_many_unlikely_tokens(subject: Subject) -> None:
+    """Forty thousand tokens of which none matters have a mass of 1e-11 together."""
+    vocab, mass = 40_002, 1e-11
+    near, wide = (torch.full((1, vocab), tail / (vocab - 2), dtype=torch.float64) for tail in (mass, 0.5))
+    near[0, :2] = torch.tensor([0.75, 0.25 - mass])
+    wide[0, :2] = 0.25
+    by_student = subject.profile.top_k_from == "student"
+    student, teacher = (near, wide) if by_student else (wide, near)
+    alpha = 0.0 if by_student else 1.0  # the wide side weighs
+    p, q = (torch.tensor(cells, dtype=torch.float64) for cells in ([0.25, 0.25, 0.5], [0.75, 0.25 - mass, mass]))
+    assert_close(
+        subject.divergence(student.log(), teacher.log(), alpha=alpha, support=Support("top_k_tail", 2)),
+        (p * (p / q).log()).sum()[None],
+        what="divergence in nats",
+        relative=1e-9,
+        given={"cells of one side": q, "cells of the other": p, "vocab": vocab, "alpha": alpha, "k": 2},
+    )
+
+
+@pytest.mark.requirement("LOSS-022")
+@pytest.mark.parametrize("most_likely", [0, 1])
+def test_the_most_likely_by_a_little(subject: Subject, most_likely: int) -> None:
+    """Two tokens whose log-probabilities differ by 2e-4, which half precision cannot tell apart."""
+    near = torch.tensor([[-3.0, -3.0, -0.2, -4.0]], dtype=torch.float64)
+    near[0, most_likely] += 2e-4
+    far = torch.tensor([[-1.0, -6.0, -0.6, -3.0]], dtype=torch.float64)
+    by_student = subject.profile.top_k_from == "student"
+    student, teacher = (side.log_softmax(-1) for side in ((near, far) if by_student else (far, near)))
+    head = torch.tensor([[2, most_likely]])
+    cells = [side.gather(-1, head) for side in (student, teacher)]
+    p, q = (torch.cat([side, (1 - side.exp().sum(-1, keepdim=True)).log()], -1) for side in cells)
+    assert_close(
+        subject.divergence(student, teacher, alpha=1.0, support=Support("top_k_tail", 2)),
+        (p.exp() * (p - q)).sum(-1),
+        what="divergence in nats",
+        relative=1e-9,
+        given={"student_log_probs": student, "teacher_log_probs": teacher, "alpha": 1.0, "k": 2, "head": head},
+    )
+
+
 @pytest.mark.requirement("LOSS-026")
 @given(student=distributions(), teacher=distributions(), alpha=ALPHAS)
 def test_one_renormalised_token_is_certain(subject: Subject, student: Tensor, teacher: Tensor, alpha: float) -> None:

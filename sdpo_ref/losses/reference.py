@@ -40,7 +40,7 @@ def sdpo_loss(
 
     The prefixes are sampled by the student but treated as fixed: no score-function term. The teacher is a constant
     here, whoever computed it.
-    Implements: LOSS-001 to LOSS-067, POLICY-002, POLICY-003.
+    Implements: LOSS-001 to LOSS-069, POLICY-002, POLICY-003.
 
     Args:
         batch: logits, sampled tokens and masks. Gradient flows into ``student_logits`` only.

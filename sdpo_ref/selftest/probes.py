@@ -17,7 +17,7 @@ from sdpo_ref.config.context import ContextRules
 from sdpo_ref.protocols.implementation import Attempt, StepProblem
 from sdpo_ref.types import FULL, SAMPLED_TOKEN, DistillationBatch, Support
 from sdpo_ref.verify.attempts import group_of, prompt
-from sdpo_ref.verify.inputs import every_row, on_policy, random_batch
+from sdpo_ref.verify.inputs import every_row, input_generator, on_policy, random_batch
 from sdpo_ref.verify.problems import cut, step_problem
 from sdpo_ref.verify.subject import Subject
 
@@ -116,7 +116,30 @@ def _batches() -> dict[str, tuple[DistillationBatch, dict[str, Any]]]:
         "temperature zero": (batch, {"temperature": 0.0}),
         "a negative temperature": (batch, {"temperature": -2.0}),
         "a cap of zero": (stale, {"ratio_cap": 0.0}),
+        "a cap that is NaN": (stale, {"ratio_cap": math.nan}),
+        "a recorded NaN": (
+            replace(stale, behaviour_log_probs=stale.behaviour_log_probs * math.nan),
+            {"ratio_cap": 2.0},
+        ),
+        "a NaN that counts": (replace(batch, student_logits=batch.student_logits * math.nan), {}),
+        "tokens that the teacher excludes": (
+            replace(batch, teacher_logits=batch.teacher_logits.masked_fill(torch.arange(11) == 1, -torch.inf)),
+            {},
+        ),
+        "sides far apart": (replace(batch, student_logits=200 * batch.student_logits), {}),
+        "rounded logits of the student": (replace(batch, student_logits=batch.student_logits.round() / 2000), {}),
     }
+
+
+def _large() -> dict[str, DistillationBatch]:
+    """Batches of which one side is as large as in training."""
+    found = {}
+    for name, time, vocab in (("a large vocabulary", 6, 40_000), ("a long completion", 1_100, 3)):
+        student, teacher = torch.randn(2, 1, time, vocab, generator=input_generator(915), dtype=torch.float64)
+        true = torch.ones(1, time, dtype=torch.bool)
+        completions = torch.arange(time)[None] * (vocab // time)
+        found[name] = DistillationBatch(student, teacher, completions % vocab, true, true[:, 0])
+    return found
 
 
 def _loss() -> Entries:
@@ -134,6 +157,18 @@ def _loss() -> Entries:
             "loss",
             lambda it, a=alpha: it.loss(batch, alpha=a, support=SAMPLED_TOKEN),  # type: ignore[misc]
         )
+    for name, large in _large().items():
+        yield (
+            f"loss on the sampled token of {name}",
+            "loss",
+            lambda it, b=large: it.loss(b, alpha=1.0, support=SAMPLED_TOKEN),  # type: ignore[misc]
+        )
+    apart = replace(batch, student_logits=200 * batch.student_logits)
+    yield (
+        "loss on the sampled token of sides far apart",
+        "loss",
+        lambda it: it.loss(apart, alpha=1.0, support=SAMPLED_TOKEN),
+    )
     for alpha in (-0.5, 1.5):
         yield (
             f"loss at alpha {alpha:g}",
@@ -167,7 +202,11 @@ def _reaches_a_parameter(subject: Subject, batch: DistillationBatch) -> str:
 
 def _hybrid() -> Entries:
     batch = on_policy(random_batch(921))
-    rewards = {"one success": [0.0, 1.0, 0.0, 0.0], "ratings": [0.3, 0.8, 0.1, 0.9]}
+    rewards = {
+        "one success": [0.0, 1.0, 0.0, 0.0],
+        "ratings": [0.3, 0.8, 0.1, 0.9],
+        "a rating of NaN": [0.3, math.nan, 0.1, 0.9],
+    }
     groups = {"one group": [0, 0, 0, 0], "two groups": [0, 0, 1, 1]}
     for (told, numbers), (of, ids), weight in product(rewards.items(), groups.items(), (0.0, 0.3, 1.0)):
         yield (
@@ -182,7 +221,12 @@ def _hybrid() -> Entries:
 def _completions() -> Entries:
     batch = random_batch(931)
     poisoned = torch.where(batch.completion_mask[..., None], batch.teacher_logits, torch.nan)
-    for name, logits in (("a batch", batch.teacher_logits), ("garbage behind the mask", poisoned)):
+    answered = {
+        "a batch": batch.teacher_logits,
+        "garbage behind the mask": poisoned,
+        "sides far apart": 200 * batch.teacher_logits,
+    }
+    for name, logits in answered.items():
         yield (
             f"implicit reward of {name}",
             "implicit_reward",

@@ -234,7 +234,9 @@ class Subject:
             raise Mismatch(f"{part} returns an object with `policy` and `step`", f"a {type(trainer).__name__}")
         try:
             trainer.step(small.rollouts, small.judgement)
-        except Exception as error:
+        except KeyboardInterrupt:
+            raise
+        except BaseException as error:
             raise ImplementationRaisedError(part, f"step: {_summary(error)}", traceback.format_exc()) from error
         return trainer.policy
 
@@ -264,9 +266,9 @@ class Subject:
             result = function(*arguments, **options)
         except NotImplementedError as error:
             raise NotOfferedError(part, str(error) or type(error).__name__) from error
-        except NoAnswerError:
+        except (NoAnswerError, KeyboardInterrupt):
             raise
-        except Exception as error:
+        except BaseException as error:  # SystemExit too, and what pytest skips a test with
             raise ImplementationRaisedError(part, _summary(error), traceback.format_exc()) from error
         return result
 
@@ -317,7 +319,9 @@ def _gradients(part: str, value: Tensor, wanted: Sequence[Tensor], *, again: boo
     """Copies of the gradients; the graph is kept only if it is differentiated again, which costs and may be refused."""
     try:
         found = torch.autograd.grad(value, wanted, retain_graph=again, allow_unused=True, materialize_grads=True)
-    except Exception as error:
+    except KeyboardInterrupt:
+        raise
+    except BaseException as error:
         raise ImplementationRaisedError(part, f"backward: {_summary(error)}", traceback.format_exc()) from error
     return tuple(map(_copy, found))
 

@@ -57,6 +57,15 @@ def test_lost_worker_is_told_and_replaced() -> None:
 
 
 @pytest.mark.slow
+@pytest.mark.parametrize("first", ["raises_system_exit", "skips_its_checks"])
+def test_the_next_target_is_judged_alone(first: str) -> None:
+    """What an implementation raises does not spoil the fixtures of the next one in the same process."""
+    before, after = run_targets([*select(TARGETS, [first]), *select(TARGETS, ["mix_swapped"])], jobs=1)
+    assert "CONF-001" in before.requirements
+    assert after.requirements == ["TEACH-026"]
+
+
+@pytest.mark.slow
 def test_command() -> None:
     """``--only`` runs what was asked for, writes nothing and says how many were killed."""
     found = CliRunner().invoke(app, ["--only", "M211", "--only", "other_defaults", "--jobs", "1", "--check"])

@@ -1,0 +1,265 @@
+"""What toys do not have: large vocabularies and batches, large divergences, and NaN (spec/04-loss, E)."""
+
+from collections.abc import Callable
+from dataclasses import replace
+
+import pytest
+import torch
+from torch import Tensor
+
+from sdpo_ref.types import FULL, SAMPLED_TOKEN, DistillationBatch, Support
+from sdpo_ref.verify.closed_form import token_weights
+from sdpo_ref.verify.comparison import assert_close, assert_that
+from sdpo_ref.verify.inputs import input_generator, on_policy, random_batch
+from sdpo_ref.verify.subject import Subject
+
+VOCAB = 40_000
+IDS = torch.tensor([[33_001, 257, VOCAB - 1, 0, 2_049, 12_345]])
+"""Ids that eight bits, sixteen bits, or the mantissa of a half-precision number cannot hold, and the first."""
+
+
+def _random(seed: int, rollout: int, time: int, vocab: int) -> DistillationBatch:
+    """Every token counts, except the first of the first completion."""
+    generator = input_generator(seed)
+    student, teacher = torch.randn(2, rollout, time, vocab, generator=generator, dtype=torch.float64)
+    mask = torch.ones(rollout, time, dtype=torch.bool)
+    mask[0, 0] = False
+    completions = torch.randint(vocab, (rollout, time), generator=generator)
+    return DistillationBatch(student, teacher, completions, mask, mask.any(-1))
+
+
+def _of_many_tokens(seed: int) -> DistillationBatch:
+    """One completion over the large vocabulary, whose sampled tokens are likely."""
+    batch = _random(seed, 1, IDS.shape[1], VOCAB)
+    likely = torch.zeros(1, IDS.shape[1], VOCAB, dtype=torch.float64).scatter_(-1, IDS[..., None], 9.0)
+    return replace(batch, student_logits=batch.student_logits + likely, completions=IDS)
+
+
+def _at(log_probs: Tensor, ids: Tensor) -> Tensor:
+    return log_probs.gather(-1, ids[..., None]).squeeze(-1)
+
+
+@pytest.mark.requirement("LOSS-068")
+@pytest.mark.parametrize(("rollout", "time", "vocab"), [(1, 1_100, 3), (300, 1, 3), (1, 2, VOCAB)])
+def test_sizes(subject: Subject, rollout: int, time: int, vocab: int) -> None:
+    """One side is as large as in training, and the loss is still the aggregated reverse KL."""
+    batch = _random(90, rollout, time, vocab)
+    found = subject.loss(batch, alpha=1.0, support=FULL)
+    weights = token_weights(batch.loss_mask, subject.profile.aggregation)
+    p = batch.student_logits.softmax(-1)
+    log_ratio = batch.student_logits.log_softmax(-1) - batch.teacher_logits.log_softmax(-1)
+    divergence = (p * log_ratio).sum(-1)
+    inputs = {"rollouts": rollout, "tokens of each": time, "vocab": vocab, "alpha": 1.0}
+    assert_close(found.value, (weights * divergence).sum(), what="loss in nats", relative=1e-9, given=inputs)
+    assert_close(
+        found.student,
+        weights[..., None] * p * (log_ratio - divergence[..., None]),
+        what="gradient w.r.t. the student's logits",
+        relative=1e-9,
+        absolute=1e-13,
+        given=inputs,
+    )
+
+
+@pytest.mark.requirement("LOSS-068")
+@pytest.mark.needs("loss.sampled_token")
+def test_any_sampled_id(subject: Subject) -> None:
+    """Ids all over a large vocabulary are scored as themselves."""
+    batch = _of_many_tokens(91)
+    student = _at(batch.student_logits.log_softmax(-1), IDS)
+    teacher = _at(batch.teacher_logits.log_softmax(-1), IDS)
+    weights = token_weights(batch.loss_mask, subject.profile.aggregation)
+    assert_close(
+        subject.loss(batch, alpha=1.0, support=SAMPLED_TOKEN).value,
+        (weights * (student - teacher) * student).sum(),
+        what="surrogate in nats squared",
+        relative=1e-9,
+        given={"completions": IDS, "vocab": VOCAB},
+    )
+
+
+@pytest.mark.requirement("LOSS-068")
+@pytest.mark.needs("loss.importance")
+def test_any_weighted_id(subject: Subject) -> None:
+    """The importance ratio is that of the sampled id."""
+    batch = _of_many_tokens(92)
+    behaviour = _at(batch.student_logits.log_softmax(-1), IDS) + torch.tensor([[0.5, -0.3, 0.2, 0.9, -0.4, 0.1]])
+    p, q = batch.student_logits.log_softmax(-1), batch.teacher_logits.log_softmax(-1)
+    tokens = (_at(p, IDS) - behaviour).exp() * (p.exp() * (p - q)).sum(-1)
+    weights = token_weights(batch.loss_mask, subject.profile.aggregation)
+    assert_close(
+        subject.loss(replace(batch, behaviour_log_probs=behaviour), alpha=1.0, support=FULL, ratio_cap=9.0).value,
+        (weights * tokens).sum(),
+        what="weighted loss in nats",
+        relative=1e-9,
+        given={"completions": IDS, "vocab": VOCAB, "ratio_cap": 9.0},
+    )
+
+
+@pytest.mark.requirement("LOSS-068")
+@pytest.mark.needs("loss.top_k_tail")
+def test_any_id_in_the_head(subject: Subject) -> None:
+    """The most likely tokens may have any id, and many unlikely ones make up the tail."""
+    batch = _of_many_tokens(93)
+    head = torch.stack([IDS, IDS.roll(1, -1)], -1)
+    likely = torch.zeros_like(batch.student_logits).scatter_(-1, head, 9.0)
+    batch = replace(batch, student_logits=batch.student_logits + likely)
+    sides = [logits.log_softmax(-1) for logits in (batch.student_logits, batch.teacher_logits)]
+    tails = [side.scatter(-1, head, -torch.inf).logsumexp(-1, keepdim=True) for side in sides]
+    p, q = (torch.cat([side.gather(-1, head), tail], -1) for side, tail in zip(sides, tails, strict=True))
+    weights = token_weights(batch.loss_mask, subject.profile.aggregation)
+    assert_close(
+        subject.loss(batch, alpha=0.0, support=Support("top_k_tail", 2)).value,
+        (weights * (q.exp() * (q - p)).sum(-1)).sum(),
+        what="loss in nats",
+        relative=1e-9,
+        given={"head": head, "vocab": VOCAB, "alpha": 0.0, "k": 2},
+    )
+
+
+@pytest.mark.requirement("LOSS-068")
+@pytest.mark.needs("hybrid_loss")
+def test_any_rewarded_id(subject: Subject) -> None:
+    """The reward of a group of two moves the sampled ids, one up and one down."""
+    logits = torch.zeros(2, 1, VOCAB, dtype=torch.float64)
+    completions, true = torch.tensor([[33_001], [257]]), torch.tensor([[True], [True]])
+    batch = DistillationBatch(logits, logits, completions, true, true[:, 0])
+    rewards, groups = torch.tensor([1.0, 0.0], dtype=torch.float64), torch.tensor([0, 0])
+    found = subject.hybrid_loss(batch, rewards, groups, reward_weight=1.0, support=SAMPLED_TOKEN).student
+    advantage = 0.5 if subject.profile.group_advantage == "centered" else 0.5 / (0.5**0.5 + 1e-4)
+    expected = torch.zeros_like(logits).scatter_(-1, completions[..., None], 1.0) - 1 / VOCAB
+    expected *= advantage / 2 * torch.tensor([-1.0, 1.0])[:, None, None]
+    assert_close(
+        found,
+        expected,
+        what="gradient w.r.t. the student's logits",
+        relative=1e-6,  # rewards may pass through float32
+        absolute=1e-9,
+        given={"completions": completions, "rewards": rewards, "vocab": VOCAB},
+    )
+
+
+@pytest.mark.requirement("LOSS-068")
+@pytest.mark.needs("implicit_reward")
+@pytest.mark.parametrize("factor", [1.0, 100.0])
+def test_any_implicit_reward(subject: Subject, factor: float) -> None:
+    """Of ids all over a large vocabulary, also where each token's share is hundreds of nats."""
+    batch = _of_many_tokens(94)
+    sides = (factor * batch.student_logits, factor * batch.teacher_logits)
+    conditioned, reference = (_at(side.log_softmax(-1), IDS) for side in sides)
+    assert_close(
+        subject.implicit_reward(*sides, IDS, batch.completion_mask),
+        torch.where(batch.completion_mask, conditioned - reference, 0.0).sum(-1),
+        what="implicit reward in nats",
+        relative=1e-9,
+        given={"completions": IDS, "vocab": VOCAB, "logits times": factor},
+    )
+
+
+@pytest.mark.requirement("LOSS-068")
+@pytest.mark.parametrize("alpha", [0.0, 1.0])
+def test_hundreds_of_nats(subject: Subject, alpha: float) -> None:
+    """A divergence that is large is not cut."""
+    student = torch.tensor([[[0.0, -400.0]]], dtype=torch.float64)
+    true = torch.tensor([[True]])
+    batch = DistillationBatch(student, student.flip(-1), torch.tensor([[0]]), true, true[0])
+    weight = token_weights(batch.loss_mask, subject.profile.aggregation).sum()
+    assert_close(
+        subject.loss(batch, alpha=alpha, support=FULL).value,
+        400.0 * weight,
+        what="loss in nats",
+        relative=1e-9,
+        given={"student_logits": batch.student_logits, "teacher_logits": batch.teacher_logits, "alpha": alpha},
+    )
+
+
+@pytest.mark.requirement("LOSS-068")
+@pytest.mark.needs("loss.sampled_token")
+@pytest.mark.parametrize("teacher", [-400.0, 400.0])
+def test_sampled_log_ratio_of_hundreds_of_nats(subject: Subject, teacher: float) -> None:
+    """The advantage of a sampled token is not cut."""
+    even, true = torch.zeros(1, 1, 2, dtype=torch.float64), torch.tensor([[True]])
+    logits = torch.tensor([[[0.0, -teacher]]], dtype=torch.float64)
+    student = even if teacher < 0 else torch.tensor([[[-300.0, 0.0]]], dtype=torch.float64)
+    batch = DistillationBatch(student, logits, torch.tensor([[0]]), true, true[0])
+    advantage = float((logits.log_softmax(-1) - student.log_softmax(-1))[0, 0, 0])
+    weight = token_weights(batch.loss_mask, subject.profile.aggregation).sum()
+    score = torch.tensor([[[1.0, 0.0]]], dtype=torch.float64) - student.softmax(-1)
+    assert_close(
+        subject.loss(batch, alpha=1.0, support=SAMPLED_TOKEN).student,
+        -advantage * weight * score,
+        what="gradient w.r.t. the student's logits",
+        relative=1e-9,
+        given={"student_logits": student, "teacher_logits": logits},
+    )
+
+
+@pytest.mark.requirement("LOSS-008")
+@pytest.mark.needs("loss")
+@pytest.mark.parametrize("alpha", [0.0, 1.0])
+def test_infinite_loss(subject: Subject, alpha: float) -> None:
+    """A token that is possible for the side that weights, and not for the other, makes the loss infinite."""
+    all_possible = torch.tensor([[[0.0, 1.0, 0.5]]], dtype=torch.float64)
+    one_excluded = torch.tensor([[[0.0, 1.0, -torch.inf]]], dtype=torch.float64)
+    student, teacher = (all_possible, one_excluded) if alpha == 1.0 else (one_excluded, all_possible)
+    true = torch.tensor([[True]])
+    assert_close(
+        subject.loss(
+            DistillationBatch(student, teacher, torch.tensor([[0]]), true, true[0]), alpha=alpha, support=FULL
+        ).value,
+        torch.tensor(torch.inf),
+        what="loss in nats",
+        given={"student_logits": student, "teacher_logits": teacher, "alpha": alpha},
+    )
+
+
+def _in_place_of_nan(subject: Subject, part: str, call: Callable[[Subject], Tensor]) -> str | None:
+    """What came back instead of NaN or an error."""
+    answers: list[Tensor] = []
+    if subject.raises(part, lambda it: answers.append(call(it))) is not None:
+        return None
+    if not answers:
+        return "something that is no loss"
+    return None if bool(answers[0].isnan().any()) else f"numbers of size {float(answers[0].abs().max()):.6g}"
+
+
+@pytest.mark.requirement("LOSS-069")
+@pytest.mark.parametrize("side", ["student_logits", "teacher_logits"])
+@pytest.mark.parametrize("alpha", [0.0, 0.25, 1.0])
+def test_nan_logits_are_not_hidden(subject: Subject, side: str, alpha: float) -> None:
+    """A single NaN, at a token that counts."""
+    batch = on_policy(random_batch(96))
+    logits = getattr(batch, side).clone()
+    logits[1, 2, 3] = torch.nan
+    batch = replace(batch, **{side: logits})
+    found = _in_place_of_nan(subject, "loss", lambda it: it.loss(batch, alpha=alpha, support=FULL).value)
+    assert_that(found is None, "a loss of NaN, or an error", str(found), {side: "one NaN that counts", "alpha": alpha})
+
+
+@pytest.mark.requirement("LOSS-069")
+@pytest.mark.needs("loss.importance")
+def test_nan_behaviour_is_not_hidden(subject: Subject) -> None:
+    """A sampler that recorded NaN for a token that counts."""
+    batch = random_batch(97)
+    assert batch.behaviour_log_probs is not None
+    recorded = batch.behaviour_log_probs.clone()
+    recorded[1, 2] = torch.nan
+    batch = replace(batch, behaviour_log_probs=recorded)
+    found = _in_place_of_nan(subject, "loss", lambda it: it.loss(batch, alpha=0.25, support=FULL, ratio_cap=2.0).value)
+    inputs = {"behaviour_log_probs": "one NaN that counts", "ratio_cap": 2.0}
+    assert_that(found is None, "a loss of NaN, or an error", str(found), inputs)
+
+
+@pytest.mark.requirement("LOSS-069")
+@pytest.mark.needs("hybrid_loss")
+def test_nan_reward_is_not_hidden(subject: Subject) -> None:
+    """A reward that is no number, in a group that is rewarded."""
+    batch, groups = on_policy(random_batch(98)), torch.tensor([0, 0, 0, 0])
+    rewards = torch.tensor([1.0, torch.nan, 0.0, 0.5], dtype=torch.float64)
+    found = _in_place_of_nan(
+        subject,
+        "hybrid_loss",
+        lambda it: it.hybrid_loss(batch, rewards, groups, reward_weight=0.5, support=SAMPLED_TOKEN).student,
+    )
+    inputs = {"rewards": rewards, "reward_weight": 0.5}
+    assert_that(found is None, "a gradient of NaN, or an error", str(found), inputs)
