@@ -99,11 +99,13 @@ def test_any_weighted_id(subject: Subject) -> None:
 @pytest.mark.requirement("LOSS-068")
 @pytest.mark.needs("loss.top_k_tail")
 def test_any_id_in_the_head(subject: Subject) -> None:
-    """The most likely tokens may have any id, and many unlikely ones make up the tail."""
+    """The tokens that both sides find likeliest may have any id, and many unlikely ones make up the tail."""
     batch = _of_many_tokens(93)
     head = torch.stack([IDS, IDS.roll(1, -1)], -1)
     likely = torch.zeros_like(batch.student_logits).scatter_(-1, head, 9.0)
-    batch = replace(batch, student_logits=batch.student_logits + likely)
+    batch = replace(
+        batch, student_logits=batch.student_logits + likely, teacher_logits=batch.teacher_logits + 2 * likely
+    )
     sides = [logits.log_softmax(-1) for logits in (batch.student_logits, batch.teacher_logits)]
     tails = [side.scatter(-1, head, -torch.inf).logsumexp(-1, keepdim=True) for side in sides]
     p, q = (torch.cat([side.gather(-1, head), tail], -1) for side, tail in zip(sides, tails, strict=True))
