@@ -165,3 +165,24 @@ def test_pure_self_distillation(subject: Subject) -> None:
         absolute=1e-12,
         given={"reward_weight": 0.0, "support": "sampled_token", "mixing": subject.profile.hybrid},
     )
+
+
+@pytest.mark.requirement("LOSS-070")
+def test_alone_in_its_group(subject: Subject) -> None:
+    """The only rollout of a prompt is neither better nor worse than its group, whatever its reward."""
+    batch = on_policy(random_batch(38))
+    rewards, groups = torch.tensor([1.0, 0.0, 0.0, 0.7], dtype=torch.float64), torch.tensor([0, 0, 0, 1])
+
+    def gradient(it: Subject) -> Tensor:
+        return it.hybrid_loss(batch, rewards, groups, reward_weight=1.0, support=SAMPLED_TOKEN).student
+
+    if subject.raises("hybrid_loss", gradient) is not None:
+        return  # refusing groups of unequal size is as good
+    found = gradient(subject)[3]
+    assert_close(
+        found,
+        torch.zeros_like(found),
+        what="gradient of the rollout that is alone",
+        absolute=1e-12,
+        given={"rewards": rewards, "group_ids": groups},
+    )

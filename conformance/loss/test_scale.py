@@ -11,7 +11,7 @@ from sdpo_ref.types import FULL, SAMPLED_TOKEN, DistillationBatch, Support
 from sdpo_ref.verify.closed_form import token_weights
 from sdpo_ref.verify.comparison import assert_close, assert_that
 from sdpo_ref.verify.inputs import input_generator, on_policy, random_batch
-from sdpo_ref.verify.subject import Subject
+from sdpo_ref.verify.subject import Gradient, Subject
 
 VOCAB = 40_000
 IDS = torch.tensor([[33_001, 257, VOCAB - 1, 0, 2_049, 12_345]])
@@ -138,6 +138,65 @@ def test_any_rewarded_id(subject: Subject) -> None:
         relative=1e-6,  # rewards may pass through float32
         absolute=1e-9,
         given={"completions": completions, "rewards": rewards, "vocab": VOCAB},
+    )
+
+
+@pytest.mark.requirement("LOSS-068")
+@pytest.mark.needs("hybrid_loss")
+@pytest.mark.parametrize(("first", "second"), [(2**40, 2**40 + 1), (5, 5 + 256), (5, 5 + 65_536), (-3, 3)])
+def test_any_group_id(subject: Subject, first: int, second: int) -> None:
+    """Two groups, each with equal rewards, have no advantage, whatever their ids."""
+    batch = on_policy(random_batch(95))
+    rewards = torch.tensor([1.0, 1.0, 0.0, 0.0], dtype=torch.float64)
+    groups = torch.tensor([first, first, second, second])
+    assert_close(
+        subject.hybrid_loss(batch, rewards, groups, reward_weight=1.0, support=SAMPLED_TOKEN).student,
+        torch.zeros_like(batch.student_logits),
+        what="gradient w.r.t. the student's logits",
+        absolute=1e-9,
+        given={"rewards": rewards, "group_ids": groups},
+    )
+
+
+@pytest.mark.requirement("LOSS-068")
+@pytest.mark.parametrize("alpha", [0.0, 0.25, 1.0])
+def test_any_memory_layout(subject: Subject, alpha: float) -> None:
+    """Logits with time or the vocabulary in front, as some models return them, and a batch cut from a longer one."""
+    batch = on_policy(random_batch(99))
+    expected = subject.loss(batch, alpha=alpha, support=FULL)
+
+    def check(found: Gradient, layout: str) -> None:
+        inputs = {"layout": layout, "alpha": alpha}
+        assert_close(found.value, expected.value, what="loss in nats", relative=1e-10, given=inputs)
+        assert_close(found.student, expected.student, what="gradient", relative=1e-9, given=inputs)
+
+    for axes in ((1, 0, 2), (2, 1, 0), (0, 2, 1)):
+        back = sorted(range(3), key=axes.__getitem__)
+        turned = [
+            side.permute(axes).contiguous().permute(back) for side in (batch.student_logits, batch.teacher_logits)
+        ]
+        logits = {"student_logits": turned[0], "teacher_logits": turned[1]}
+        check(subject.loss(replace(batch, **logits), alpha=alpha, support=FULL), f"axes {axes} of the logits in memory")
+    masks = {
+        "completions": batch.completions.T.contiguous().T,
+        "completion_mask": batch.completion_mask.T.contiguous().T,
+    }
+    check(subject.loss(replace(batch, **masks), alpha=alpha, support=FULL), "ids and masks with time in front")
+
+
+@pytest.mark.requirement("LOSS-068")
+@pytest.mark.needs("implicit_reward")
+def test_implicit_reward_of_a_long_completion(subject: Subject) -> None:
+    """Of 5,000 tokens every one counts."""
+    logits = torch.tensor([1.0, 0.0, -1.0], dtype=torch.float64).expand(1, 5_000, 3)
+    zeros, ids = torch.zeros_like(logits), torch.zeros(1, 5_000, dtype=torch.long)
+    share = logits[0, 0].log_softmax(-1)[0] + torch.tensor(3.0, dtype=torch.float64).log()
+    assert_close(
+        subject.implicit_reward(logits, zeros, ids, torch.ones_like(ids, dtype=torch.bool)),
+        5_000 * share[None],
+        what="implicit reward in nats",
+        relative=1e-9,
+        given={"tokens": 5_000, "each token's share in nats": float(share)},
     )
 
 

@@ -41,16 +41,32 @@ def test_threshold_itself_is_a_success(subject: Subject, threshold: float) -> No
 
 
 @pytest.mark.requirement("ORACLE-003")
-def test_just_below_is_no_success(subject: Subject) -> None:
+@pytest.mark.parametrize("reward", [0.9, 1 - 2**-20])
+def test_just_below_is_no_success(subject: Subject, reward: float) -> None:
     """A reward below the threshold makes none."""
-    contexts = subject.context(group_of(0, [0.0, 0.9]), rules_of(subject.profile))
-    assert_that(not contexts[0].usable, "no row is usable", "attempt 1, with reward 0.9, taught attempt 0")
+    contexts = subject.context(group_of(0, [0.0, reward]), rules_of(subject.profile))
+    assert_that(not contexts[0].usable, "no row is usable", f"attempt 1, with reward {reward}, taught attempt 0")
+
+
+@pytest.mark.requirement("ORACLE-003")
+@pytest.mark.parametrize("threshold", [0.0, -0.5])
+def test_threshold_of_zero_or_less(subject: Subject, threshold: float) -> None:
+    """Zero is a reward like any other, for graders that subtract points."""
+    contexts = subject.context(group_of(0, [-2.0, 0.0]), rules_of(subject.profile, success_threshold=threshold))
+    assert_that(
+        contexts[0].usable,
+        f"attempt 1, with reward 0 at threshold {threshold}, succeeds and teaches attempt 0",
+        "no demonstration for attempt 0",
+        {"rewards": [-2.0, 0.0], "success_threshold": threshold},
+    )
 
 
 QUANTILE = {
     "best of four": ([0.1, 0.4, 0.3, 0.9], 0.75, {3}),
     "upper half": ([0.1, 0.4, 0.3, 0.9], 0.5, {1, 3}),
     "ties at the top": ([0.9, 0.9, 0.1, 0.2], 0.5, {0, 1}),
+    "middle of three": ([0.1, 0.4, 0.9], 0.5, {2}),
+    "too high for two": ([0.1, 0.9], 0.75, set[int]()),
     "all equal": ([0.5, 0.5, 0.5, 0.5], 0.5, set[int]()),
 }
 
@@ -74,6 +90,21 @@ def test_rank_within_the_group(subject: Subject, case: str, rescaled: bool) -> N
             f"it is shown {found}",
             {"rewards": given, "success_quantile": quantile},
         )
+
+
+@pytest.mark.requirement("ORACLE-004")
+def test_rank_among_its_own(subject: Subject) -> None:
+    """The best of a hard prompt succeeds, although every attempt at an easy one has a higher reward."""
+    rules = rules_of(subject.profile, success_threshold=-math.inf, success_quantile=0.5, own_success="exclude")
+    attempts = [*group_of(0, [0.1, 0.2]), *group_of(1, [0.8, 0.9])]
+    found = [shown_completions(context, attempts) for context in subject.context(attempts, rules)]
+    expected = [[completion(0, 1)], [], [completion(1, 1)], []]
+    assert_that(
+        found == expected,
+        f"shown are {expected}",
+        f"shown are {found}",
+        {"rewards": "0.1 and 0.2 in one group, 0.8 and 0.9 in another", "success_quantile": 0.5},
+    )
 
 
 @pytest.mark.requirement("ORACLE-005")

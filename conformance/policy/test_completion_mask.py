@@ -14,6 +14,8 @@ CASES = {
     "second of two end ids": ([5, 6, 3, 2, 0], {2, 3}, [1, 1, 1, 0, 0]),
     "tokens after the end": ([5, 2, 7, 8, 2], {2}, [1, 1, 0, 0, 0]),
     "ends with the last token": ([5, 6, 7, 8, 2], {2}, [1, 1, 1, 1, 1]),
+    "end id is zero": ([5, 6, 0, 7, 0], {0}, [1, 1, 1, 0, 0]),
+    "ids beyond 16 bits": ([86_109, 20_573, 151_645, 86_109, 151_645], {151_645}, [1, 1, 1, 0, 0]),
     "no end id": ([5, 2, 7, 8, 2], set[int](), [1, 1, 1, 1, 1]),
 }
 
@@ -25,3 +27,18 @@ def test_truth_table(subject: Subject, case: str) -> None:
     ids, end_ids, expected = CASES[case]
     found = subject.completion_mask(torch.tensor([ids]), end_ids=end_ids)[0].long().tolist()
     assert_that(found == expected, f"mask {expected}", f"mask {found}", {"completion": ids, "end_ids": sorted(end_ids)})
+
+
+@pytest.mark.requirement("POLICY-006")
+@pytest.mark.parametrize("padding", [255, 256, 600])
+def test_long_padding(subject: Subject, padding: int) -> None:
+    """Ten tokens, then padding with the end id: the first of it counts."""
+    ids = torch.cat([torch.full((10,), 5), torch.full((padding,), 2)])
+    found = subject.completion_mask(ids[None], end_ids={2})[0]
+    wrong = (found != (torch.arange(10 + padding) < 11)).nonzero().flatten().tolist()
+    assert_that(
+        not wrong,
+        "a mask that is True for 11 tokens",
+        f"one that differs at positions {wrong[:5]}",
+        {"tokens": 10, "end ids behind them": padding},
+    )

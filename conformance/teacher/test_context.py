@@ -7,6 +7,7 @@ import pytest
 
 from sdpo_ref.protocols.implementation import Attempt
 from sdpo_ref.verify.attempts import (
+    AWKWARD_TEXTS,
     SYSTEM,
     completion,
     group_of,
@@ -65,6 +66,15 @@ def test_lone_success(subject: Subject, alone: int) -> None:
     )
 
 
+@pytest.mark.requirement("TEACH-001")
+def test_success_after_many_failures(subject: Subject) -> None:
+    """In a group of forty only the last two succeed."""
+    attempts = group_of(0, [0.0] * 38 + [1.0, 1.0])
+    found = shown_completions(subject.context(attempts, rules_of(subject.profile))[0], attempts)
+    # the name of attempt 3 is not part of that of attempt 38, thanks to the word that follows
+    assert_that(found == [completion(0, 38)], "attempt 0 is shown attempt 38", f"it is shown {found}")
+
+
 @pytest.mark.requirement("TEACH-003", "TEACH-012")
 def test_groups_are_separate(subject: Subject) -> None:
     """Only one of three groups has a success; the others see nothing of it."""
@@ -81,6 +91,30 @@ def test_groups_are_separate(subject: Subject) -> None:
         )
         if attempt.group != 3:
             assert_that(not context.usable, f"rows of group {attempt.group} are not usable", "one is")
+
+
+@pytest.mark.requirement("TEACH-003")
+def test_same_question_in_two_groups(subject: Subject) -> None:
+    """A data set may hold a question twice; the groups are two all the same."""
+    attempts = [*group_of(0, [0.0, 0.0]), *group_of(1, [0.0, 1.0])]
+    attempts = [replace(attempt, prompt=prompt(0)) for attempt in attempts]
+    usable = [context.usable for context in subject.context(attempts, rules_of(subject.profile))[:2]]
+    assert_that(not any(usable), "no row of the group without a success is usable", f"usable = {usable}")
+
+
+@pytest.mark.requirement("TEACH-003")
+@pytest.mark.parametrize("apart", [1, 256, 65_536])
+def test_large_group_numbers(subject: Subject, apart: int) -> None:
+    """Groups are numbered as a data set numbers its rows, in the billions; equal numbers need not be one object."""
+    first = 3_000_000_000
+    attempts = [*group_of(first, [0.0, 0.0]), *group_of(first + apart, [0.0, 1.0])]
+    attempts = [replace(attempt, group=int(str(attempt.group))) for attempt in attempts]
+    contexts = subject.context(attempts, rules_of(subject.profile))
+    found = [shown_completions(context, attempts) for context in contexts[:3]]
+    expected = [[], [], [completion(first + apart, 1)]]
+    assert_that(
+        found == expected, f"shown are {expected}", f"shown are {found}", {"groups": [it.group for it in attempts]}
+    )
 
 
 @pytest.mark.requirement("TEACH-012")
@@ -203,9 +237,10 @@ def test_conversation_stays(subject: Subject, before: str) -> None:
 @pytest.mark.parametrize(
     "where", ["prompt", "completion", pytest.param("feedback", marks=pytest.mark.needs("context.feedback"))]
 )
-def test_braces_are_text(subject: Subject, where: str) -> None:
-    """Format strings, template words and code survive."""
-    code = "BRACES {x} {{y}} {0} %s {prompt} {solution} {feedback} $z"
+@pytest.mark.parametrize("kind", AWKWARD_TEXTS)
+def test_text_survives(subject: Subject, where: str, kind: str) -> None:
+    """What looks like a template, code, other scripts and long text are read as they were written."""
+    code = AWKWARD_TEXTS[kind]
     attempts = group_of(0, [0.0, 1.0] if where != "feedback" else [0.0, 0.0])
     if where == "feedback":
         attempts = [replace(attempt, feedback=code) for attempt in attempts]
@@ -215,7 +250,7 @@ def test_braces_are_text(subject: Subject, where: str) -> None:
         asked = (prompt(0)[0], {"role": "user", "content": code})
         attempts = [replace(attempt, prompt=asked) for attempt in attempts]
     whole = text_of(subject.context(attempts, rules_of(subject.profile))[0])
-    assert_that(code in whole, f"the text {code!r}", repr(whole), {"where": where})
+    assert_that(code in whole, f"the text {code!r}", repr(whole), {"where": where, "text": kind})
 
 
 def _thinking(text: str) -> list[Attempt]:
@@ -233,6 +268,15 @@ def test_trace_is_stripped(subject: Subject, text: str) -> None:
     whole = text_of(subject.context(_thinking(text), rules_of(subject.profile, strip_thinking=True))[0])
     assert_that("TRACE-MARK" not in whole, "no reasoning trace", repr(whole), {"demonstration": text})
     assert_that("FINAL-MARK" in whole, "the answer after the trace", repr(whole), {"demonstration": text})
+
+
+@pytest.mark.requirement("TEACH-009")
+@pytest.mark.needs("context", "context.strip_thinking")
+def test_trace_is_text(subject: Subject) -> None:
+    """Where traces are not stripped, a demonstration is read with its trace."""
+    text = "<think>TRACE-MARK</think>FINAL-MARK"
+    whole = text_of(subject.context(_thinking(text), rules_of(subject.profile, strip_thinking=False))[0])
+    assert_that(text in whole, f"the text {text!r}", repr(whole), {"strip_thinking": False})
 
 
 @pytest.mark.requirement("TEACH-013")

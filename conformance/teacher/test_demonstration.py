@@ -2,15 +2,16 @@
 
 import pytest
 
-from sdpo_ref.verify.attempts import SYSTEM, prompt, question
+from sdpo_ref.verify.attempts import AWKWARD_TEXTS, SYSTEM, prompt, question
 from sdpo_ref.verify.comparison import assert_that
 from sdpo_ref.verify.subject import Subject
 
 
 @pytest.mark.requirement("TEACH-040")
-@pytest.mark.parametrize("demonstration", ["SHOWN-MARK", "code {x} {{y}} %s SHOWN-MARK"])
-def test_prompt_and_demonstration(subject: Subject, demonstration: str) -> None:
-    """Both are there, the system message in front."""
+@pytest.mark.parametrize("kind", ["plain", *AWKWARD_TEXTS])
+def test_prompt_and_demonstration(subject: Subject, kind: str) -> None:
+    """Both are there as they were written, the system message in front."""
+    demonstration = AWKWARD_TEXTS.get(kind, "SHOWN-MARK")
     messages = subject.demonstration_context(prompt(0), demonstration)
     whole = "\n".join(message["content"] for message in messages)
     for text in (SYSTEM, question(0), demonstration):

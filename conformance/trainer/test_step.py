@@ -6,10 +6,10 @@ import pytest
 import torch
 
 from sdpo_ref.protocols.implementation import MicroBatch, StepProblem
-from sdpo_ref.types import Prompts
+from sdpo_ref.types import SAMPLED_TOKEN, Prompts
 from sdpo_ref.verify.closed_form import closed_form_trace, divergence_of
 from sdpo_ref.verify.comparison import assert_close, assert_finite, assert_that
-from sdpo_ref.verify.problems import VOCAB, cut, select, step_problem
+from sdpo_ref.verify.problems import VOCAB, cut, select, step_problem, with_a_sure_teacher
 from sdpo_ref.verify.subject import Subject
 
 EQUAL = (((3, 3, 3, 3),),)
@@ -61,6 +61,44 @@ def test_step_on_one_token(subject: Subject, alpha: float) -> None:
     """A single row with a single token is the whole step."""
     problem = step_problem(steps_per_iteration=(((1,),),), alpha=alpha)
     _compare(subject, problem, given={"alpha": alpha, "rows": "one completion of one token"})
+
+
+@pytest.mark.requirement("TRAIN-001")
+def test_large_gradient(subject: Subject) -> None:
+    """A gradient with a norm far above ten is not cut."""
+    problem = with_a_sure_teacher(step_problem(steps_per_iteration=RAGGED, alpha=1.0, learning_rate=0.1), factor=300.0)
+    found = subject.step(problem)
+    expected = closed_form_trace(problem, subject.profile, teacher_start=found.teacher[0]).student
+    for name, start in expected[0].items():
+        moved, wanted = found.student[-1][name] - found.student[0][name], expected[-1][name] - start
+        assert_close(
+            moved,
+            wanted,
+            what=f"update of {name!r}",
+            relative=1e-8,
+            absolute=1e-9,
+            given={
+                "norm of the gradient": f"{float(wanted.norm()) / problem.learning_rate:.4g}",
+                "size of the update, relative to that": f"{float(moved.norm() / wanted.norm()):.4g}",
+            },
+        )
+
+
+@pytest.mark.requirement("TRAIN-010")
+@pytest.mark.needs("step", "loss.temperature")
+@pytest.mark.parametrize("alpha", [0.0, 1.0])
+def test_step_at_a_temperature(subject: Subject, alpha: float) -> None:
+    """The temperature of the step reaches its loss."""
+    problem = step_problem(steps_per_iteration=RAGGED, alpha=alpha, temperature=2.0)
+    _compare(subject, problem, given={"alpha": alpha, "temperature": 2.0})
+
+
+@pytest.mark.requirement("TRAIN-010")
+@pytest.mark.needs("step", "loss.sampled_token")
+def test_step_on_the_sampled_token(subject: Subject) -> None:
+    """The support of the step reaches its loss."""
+    problem = step_problem(steps_per_iteration=RAGGED, alpha=1.0, support=SAMPLED_TOKEN)
+    _compare(subject, problem, given={"support": "sampled_token"})
 
 
 @pytest.mark.requirement("POLICY-004")

@@ -10,6 +10,7 @@ from sdpo_ref.mutants.plant import Planted
 
 IMPLICIT = "functional/implicit_reward.py"
 FILE = "functional/aggregation.py"
+ENDED = "        ended |= completions == end_id"
 
 chapter = Chapter()
 
@@ -197,6 +198,37 @@ chapter.enter(
     "POLICY-006",
     Planted(FILE, "return ended_before == 0", "return (ended_before == 0) & ~ended"),
     same_as=203,
+)
+chapter.enter(
+    406,
+    "end_of_id_zero",
+    ENDS,
+    "an end id of 0 is taken for none",
+    "completions never end where the end has id 0",
+    "POLICY-006",
+    Planted(FILE, ENDED, ENDED.replace("completions == end_id", "(completions == end_id) & bool(end_id)")),
+)
+chapter.enter(
+    407,
+    "ends_counted_in_8_bits",
+    ENDS,
+    "the ends so far are counted in 8 bits",
+    "after 256 ends as padding, padding is trained",
+    "POLICY-006",
+    Planted(
+        FILE,
+        "ended_before = ended.long().cumsum(-1) - ended.long()",
+        "ended_before = ended.byte().cumsum(-1, dtype=torch.uint8) - ended.byte()",
+    ),
+)
+chapter.enter(
+    408,
+    "ends_in_16_bits",
+    ENDS,
+    "ids are compared with end ids in 16 bits",
+    "other tokens of a large vocabulary end the completion",
+    "POLICY-006",
+    Planted(FILE, ENDED, ENDED.replace("completions == end_id", "(completions - end_id) % 65536 == 0")),
 )
 
 MUTANTS = tuple(chapter.mutants)

@@ -10,6 +10,7 @@ from sdpo_ref.mutants.variation import each, read, told, under
 from sdpo_ref.protocols.implementation import Attempt, TeacherContext
 
 FILE = "teachers/context.py"
+SHOWN = "return without_thinking(attempt.completion) if rules.strip_thinking else attempt.completion\n"
 
 chapter = Chapter()
 
@@ -22,6 +23,12 @@ def cut_front(found: TeacherContext, limit: int | None) -> TeacherContext:
 def cut_end(found: TeacherContext, limit: int | None) -> TeacherContext:
     """Too long a message loses its end."""
     return told(found, found.messages[-1]["content"][:limit]) if limit else found
+
+
+def feedback_as(expression: str) -> Planted:
+    """Feedback is shown as what the expression makes of it."""
+    line = "return attempt.feedback if passes else None"
+    return Planted(FILE, line, line.replace("attempt.feedback", expression, 1))
 
 
 def shortened_by(cut: Any) -> Any:
@@ -214,6 +221,73 @@ chapter.enter(
     ),
 )
 
+READ = "text that is read"
+chapter.enter(
+    400,
+    "feedback_on_one_line",
+    READ,
+    "line breaks and indentation of feedback become single blanks",
+    "code and tracebacks lose their shape",
+    "TEACH-009",
+    feedback_as("' '.join(attempt.feedback.split())"),
+)
+chapter.enter(
+    401,
+    "feedback_first_line",
+    READ,
+    "only the first line of feedback is shown",
+    "the teacher reads that there was an error, and not which",
+    "TEACH-009",
+    feedback_as("attempt.feedback.strip().splitlines()[0]"),
+)
+chapter.enter(
+    402,
+    "feedback_of_200_characters",
+    READ,
+    "feedback is cut after 200 characters, without a limit being set",
+    "as M401",
+    "TEACH-009",
+    feedback_as("attempt.feedback[:200]"),
+    same_as=401,
+)
+chapter.enter(
+    403,
+    "feedback_in_ascii",
+    READ,
+    "characters outside of ASCII are dropped from feedback",
+    "notes in most languages become noise",
+    "TEACH-009",
+    feedback_as("attempt.feedback.encode('ascii', 'ignore').decode()"),
+)
+chapter.enter(
+    404,
+    "feedback_normalised",
+    READ,
+    "feedback is brought into Unicode's compatibility form",
+    "the teacher reads other characters than were compared",
+    "TEACH-009",
+    feedback_as("__import__('unicodedata').normalize('NFKC', attempt.feedback)"),
+    same_as=403,
+)
+chapter.enter(
+    405,
+    "demonstration_of_2000_characters",
+    READ,
+    "demonstrations are cut after 2,000 characters, without a limit being set",
+    "the teacher reads solutions without their end",
+    "TEACH-009",
+    Planted(FILE, SHOWN, SHOWN.replace("attempt.completion", "attempt.completion[:2000]")),
+)
+chapter.enter(
+    420,
+    "trace_always_stripped",
+    READ,
+    "reasoning traces are stripped also where they are to be shown",
+    "the teacher reads less than was chosen",
+    "TEACH-009",
+    Planted(FILE, SHOWN, "return without_thinking(attempt.completion)\n"),
+)
+
 LENGTH = "length of the context"
 chapter.enter(
     258,
@@ -282,6 +356,16 @@ chapter.enter(
         GOOD.demonstration_context(prompt, demonstration) if demonstration else prompt
     ),
     same_as=263,
+)
+chapter.enter(
+    419,
+    "sft_demonstration_cut",
+    SDFT,
+    "demonstrations are cut after 2,000 characters",
+    "as M405",
+    "TEACH-040",
+    Planted(FILE, "_joined(_question(prompt), demonstration,", "_joined(_question(prompt), demonstration[:2000],"),
+    same_as=405,
 )
 
 MUTANTS = tuple(chapter.mutants)

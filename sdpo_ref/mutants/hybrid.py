@@ -58,6 +58,19 @@ chapter.enter(
     "LOSS-070",
     hybrid_loss=hybrid(lambda b, r, g, o: _uncentered(b, r - r.max(), g, o)),
 )
+chapter.enter(
+    413,
+    "alone_without_baseline",
+    ADVANTAGE,
+    "the reward of a rollout that is alone in its group stays as it is",
+    "prompts with one rollout are trained on their level, not on a difference",
+    "LOSS-070",
+    Planted(
+        FILE,
+        "return numbers - sum_of_group(numbers, group_ids) / sizes, sizes",
+        "return numbers - (sum_of_group(numbers, group_ids) / sizes).where(sizes > 1, 0.0), sizes",
+    ),
+)
 
 MIX = "mixture of reward and teacher"
 chapter.enter(

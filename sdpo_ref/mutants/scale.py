@@ -11,6 +11,8 @@ ADVANTAGE = "log_ratio = (student_token_log_probs - teacher_token_log_probs).det
 BEHAVIOUR = "behaviour = torch.where(batch.loss_mask, batch.behaviour_log_probs, 0.0)"
 MIXED = "convex_combination(reward_advantages[:, None], distillation_advantages, weight=reward_weight)"
 DIFFERENCE = "return torch.where(completion_mask, difference, 0.0)"
+GROUP = "names, group = torch.unique(group_ids, return_inverse=True)"
+SUM = "completions, completion_mask).sum(-1)\n\n\ndef"
 
 chapter = Chapter()
 
@@ -43,6 +45,35 @@ chapter.enter(
     "LOSS-068",
     Planted(REFERENCE, IDS, IDS.replace("0)", "0).to(torch.bfloat16).long()")),
     same_as=376,
+)
+chapter.enter(
+    414,
+    "group_ids_in_8_bits",
+    NARROW,
+    "group ids are held in 8 bits",
+    "rewards of other prompts are the baseline",
+    "LOSS-068",
+    Planted("functional/advantages.py", GROUP, GROUP.replace("group_ids,", "group_ids.byte(),")),
+)
+chapter.enter(
+    415,
+    "group_ids_in_single_precision",
+    NARROW,
+    "group ids pass through float32",
+    "as M414, in large data sets",
+    "LOSS-068",
+    Planted("functional/advantages.py", GROUP, GROUP.replace("group_ids,", "group_ids.float(),")),
+    same_as=414,
+)
+chapter.enter(
+    416,
+    "group_ids_without_sign",
+    NARROW,
+    "the sign of group ids is lost",
+    "as M414, where groups are numbered by a hash",
+    "LOSS-068",
+    Planted("functional/advantages.py", GROUP, GROUP.replace("group_ids,", "group_ids.abs(),")),
+    same_as=414,
 )
 
 LIMITS = "limits on sizes and magnitudes"
@@ -108,6 +139,24 @@ chapter.enter(
     "tokens that are nearly as likely take the place of likelier ones",
     "LOSS-022",
     Planted("functional/support.py", "return log_probs.topk(", "return log_probs.half().topk("),
+)
+chapter.enter(
+    417,
+    "implicit_reward_cut",
+    LIMITS,
+    "only the first 1,024 tokens of a completion have an implicit reward",
+    "long completions are compared by their beginnings",
+    "LOSS-068",
+    Planted("functional/implicit_reward.py", SUM, SUM.replace(".sum", "[..., :1024].sum")),
+)
+chapter.enter(
+    418,
+    "logits_viewed",
+    LIMITS,
+    "logits are taken to be contiguous",
+    "a crash with models that answer in another layout",
+    "LOSS-068",
+    Planted("functional/log_probs.py", RAISED, RAISED.replace("logits.to", "logits.view(-1).view(logits.shape).to")),
 )
 
 HIDDEN = "NaN is hidden"

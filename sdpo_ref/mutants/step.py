@@ -13,6 +13,7 @@ from sdpo_ref.mutants.variation import micro_batches, parts_of, same, scaled, st
 from sdpo_ref.protocols.implementation import MicroBatch, StepProblem, StepTrace
 
 FILE = "trainers/step.py"
+MOVE = "            optimizer.step()"
 LOGITS = "return logits[:, prompts.token_ids.shape[-1] - 1 : -1]"
 
 chapter = Chapter()
@@ -315,6 +316,43 @@ chapter.enter(
     "both sides meet half-way",
     "TEACH-025",
     step=steps(lambda p: replace(p, learning_rate=p.learning_rate * (0.5 if p.teacher == "live" else 1.0))),
+)
+chapter.enter(
+    409,
+    "update_clipped",
+    UPDATE,
+    "the gradient is cut to a norm of one, a common default",
+    "steps are shorter than was set, the first ones most",
+    "TRAIN-001",
+    Planted(FILE, MOVE, f"            torch.nn.utils.clip_grad_norm_(student.parameters(), 1.0)\n{MOVE}"),
+)
+chapter.enter(
+    410,
+    "gradient_values_clipped",
+    UPDATE,
+    "every entry of the gradient is cut to at most five",
+    "as M409, and in another direction",
+    "TRAIN-001",
+    Planted(FILE, MOVE, f"            torch.nn.utils.clip_grad_value_(student.parameters(), 5.0)\n{MOVE}"),
+    same_as=409,
+)
+chapter.enter(
+    411,
+    "temperature_not_passed",
+    UPDATE,
+    "the temperature of the step does not reach its loss (H06)",
+    "the run is another one than was written down",
+    "TRAIN-010",
+    Planted(FILE, "temperature=problem.temperature", "temperature=1.0"),
+)
+chapter.enter(
+    412,
+    "support_not_passed",
+    UPDATE,
+    "the support of the step does not reach its loss (H06)",
+    "as M411",
+    "TRAIN-010",
+    Planted(FILE, "support=problem.support", "support=type(problem.support)('full')"),
 )
 
 DEFAULT = "defaults"

@@ -137,6 +137,47 @@ chapter.enter(
     Planted(FILE, "reward >= rules.success_threshold", "not reward < rules.success_threshold"),
     same_as=219,
 )
+chapter.enter(
+    392,
+    "zero_is_no_reward",
+    SUCCESS,
+    "a reward of zero is taken for a missing one",
+    "where points are subtracted, the flawless attempts are no successes",
+    "ORACLE-003",
+    Planted(FILE, "reward >= rules.success_threshold", "bool(reward) and reward >= rules.success_threshold"),
+)
+chapter.enter(
+    393,
+    "threshold_with_tolerance",
+    SUCCESS,
+    "a reward within a millionth of the threshold is a success",
+    "as M214",
+    "ORACLE-003",
+    Planted(
+        FILE,
+        "reward >= rules.success_threshold",
+        "reward >= rules.success_threshold - 1e-6 * abs(rules.success_threshold)",
+    ),
+    same_as=214,
+)
+chapter.enter(
+    394,
+    "quantile_of_the_batch",
+    SUCCESS,
+    "an attempt is ranked among all attempts of the batch",
+    "the successes are the easy prompts, not the good attempts",
+    "ORACLE-004",
+    Planted(FILE, " if of == group]", "]"),
+)
+chapter.enter(
+    395,
+    "quantile_of_the_others",
+    SUCCESS,
+    "the quantile is of the group without the attempt",
+    "the middle of three is a success at one half",
+    "ORACLE-004",
+    Planted(FILE, "* len(members)", "* (len(members) - 1)"),
+)
 
 FEEDBACK = "whose feedback"
 chapter.enter(
@@ -254,6 +295,43 @@ chapter.enter(
     "without feedback nothing is learned",
     "TEACH-001 TEACH-002",
     context=under(use_demonstrations=False),
+)
+chapter.enter(
+    396,
+    "first_eight",
+    DEMONSTRATION,
+    "only the first eight attempts are looked at for a demonstration",
+    "hard prompts, whose successes come late, are never learned from",
+    "TEACH-001",
+    Planted(CONTEXT, "in enumerate(attempts):\n        own", "in enumerate(attempts[:8]):\n        own"),
+)
+chapter.enter(
+    397,
+    "group_by_identity",
+    DEMONSTRATION,
+    "groups are compared as objects, not as numbers (C03)",
+    "no attempt finds its siblings once groups are numbered above 256",
+    "TEACH-003",
+    Planted(CONTEXT, "attempt.group == attempts[index].group", "attempt.group is attempts[index].group"),
+)
+chapter.enter(
+    398,
+    "group_by_question",
+    DEMONSTRATION,
+    "attempts at the same question are one group (C03)",
+    "a question that stands in the data twice has a group of twice the size",
+    "TEACH-003",
+    Planted(CONTEXT, "attempt.group == attempts[index].group", "attempt.prompt == attempts[index].prompt"),
+)
+chapter.enter(
+    399,
+    "group_in_16_bits",
+    DEMONSTRATION,
+    "groups are compared in their lowest 16 bits (C03)",
+    "as M229, in large data sets",
+    "TEACH-003",
+    Planted(CONTEXT, "attempt.group == attempts[index].group", "(attempt.group - attempts[index].group) % 65536 == 0"),
+    same_as=229,
 )
 
 GATE = "when feedback is shown"

@@ -18,7 +18,7 @@ from sdpo_ref.protocols.implementation import Attempt, StepProblem
 from sdpo_ref.types import FULL, SAMPLED_TOKEN, DistillationBatch, Support
 from sdpo_ref.verify.attempts import group_of, prompt
 from sdpo_ref.verify.inputs import every_row, input_generator, on_policy, random_batch
-from sdpo_ref.verify.problems import cut, step_problem
+from sdpo_ref.verify.problems import cut, step_problem, with_a_sure_teacher
 from sdpo_ref.verify.subject import Subject
 
 Call = Callable[[Subject], object]
@@ -127,6 +127,10 @@ def _batches() -> dict[str, tuple[DistillationBatch, dict[str, Any]]]:
             {},
         ),
         "sides far apart": (replace(batch, student_logits=200 * batch.student_logits), {}),
+        "logits with the vocabulary in front": (
+            replace(batch, student_logits=batch.student_logits.permute(2, 1, 0).contiguous().permute(2, 1, 0)),
+            {},
+        ),
         "rounded logits of the student": (replace(batch, student_logits=batch.student_logits.round() / 2000), {}),
     }
 
@@ -207,7 +211,14 @@ def _hybrid() -> Entries:
         "ratings": [0.3, 0.8, 0.1, 0.9],
         "a rating of NaN": [0.3, math.nan, 0.1, 0.9],
     }
-    groups = {"one group": [0, 0, 0, 0], "two groups": [0, 0, 1, 1]}
+    groups = {
+        "one group": [0, 0, 0, 0],
+        "two groups": [0, 0, 1, 1],
+        "groups of three and one": [0, 0, 0, 1],
+        "groups numbered 256 apart": [7, 7, 263, 263],
+        "groups numbered beyond single precision": [2**25, 2**25, 2**25 + 1, 2**25 + 1],
+        "groups numbered with signs": [-2, -2, 2, 2],
+    }
     for (told, numbers), (of, ids), weight in product(rewards.items(), groups.items(), (0.0, 0.3, 1.0)):
         yield (
             f"hybrid of {told} in {of}, weight {weight:g}",
@@ -234,6 +245,12 @@ def _completions() -> Entries:
                 z, batch.student_logits, batch.completions, batch.completion_mask
             ),
         )
+    rising = torch.linspace(-1, 1, 2_000, dtype=torch.float64)[None, :, None] * torch.eye(2, dtype=torch.float64)[0]
+    yield (
+        "implicit reward of a long completion",
+        "implicit_reward",
+        lambda it: it.implicit_reward(rising, 0 * rising, torch.zeros(1, 2_000).long(), torch.ones(1, 2_000).bool()),
+    )
     for alpha, skip in product((0.0, 1.0), (0, 2)):
         yield (
             f"SDFT, alpha {alpha:g}, {skip} tokens skipped",
@@ -242,6 +259,19 @@ def _completions() -> Entries:
                 every_row(random_batch(932)), alpha=a, support=FULL, skip_tokens=n
             ),
         )
+    for end_id in (0, 70_001):
+        yield (
+            f"completion mask of a large vocabulary, end {end_id}",
+            "completion_mask",
+            lambda it, e=end_id: it.completion_mask(  # type: ignore[misc]
+                torch.tensor([[5, 70_001 - 65_536, 70_001, 0, 5], [7] * 5]).repeat(1, 150), end_ids={e}
+            ),
+        )
+    yield (
+        "completion mask of long padding",
+        "completion_mask",
+        lambda it: it.completion_mask(torch.full((1, 700), 4), end_ids={4}),
+    )
     for end_ids in ({4}, {4, 7}, set[int]()):
         yield (
             f"completion mask, ends {sorted(end_ids)}",
@@ -274,6 +304,19 @@ def _attempts() -> dict[str, list[Attempt]]:
         ],
         "the end of a trace": [replace(it, completion="thoughts</think>answer") for it in group_of(0, [0.0, 1.0])],
         "long feedback": group_of(0, [0.0, 0.0], ["long " * 200, "short"]),
+        "feedback in lines and scripts": group_of(0, [0.0], ["\u2163 r\u00e9sum\u00e9:\n\n  if x:\n\t\tpass"]),
+        "a long demonstration": [replace(it, completion="step " * 900) for it in group_of(0, [0.0, 1.0])],
+        "a success after twenty failures": group_of(0, [0.0] * 20 + [1.0]),
+        "a reward just below": group_of(0, [0.0, 1 - 5e-7]),
+        "rewards of zero and less": group_of(0, [-1.0, 0.0]),
+        "two groups of ratings": [*group_of(1, [0.1, 0.2, 0.3]), *group_of(2, [0.7, 0.8, 0.9])],
+        "groups with large numbers": [
+            replace(it, group=int(str(it.group)))
+            for it in [*group_of(2**33, [0.0, 1.0]), *group_of(2**33 + 65_536, [0.0, 0.0])]
+        ],
+        "two groups with one question": [
+            replace(it, prompt=prompt(0)) for it in [*group_of(1, [0.0, 0.0]), *group_of(2, [0.0, 1.0])]
+        ],
     }
 
 
@@ -281,8 +324,10 @@ def _context() -> Entries:
     rules = {
         "the paper's rules": ContextRules(),
         "a threshold of seven tenths": ContextRules(success_threshold=0.7),
+        "a threshold of zero": ContextRules(success_threshold=0.0),
         "the upper half": ContextRules(success_threshold=-math.inf, success_quantile=0.5),
         "the upper quarter": ContextRules(success_threshold=-math.inf, success_quantile=0.75),
+        "traces and all": ContextRules(strip_thinking=False),
         "a limit": ContextRules(max_length=300),
         "hardly any room": ContextRules(max_length=20),
     }
@@ -292,9 +337,9 @@ def _context() -> Entries:
             "context",
             lambda it, a=attempts, r=rule: it.context(a, r),  # type: ignore[misc]
         )
-    for shown in ("a solution", None):
+    for name, shown in {"a solution": "a solution", "a long solution": "step " * 900, "nothing": None}.items():
         yield (
-            f"demonstration context of {shown or 'nothing'}",
+            f"demonstration context of {name}",
             "demonstration_context",
             lambda it, d=shown: it.demonstration_context(prompt(0), d),  # type: ignore[misc]
         )
@@ -331,6 +376,11 @@ def _step() -> Entries:
     yield "a step of two micro-batches", "step", _steps(replace(whole, iterations=((parts,),)))
     unusable = replace(parts[1], self_distillation_mask=torch.zeros(2, dtype=torch.bool))
     yield "a step with an empty micro-batch", "step", _steps(replace(whole, iterations=(((parts[0], unusable),),)))
+    tempered = step_problem(alpha=1.0, temperature=3.0, seed=954)
+    yield "a step at temperature three", "step", _steps(tempered)
+    yield "a step on the sampled token", "step", _steps(step_problem(alpha=1.0, support=SAMPLED_TOKEN, seed=955))
+    sure = with_a_sure_teacher(step_problem(alpha=1.0, seed=956), factor=200.0)
+    yield "a step to a sure teacher", "step", _steps(sure)
     yield "a step with nothing to learn", "step", _steps(step_problem(usable=False, seed=953))
 
 

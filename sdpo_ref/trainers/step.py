@@ -21,7 +21,7 @@ from sdpo_ref.types import DistillationBatch, Prompts
 def run_steps(problem: StepProblem, *, profile: Profile) -> StepTrace:
     """Every optimiser step of a problem by plain gradient descent.
 
-    Implements: TRAIN-001 to TRAIN-009, TEACH-020 to TEACH-025, TEACH-029.
+    Implements: TRAIN-001 to TRAIN-010, TEACH-020 to TEACH-025, TEACH-029.
 
     Args:
         problem: the model, what it is trained on, and how.

@@ -1,12 +1,20 @@
 """Attempts whose every text is recognisable, so that a check can see what reached the teacher."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 from sdpo_ref.config.context import ContextRules
 from sdpo_ref.config.profile import Profile
 from sdpo_ref.protocols.implementation import Attempt, Message, TeacherContext
 
 SYSTEM = "You are SYSTEM-MARK."
+
+AWKWARD_TEXTS: Mapping[str, str] = {
+    "format strings and template words": "BRACES {x} {{y}} {0} %s {prompt} {solution} {feedback} $z",
+    "several lines": "first line\nif x:\n    two  spaces\n\ttab\n\n  last line",
+    "any script": "na\u00efve, nai\u0308ve, \ufb01n, \u2460, \u6570\u5b66, \u05e9\u05dc\u05d5\u05dd, \U0001f600",
+    "thousands of characters": " ".join(f"word{number}" for number in range(1_000)),
+}
+"""What a teacher must be able to read, by what is awkward about it."""
 
 
 def question(group: int) -> str:

@@ -1,7 +1,7 @@
 """The weights after each update of a step problem, written out: no autograd, no code of the reference.
 
-The second derivation for level 3, for alpha 0 and 1 on the full vocabulary. Loops over rows, tokens and prefixes, as
-one would on paper: slow, and meant to be read.
+The second derivation for level 3, for alpha 0 and 1 on the full vocabulary and for the sampled token. Loops over
+rows, tokens and prefixes, as one would on paper: slow, and meant to be read.
 """
 
 from collections.abc import Mapping, Sequence
@@ -21,7 +21,7 @@ def closed_form_trace(problem: StepProblem, profile: Profile, *, teacher_start: 
     """Weights of student and teacher at the start and after each optimiser step.
 
     Args:
-        problem: alpha must be 0 or 1 and the support full.
+        problem: alpha must be 0 or 1 and the support full, or alpha 1 and the support the sampled token.
         profile: aggregation, accumulation and EMA cadence.
         teacher_start: the teacher's weights before the first step, as the implementation reports them, so that a
             teacher that starts elsewhere (TEACH-022) is one fault and not all of level 3.
@@ -67,9 +67,10 @@ def divergence_of(problem: StepProblem, micro_batch: MicroBatch, student: Weight
     """Sum of the divergences of all counted tokens, in nats."""
     total = 0.0
     for row, time in (micro_batch.completion_mask & micro_batch.self_distillation_mask[:, None]).nonzero().tolist():
-        p = _distribution(student, _prefix(micro_batch, micro_batch.prompts, row, time), problem.temperature)
-        q = _distribution(teacher, _prefix(micro_batch, micro_batch.reprompts, row, time), problem.temperature)
-        total += float((q * (q / p).log()).sum() if problem.alpha == 0 else (p * (p / q).log()).sum())
+        log_p = _log_distribution(student, _prefix(micro_batch, micro_batch.prompts, row, time), problem.temperature)
+        log_q = _log_distribution(teacher, _prefix(micro_batch, micro_batch.reprompts, row, time), problem.temperature)
+        weighting = log_q.exp() if problem.alpha == 0 else -log_p.exp()
+        total += float((weighting * (log_q - log_p)).sum())
     return total
 
 
@@ -116,12 +117,16 @@ def _add_token(  # noqa: PLR0917 - one term of a sum has this many factors
 ) -> None:
     """One token's term: d divergence / d logits goes to the last token's row, and to every prefix token's."""
     prefix = _prefix(part, part.prompts, row, time)
-    p = _distribution(student, prefix, problem.temperature)
-    q = _distribution(teacher, _prefix(part, part.reprompts, row, time), problem.temperature)
-    if problem.alpha == 0:
+    log_p = _log_distribution(student, prefix, problem.temperature)
+    log_q = _log_distribution(teacher, _prefix(part, part.reprompts, row, time), problem.temperature)
+    p, q, log_ratio = log_p.exp(), log_q.exp(), log_p - log_q
+    if problem.support.kind == "sampled_token":
+        sampled = int(part.completions[row, time])
+        score = torch.nn.functional.one_hot(torch.tensor(sampled), p.shape[0]) - p
+        slope_of_logits = log_ratio[sampled] * score / problem.temperature
+    elif problem.alpha == 0:
         slope_of_logits = (p - q) / problem.temperature
     else:
-        log_ratio = (p / q).log()
         slope_of_logits = p * (log_ratio - (p * log_ratio).sum()) / problem.temperature
     slope["current"][prefix[-1]] += weight * slope_of_logits
     for token in prefix:
@@ -135,6 +140,6 @@ def _prefix(part: MicroBatch, prompts: Prompts, row: int, time: int) -> list[int
     return [*asked, *answered]
 
 
-def _distribution(weights: Weights, prefix: Sequence[int], temperature: float) -> Tensor:
+def _log_distribution(weights: Weights, prefix: Sequence[int], temperature: float) -> Tensor:
     logits = weights["current"][prefix[-1]] + sum(weights["prefix"][token] for token in prefix)
-    return (logits / temperature).softmax(-1)
+    return (logits / temperature).log_softmax(-1)

@@ -1,14 +1,16 @@
 """Training steps on a model that is small enough to know every weight of (spec/05-trainer)."""
 
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Literal
 
 import torch
+from torch import Tensor, nn
 
 from sdpo_ref.policies.prefix_sum import PrefixSumPolicy
 from sdpo_ref.protocols.implementation import MicroBatch, StepProblem
 from sdpo_ref.teachers.reprompt import left_padded
-from sdpo_ref.types import FULL
+from sdpo_ref.types import FULL, Support
 from sdpo_ref.verify.inputs import input_generator
 
 VOCAB = 7
@@ -21,6 +23,7 @@ def step_problem(
     usable: bool = True,
     ragged_prompts: bool = False,
     alpha: float = 0.0,
+    support: Support = FULL,
     temperature: float = 1.0,
     teacher: Literal["live", "frozen", "ema"] = "ema",
     update_rate: float = 0.25,
@@ -35,6 +38,7 @@ def step_problem(
         usable: whether the teacher has a context anywhere.
         ragged_prompts: whether prompts, and reprompts, differ in length within a micro-batch.
         alpha: of the divergence.
+        support: of the divergence.
         temperature: of both sides.
         teacher: kind of teacher weights.
         update_rate: of the EMA.
@@ -56,7 +60,43 @@ def step_problem(
         )
         for iteration in steps_per_iteration
     )
-    return StepProblem(make_model, iterations, learning_rate, alpha, FULL, temperature, teacher, update_rate)
+    return StepProblem(make_model, iterations, learning_rate, alpha, support, temperature, teacher, update_rate)
+
+
+def with_a_sure_teacher(problem: StepProblem, *, factor: float) -> StepProblem:
+    """The same problem, in which one token makes its reader sure, and the teacher alone reads it.
+
+    A student that is unsure and far from its teacher has large gradients under the reverse KL.
+
+    Args:
+        problem: of one step with one micro-batch.
+        factor: of that token's weights.
+
+    Returns:
+        The problem with the last token of the vocabulary at the end of each reprompt, and nowhere else.
+    """
+    sure = VOCAB - 1
+    (((batch,),),) = problem.iterations
+
+    def without(token_ids: Tensor) -> Tensor:
+        return token_ids.where(token_ids != sure, 0)
+
+    told = without(batch.reprompts.token_ids)
+    told[:, -1] = sure
+    batch = replace(
+        batch,
+        prompts=replace(batch.prompts, token_ids=without(batch.prompts.token_ids)),
+        reprompts=replace(batch.reprompts, token_ids=told),
+        completions=without(batch.completions),
+    )
+
+    def make_model() -> nn.Module:
+        model = problem.make_model()
+        with torch.no_grad():
+            model.get_parameter("prefix")[sure] *= factor
+        return model
+
+    return replace(problem, make_model=make_model, iterations=(((batch,),),))
 
 
 def cut(micro_batch: MicroBatch, rows_each: int) -> tuple[MicroBatch, ...]:

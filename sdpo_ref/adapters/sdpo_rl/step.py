@@ -24,12 +24,17 @@ def step(problem: StepProblem) -> StepTrace:
     prompts are padded where the tokenizer pads, which is on the right unless the user says otherwise.
 
     Raises:
-        UnsupportedError: for the live teacher, which sdpo-rl does not have.
+        UnsupportedError: for the live teacher, which sdpo-rl does not have, and for the sampled token, for which it
+            has a loss that its trainer never takes.
     """
     from accelerate import Accelerator
 
     if problem.teacher == "live":
         raise UnsupportedError("sdpo-rl has no live teacher; allowed are 'ema' and 'frozen'")
+    if problem.support.kind == "sampled_token":
+        raise UnsupportedError(
+            "sdpo-rl's trainer has no loss on the sampled token; allowed are full and top-k supports"
+        )
     with TemporaryDirectory() as folder:
         student = student_changed_after_loading(problem.make_model, Path(folder))
     first = problem.iterations[0][0][0]
