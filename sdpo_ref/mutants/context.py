@@ -248,7 +248,6 @@ chapter.enter(
     "as M401",
     "TEACH-009",
     feedback_as("attempt.feedback[:200]"),
-    same_as=401,
 )
 chapter.enter(
     403,
@@ -267,7 +266,6 @@ chapter.enter(
     "the teacher reads other characters than were compared",
     "TEACH-009",
     feedback_as("__import__('unicodedata').normalize('NFKC', attempt.feedback)"),
-    same_as=403,
 )
 chapter.enter(
     405,
@@ -365,7 +363,6 @@ chapter.enter(
     "as M405",
     "TEACH-040",
     Planted(FILE, "_joined(_question(prompt), demonstration,", "_joined(_question(prompt), demonstration[:2000],"),
-    same_as=405,
 )
 
 MUTANTS = tuple(chapter.mutants)

@@ -63,7 +63,6 @@ chapter.enter(
     "as M414, in large data sets",
     "LOSS-068",
     Planted("functional/advantages.py", GROUP, GROUP.replace("group_ids,", "group_ids.float(),")),
-    same_as=414,
 )
 chapter.enter(
     416,
@@ -73,7 +72,6 @@ chapter.enter(
     "as M414, where groups are numbered by a hash",
     "LOSS-068",
     Planted("functional/advantages.py", GROUP, GROUP.replace("group_ids,", "group_ids.abs(),")),
-    same_as=414,
 )
 
 LIMITS = "limits on sizes and magnitudes"

@@ -334,7 +334,6 @@ chapter.enter(
     "as M409, and in another direction",
     "TRAIN-001",
     Planted(FILE, MOVE, f"            torch.nn.utils.clip_grad_value_(student.parameters(), 5.0)\n{MOVE}"),
-    same_as=409,
 )
 chapter.enter(
     411,

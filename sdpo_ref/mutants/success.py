@@ -158,7 +158,6 @@ chapter.enter(
         "reward >= rules.success_threshold",
         "reward >= rules.success_threshold - 1e-6 * abs(rules.success_threshold)",
     ),
-    same_as=214,
 )
 chapter.enter(
     394,
@@ -331,7 +330,6 @@ chapter.enter(
     "as M229, in large data sets",
     "TEACH-003",
     Planted(CONTEXT, "attempt.group == attempts[index].group", "(attempt.group - attempts[index].group) % 65536 == 0"),
-    same_as=229,
 )
 
 GATE = "when feedback is shown"

@@ -14,11 +14,15 @@ class LeaveOneOut:
         asked: mutants whose defect another mutant has as well, so that it could be named.
         right: of these, those for which such a mutant is named first.
         misses: the others, each with what was named instead; ``None`` where nothing was near.
+        rows: all mutants, asked or not.
+        akin: of these, those for which a mutant of the same family is named first: what to expect of a new defect.
     """
 
     asked: int
     right: int
     misses: tuple[tuple[Row, Row | None], ...]
+    rows: int
+    akin: int
 
     @property
     def share(self) -> float:
@@ -35,13 +39,14 @@ def leave_one_out(matrix: KillMatrix) -> LeaveOneOut:
     Returns:
         How often the right defect came first.
     """
-    asked, misses = 0, []
+    asked, akin, misses = 0, 0, []
     for row in matrix.rows:
         others = [other for other in matrix.rows if other.id != row.id]
+        found = next((it.row for it in ranking(row.checks, others, matrix.parts)), None)
+        akin += found is not None and found.family == row.family
         if not any(other.defect == row.defect for other in others):
             continue
         asked += 1
-        found = ranking(row.checks, others, matrix.parts)
-        if not found or found[0].row.defect != row.defect:
-            misses.append((row, found[0].row if found else None))
-    return LeaveOneOut(asked, asked - len(misses), tuple(misses))
+        if found is None or found.defect != row.defect:
+            misses.append((row, found))
+    return LeaveOneOut(asked, asked - len(misses), tuple(misses), len(matrix.rows), akin)

@@ -48,6 +48,7 @@ def _summary(matrix: KillMatrix) -> str:
     found = leave_one_out(matrix)
     killed = sum(1 for row in matrix.rows if row.failed)
     families = {row.family for row in matrix.rows}
+    akin = found.akin / max(found.rows, 1)
     return "\n".join(
         [
             "| | |",
@@ -56,6 +57,7 @@ def _summary(matrix: KillMatrix) -> str:
             f"| killed | {killed} |",
             f"| right variants | {len(matrix.benign)} |",
             f"| diagnosis: right defect first | {found.right} of {found.asked} left out in turn, {found.share:.0%} |",
+            f"| diagnosis: right family first, each left out in turn | {found.akin} of {found.rows}, {akin:.0%} |",
         ]
     )
 

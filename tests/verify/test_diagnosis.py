@@ -89,6 +89,19 @@ def test_near_is_not_the_same() -> None:
     assert found.sentence == "nearest known defect: M1, defect M1 (2 of 3 failed checks agree)"
 
 
+def test_other_inputs_are_near() -> None:
+    """The same checks with other inputs make a defect near, and less near than the same inputs do."""
+    ids = KillMatrix((row("M1", "t::a[1]", "t::b[1]"), row("M2", "t::a[2]")), {}, {}, ())
+    found = diagnose(["t::a[3]", "t::b[2]"], ids)
+    assert found is not None
+    assert found.likeness == pytest.approx(0.9)
+    assert found.sentence == "nearest known defect: M1, defect M1 (which fails the same checks with other inputs)"
+    same = diagnose(["t::a[2]"], ids)
+    assert same is not None
+    assert same.row.id == "M2"
+    assert same.likeness == pytest.approx(1.0)
+
+
 def test_what_did_not_run_is_left_aside() -> None:
     """An implementation without a divergence is compared on its loss alone."""
     without = diagnose(["l1"], SMALL, ran=["l1", "l2"])
