@@ -1,7 +1,9 @@
 """What training sees of the loss: its gradient (spec/04-loss, E)."""
 
 import math
+from collections.abc import Callable, Mapping
 from dataclasses import replace
+from typing import Any
 
 import pytest
 import torch
@@ -144,6 +146,49 @@ def test_inputs_are_left_alone(subject: Subject, alpha: float) -> None:
     for name in ("student_logits", "teacher_logits", "completions", "completion_mask", "self_distillation_mask"):
         before, now = getattr(batch, name), getattr(after, name).detach()
         assert_that(bool(torch.equal(before, now)), f"{name} unchanged", f"{name} was written to", {"alpha": alpha})
+
+
+SETTINGS: Mapping[str, tuple[Callable[[], object], Callable[[Any], object], object]] = {
+    "default dtype": (torch.get_default_dtype, torch.set_default_dtype, torch.float32),
+    "recording of gradients": (torch.is_grad_enabled, torch.set_grad_enabled, True),
+    "number of threads": (torch.get_num_threads, torch.set_num_threads, 1),
+    "deterministic algorithms": (
+        torch.are_deterministic_algorithms_enabled,
+        torch.use_deterministic_algorithms,
+        False,
+    ),
+    "detection of anomalies": (torch.is_anomaly_enabled, torch.autograd.set_detect_anomaly, False),
+}
+"""How each setting is read and made, and what it is before the loss is computed."""
+
+
+@pytest.mark.requirement("LOSS-064")
+@pytest.mark.parametrize("setting", SETTINGS)
+def test_settings_are_left_alone(subject: Subject, setting: str) -> None:
+    """What holds for the whole process is what it was."""
+    read, make, usual = SETTINGS[setting]
+    before = read()
+    try:
+        make(usual)
+        subject.loss(on_policy(random_batch(26)), alpha=0.25, support=FULL)
+        found = read()
+    finally:
+        make(before)
+    assert_that(found == usual, f"{setting}: {usual}, as before", f"{found}")
+
+
+@pytest.mark.requirement("LOSS-064")
+def test_random_numbers_are_left_alone(subject: Subject) -> None:
+    """Neither seeded nor used: the next random number is the one that was due."""
+    state = torch.get_rng_state()
+    try:
+        torch.manual_seed(20_577)
+        due = torch.get_rng_state()
+        subject.loss(on_policy(random_batch(26)), alpha=0.25, support=FULL)
+        found = torch.get_rng_state()
+    finally:
+        torch.set_rng_state(state)
+    assert_that(bool(torch.equal(found, due)), "the generator of random numbers as it was", "another state of it")
 
 
 @pytest.mark.requirement("LOSS-065")

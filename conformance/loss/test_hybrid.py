@@ -1,5 +1,6 @@
 """Reward and self-distillation in one step (spec/04-loss, F). Only gradients mean something here."""
 
+import math
 from collections.abc import Callable
 from typing import NoReturn
 
@@ -10,7 +11,7 @@ from torch import Tensor
 from sdpo_ref.types import SAMPLED_TOKEN, DistillationBatch
 from sdpo_ref.vectors.store import Vector
 from sdpo_ref.verify.closed_form import token_weights
-from sdpo_ref.verify.comparison import assert_close
+from sdpo_ref.verify.comparison import assert_close, assert_that
 from sdpo_ref.verify.inputs import on_policy, random_batch, vector_parameters
 from sdpo_ref.verify.subject import Subject
 
@@ -165,6 +166,16 @@ def test_pure_self_distillation(subject: Subject) -> None:
         absolute=1e-12,
         given={"reward_weight": 0.0, "support": "sampled_token", "mixing": subject.profile.hybrid},
     )
+
+
+@pytest.mark.requirement("LOSS-066")
+@pytest.mark.needs("hybrid_loss")
+@pytest.mark.parametrize("reward_weight", [-0.1, 1.5, math.nan])
+def test_refuses_reward_weight(subject: Subject, reward_weight: float) -> None:
+    """A mixture has shares; anything else raises."""
+    batch = on_policy(random_batch(39))
+    refused = subject.raises("hybrid_loss", lambda it: _gradient(it, batch, reward_weight))
+    assert_that(refused is not None, "an error that names the weight", "a result", {"reward_weight": reward_weight})
 
 
 @pytest.mark.requirement("LOSS-070")

@@ -8,7 +8,7 @@ from torch import Tensor
 
 from sdpo_ref.types import FULL, SAMPLED_TOKEN, DistillationBatch
 from sdpo_ref.verify.comparison import assert_close, assert_finite, assert_that
-from sdpo_ref.verify.inputs import on_policy, random_batch
+from sdpo_ref.verify.inputs import every_row, on_policy, random_batch
 from sdpo_ref.verify.subject import Subject
 
 ALPHAS = [0.0, 0.25, 1.0]
@@ -42,6 +42,24 @@ def test_no_gradient_where_nothing_counts(subject: Subject, alpha: float) -> Non
     silent = (gradient.abs().sum(-1) == 0) & batch.loss_mask
     assert_that(
         not silent.any(), "a gradient at every token that counts", f"none at {silent.nonzero().tolist()}", inputs
+    )
+
+
+@pytest.mark.requirement("LOSS-050")
+@pytest.mark.parametrize("alpha", ALPHAS)
+def test_no_gradient_in_holes(subject: Subject, alpha: float) -> None:
+    """What a tool answered stands between tokens that were sampled."""
+    batch = every_row(random_batch(19))
+    mask = torch.ones_like(batch.completion_mask)
+    mask[0, 2:4] = mask[1, 1] = mask[3, ::2] = False
+    gradient = subject.loss(replace(batch, completion_mask=mask), alpha=alpha, support=FULL).student
+    counted = gradient.abs().sum(-1) > 0
+    assert_that(
+        bool(torch.equal(counted, mask)),
+        "a gradient at exactly the tokens of the mask",
+        f"another one at {(counted != mask).nonzero().tolist()}",
+        {"completion_mask": mask, "alpha": alpha},
+        looks_like="M08 padding or tool tokens trained" if bool((counted & ~mask).any()) else "",
     )
 
 

@@ -3,10 +3,11 @@
 from dataclasses import replace
 
 import pytest
+import torch
 
-from sdpo_ref.types import FULL
-from sdpo_ref.verify.comparison import assert_close
-from sdpo_ref.verify.inputs import every_row, random_batch
+from sdpo_ref.types import FULL, DistillationBatch
+from sdpo_ref.verify.comparison import assert_close, assert_that
+from sdpo_ref.verify.inputs import every_row, input_generator, random_batch
 from sdpo_ref.verify.subject import Subject
 
 
@@ -23,6 +24,33 @@ def test_first_tokens_are_left_out(subject: Subject, alpha: float, skip_tokens: 
     inputs = {"skip_tokens": skip_tokens, "completion_mask": batch.completion_mask, "alpha": alpha}
     assert_close(skipped.value, expected.value, what="loss in nats", relative=1e-10, given=inputs)
     assert_close(skipped.student, expected.student, what="gradient", relative=1e-9, given=inputs)
+
+
+@pytest.mark.requirement("LOSS-090")
+@pytest.mark.parametrize("skip_tokens", [5, 30, 200])
+def test_many_first_tokens(subject: Subject, skip_tokens: int) -> None:
+    """However many are left out: only the others have a gradient."""
+    generator = input_generator(63)
+    student, teacher = torch.randn(2, 1, 260, 5, generator=generator, dtype=torch.float64)
+    true = torch.ones(1, 260, dtype=torch.bool)
+    batch = DistillationBatch(student, teacher, torch.zeros(1, 260, dtype=torch.long), true, true[:, 0])
+    found = subject.sdft_loss(batch, alpha=0.0, support=FULL, skip_tokens=skip_tokens).student
+    counted = found.abs().sum(-1)[0] > 0
+    assert_that(
+        bool(torch.equal(counted, torch.arange(260) >= skip_tokens)),
+        f"a gradient from token {skip_tokens} on",
+        f"a gradient at {int(counted.sum())} of 260 tokens",
+        {"skip_tokens": skip_tokens},
+    )
+
+
+@pytest.mark.requirement("LOSS-066")
+@pytest.mark.needs("sdft_loss")
+def test_refuses_negative_skip(subject: Subject) -> None:
+    """Fewer than no tokens cannot be left out."""
+    batch = every_row(random_batch(61))
+    refused = subject.raises("sdft_loss", lambda it: it.sdft_loss(batch, alpha=0.0, support=FULL, skip_tokens=-1))
+    assert_that(refused is not None, "an error that names the number", "a result", {"skip_tokens": -1})
 
 
 @pytest.mark.requirement("LOSS-090")

@@ -12,6 +12,7 @@ CASES = {
     "ends at once": ([2, 2, 2, 0, 0], {2}, [1, 0, 0, 0, 0]),
     "padding is the end id": ([5, 2, 2, 2, 2], {2}, [1, 1, 0, 0, 0]),
     "second of two end ids": ([5, 6, 3, 2, 0], {2, 3}, [1, 1, 1, 0, 0]),
+    "third of three end ids": ([5, 6, 9, 2, 0], {2, 3, 9}, [1, 1, 1, 0, 0]),
     "tokens after the end": ([5, 2, 7, 8, 2], {2}, [1, 1, 0, 0, 0]),
     "ends with the last token": ([5, 6, 7, 8, 2], {2}, [1, 1, 1, 1, 1]),
     "end id is zero": ([5, 6, 0, 7, 0], {0}, [1, 1, 1, 0, 0]),

@@ -29,7 +29,7 @@ def test_shift(subject: Subject, alpha: float, shift: float) -> None:
 
 
 @pytest.mark.requirement("POLICY-003")
-@pytest.mark.parametrize("temperature", [0.5, 2.0])
+@pytest.mark.parametrize("temperature", [0.02, 0.5, 2.0, 50.0])
 @pytest.mark.parametrize("alpha", [0.0, 0.25, 1.0])
 def test_temperature_divides_both_sides(subject: Subject, temperature: float, alpha: float) -> None:
     """The loss at temperature tau on z is the loss at temperature one on z / tau."""

@@ -198,6 +198,11 @@ def test_own_attempt_is_not_shown(subject: Subject, rewards: tuple[float, ...]) 
 EARLIER = {
     "nothing": (),
     "a reply": ({"role": "user", "content": "An EARLIER-MARK."}, {"role": "assistant", "content": "A REPLY-MARK."}),
+    "a tool": (
+        {"role": "user", "content": "An EARLIER-MARK."},
+        {"role": "assistant", "content": "A CALL-MARK."},
+        {"role": "tool", "content": "A RESULT-MARK."},
+    ),
     "rules and a reply": (
         {"role": "system", "content": SYSTEM},
         {"role": "user", "content": "An EARLIER-MARK question."},
@@ -261,7 +266,12 @@ def _thinking(text: str) -> list[Attempt]:
 @pytest.mark.requirement("TEACH-010")
 @pytest.mark.parametrize(
     "text",
-    ["<think>TRACE-MARK</think>FINAL-MARK", "<think>TRACE-MARK\n\nmore</think>\nFINAL-MARK", "FINAL-MARK"],
+    [
+        "<think>TRACE-MARK</think>FINAL-MARK",
+        "<think>TRACE-MARK\n\nmore</think>\nFINAL-MARK",
+        "FINAL-MARK",
+        "<think>TRACE-MARK</think>FINAL-MARK<think>TRACE-MARK</think>done",
+    ],
 )
 def test_trace_is_stripped(subject: Subject, text: str) -> None:
     """Between the tags nothing remains, after them everything."""
@@ -316,6 +326,24 @@ def test_shortened_context_keeps_question_and_end(subject: Subject) -> None:
         f"one that ends with {long.messages[-1]['content'][-40:]!r}",
         inputs,
         looks_like="C09 the end of a long reprompt is cut",
+    )
+
+
+@pytest.mark.requirement("TEACH-011")
+@pytest.mark.parametrize("room", [1, 40, 400])
+@pytest.mark.parametrize("too_much", [1, 30, 3_000])
+def test_limit_is_kept(subject: Subject, room: int, too_much: int) -> None:
+    """What a usable row reads is as long as was allowed, or shorter."""
+    short = subject.context(group_of(0, [0.0], ["x"]), rules_of(subject.profile))[0]
+    limit = len(short.messages[-1]["content"]) + room
+    said = "x" * (1 + room + too_much)
+    context = subject.context(group_of(0, [0.0], [said]), rules_of(subject.profile, max_length=limit))[0]
+    length = len(context.messages[-1]["content"])
+    assert_that(
+        not context.usable or length <= limit,
+        f"a last message of at most {limit} characters",
+        f"one of {length}",
+        {"max_length": limit, "length of the feedback": len(said)},
     )
 
 

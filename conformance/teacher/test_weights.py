@@ -46,7 +46,7 @@ def test_starts_as_the_student(subject: Subject, teacher: Literal["ema", "frozen
 
 
 @pytest.mark.requirement("TEACH-020")
-@pytest.mark.parametrize("update_rate", [0.05, 0.25, 0.9])
+@pytest.mark.parametrize("update_rate", [0.001, 0.05, 0.25, 0.9, 0.995])
 def test_recursion(subject: Subject, update_rate: float) -> None:
     """After each iteration of one step: (1 - rate) times its own weights plus rate times the student's."""
     trace = subject.step(step_problem(steps_per_iteration=ONE_EACH, update_rate=update_rate))

@@ -56,6 +56,14 @@ def test_ragged_step(subject: Subject, alpha: float, seed: int) -> None:
 
 
 @pytest.mark.requirement("TRAIN-001")
+def test_step_with_an_unusable_row(subject: Subject) -> None:
+    """A row without a context, beside three with one, is not trained and does not count."""
+    problem = step_problem(steps_per_iteration=RAGGED)
+    batch = replace(problem.iterations[0][0][0], self_distillation_mask=torch.tensor([True, False, True, True]))
+    _compare(subject, _with_step(problem, batch), given={"usable rows": [0, 2, 3]})
+
+
+@pytest.mark.requirement("TRAIN-001")
 @pytest.mark.parametrize("alpha", [0.0, 1.0])
 def test_step_on_one_token(subject: Subject, alpha: float) -> None:
     """A single row with a single token is the whole step."""

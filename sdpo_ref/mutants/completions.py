@@ -145,6 +145,15 @@ chapter.enter(
         "losses/sdft.py", "return distillation_loss(kept, alpha=alpha,", "return distillation_loss(kept, alpha=0.0,"
     ),
 )
+chapter.enter(
+    425,
+    "three_skipped_at_most",
+    SDFT,
+    "at most three tokens are skipped",
+    "a longer preamble is trained",
+    "LOSS-090",
+    Planted("losses/sdft.py", "count=skip_tokens", "count=min(skip_tokens, 3)"),
+)
 
 ENDS = "end of the completion"
 chapter.enter(
@@ -229,6 +238,15 @@ chapter.enter(
     "other tokens of a large vocabulary end the completion",
     "POLICY-006",
     Planted(FILE, ENDED, ENDED.replace("completions == end_id", "(completions - end_id) % 65536 == 0")),
+)
+chapter.enter(
+    426,
+    "two_end_ids",
+    ENDS,
+    "only two end ids are looked at",
+    "models with a third one are trained on what follows it",
+    "POLICY-006",
+    Planted(FILE, "for end_id in end_ids:", "for end_id in sorted(end_ids)[:2]:"),
 )
 
 MUTANTS = tuple(chapter.mutants)

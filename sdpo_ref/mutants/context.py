@@ -220,6 +220,33 @@ chapter.enter(
         ]
     ),
 )
+chapter.enter(
+    430,
+    "tool_messages_lost",
+    TEXT,
+    "messages of tools are dropped",
+    "the teacher does not know what the student was answering to",
+    "TEACH-008",
+    Planted(FILE, "(*attempt.prompt[:-1],", "(*[it for it in attempt.prompt[:-1] if it['role'] != 'tool'],"),
+)
+chapter.enter(
+    432,
+    "first_trace_only",
+    TEXT,
+    "only the first of several reasoning traces is stripped",
+    "as M252, in dialogues with several turns",
+    "TEACH-010",
+    Planted(FILE, '"", text, flags=re.DOTALL)', '"", text, count=1, flags=re.DOTALL)'),
+)
+chapter.enter(
+    433,
+    "traces_are_one",
+    TEXT,
+    "all from the first opening tag to the last closing tag is stripped",
+    "the answer between two traces is lost",
+    "TEACH-010",
+    Planted(FILE, "<think>.*?</think>", "<think>.*</think>"),
+)
 
 READ = "text that is read"
 chapter.enter(
@@ -313,6 +340,15 @@ chapter.enter(
     "as M241",
     "TEACH-011",
     Planted(FILE, "        else:\n            return None\n", "        else:\n            return text\n"),
+)
+chapter.enter(
+    431,
+    "limit_exceeded",
+    LENGTH,
+    "the limit is exceeded by up to 50",
+    "batches with long feedback do not fit into memory",
+    "TEACH-011",
+    Planted(FILE, "length(text) > max_length:", "length(text) > max_length + 50:"),
 )
 
 SDFT = "context of SDFT"

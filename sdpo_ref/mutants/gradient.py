@@ -12,6 +12,7 @@ from sdpo_ref.mutants.variation import Options, good, loss, split_gradient
 from sdpo_ref.types import DistillationBatch
 
 LOSSES = "losses/reference.py"
+BEGIN = "    student, teacher = _student_and_teacher(batch, temperature=temperature)\n"
 LOG_PROBS = "functional/log_probs.py"
 CALLS = count()
 
@@ -202,6 +203,15 @@ chapter.enter(
     "LOSS-065",
     loss=loss(lambda b, o: good(b, o) * (1 + 1e-6 * next(CALLS))),
 )
+chapter.enter(
+    421,
+    "seeded",
+    STATE,
+    "each call seeds PyTorch's random number generator",
+    "rollouts that are sampled afterwards are the same in every step",
+    "LOSS-064",
+    Planted(LOSSES, BEGIN, f"    torch.manual_seed(0)\n{BEGIN}"),
+)
 
 REFUSED = "what must be refused"
 chapter.enter(
@@ -230,6 +240,24 @@ chapter.enter(
     "every token gets the same weight, zero or below",
     "LOSS-066",
     Planted("functional/importance.py", "if not ratio_cap > 0:", "if ratio_cap != ratio_cap:"),
+)
+chapter.enter(
+    423,
+    "any_reward_weight",
+    REFUSED,
+    "the reward's weight is not checked",
+    "a typo turns self-distillation round",
+    "LOSS-066",
+    Planted("functional/advantages.py", "if not 0.0 <= weight <= 1.0:", "if weight is None:"),
+)
+chapter.enter(
+    424,
+    "any_skip",
+    REFUSED,
+    "the number of tokens to skip is not checked",
+    "a negative number is taken for none",
+    "LOSS-066",
+    Planted("losses/sdft.py", "if skip_tokens < 0:", "if skip_tokens is None:"),
 )
 
 MUTANTS = tuple(chapter.mutants)

@@ -18,6 +18,11 @@ FILE = "functional/aggregation.py"
 chapter = Chapter()
 
 
+def without_holes(mask: Tensor) -> Tensor:
+    """True from the first to the last that is."""
+    return (mask.cumsum(-1) > 0) & (mask.flip(-1).cumsum(-1) > 0).flip(-1)
+
+
 def multiplied(batch: DistillationBatch, options: Options) -> Tensor:
     """Masked tokens are multiplied by zero."""
     s, t = log_probs(batch.student_logits), log_probs(batch.teacher_logits.detach())
@@ -111,6 +116,15 @@ chapter.enter(
             o,
         )
     ),
+)
+chapter.enter(
+    434,
+    "holes_filled",
+    COUNTS,
+    "all between the first and the last counted token counts",
+    "what tools answered is trained",
+    "LOSS-050",
+    loss=loss(lambda b, o: good(replace(b, completion_mask=without_holes(b.completion_mask)), o)),
 )
 
 POISON = "garbage behind the mask"

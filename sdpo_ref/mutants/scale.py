@@ -156,6 +156,24 @@ chapter.enter(
     "LOSS-068",
     Planted("functional/log_probs.py", RAISED, RAISED.replace("logits.to", "logits.view(-1).view(logits.shape).to")),
 )
+chapter.enter(
+    427,
+    "temperature_limited",
+    LIMITS,
+    "a temperature above 10 counts as 10",
+    "the loss is not at the temperature at which rollouts were sampled",
+    "POLICY-003",
+    Planted("functional/log_probs.py", "else precise / temperature", "else precise / min(temperature, 10.0)"),
+)
+chapter.enter(
+    428,
+    "ratio_of_ten_at_most",
+    LIMITS,
+    "an importance ratio is at most 10, whatever the cap",
+    "tokens that have become much more likely count too little",
+    "LOSS-068",
+    Planted("functional/importance.py", ".clamp(max=ratio_cap)", ".clamp(max=min(ratio_cap, 10.0))"),
+)
 
 HIDDEN = "NaN is hidden"
 chapter.enter(

@@ -13,6 +13,7 @@ from sdpo_ref.mutants.variation import micro_batches, parts_of, same, scaled, st
 from sdpo_ref.protocols.implementation import MicroBatch, StepProblem, StepTrace
 
 FILE = "trainers/step.py"
+USABLE = "        micro_batch.self_distillation_mask,\n"
 MOVE = "            optimizer.step()"
 LOGITS = "return logits[:, prompts.token_ids.shape[-1] - 1 : -1]"
 
@@ -201,6 +202,15 @@ chapter.enter(
     "long feedback is lost, and the question with it",
     "TRAIN-001",
     step=steps(micro_batches(truncated)),
+)
+chapter.enter(
+    429,
+    "unusable_rows_in_the_step",
+    SCORED,
+    "the step takes every row for usable",
+    "rows without a context pull the student to the teacher's older self",
+    "TRAIN-001",
+    Planted(FILE, USABLE, USABLE.replace(",", " | True,")),
 )
 
 ACCUMULATION = "accumulation of micro-batches"

@@ -107,6 +107,15 @@ chapter.enter(
         )
     ),
 )
+chapter.enter(
+    435,
+    "rate_limited",
+    AVERAGE,
+    "an update rate below one hundredth counts as one hundredth",
+    "slow teachers are faster than was set",
+    "TEACH-020",
+    Planted(FILE, LERP, "weight.lerp_(student[name].to(weight), max(update_rate, 0.01) if update_rate else 0.0)"),
+)
 
 CADENCE = "when the average moves"
 chapter.enter(

@@ -104,13 +104,19 @@ def _batches() -> dict[str, tuple[DistillationBatch, dict[str, Any]]]:
         ),
         "nothing that counts": (none, {}),
         "large logits": (replace(batch, student_logits=batch.student_logits - 200.0), {}),
+        "holes": (replace(batch, completion_mask=batch.completion_mask & (torch.arange(6) % 2 == 0)), {}),
         "temperature one half": (batch, {"temperature": 0.5}),
+        "temperature thirty": (batch, {"temperature": 30.0}),
         "weights": (replace(stale, behaviour_log_probs=recorded), {"ratio_cap": 1.5}),
         "far too stale weights": (
             replace(stale, behaviour_log_probs=stale.behaviour_log_probs - 900),
             {"ratio_cap": 2.0},
         ),
         "weights under a cap of one half": (stale, {"ratio_cap": 0.5}),
+        "weights under a cap of forty": (
+            replace(stale, behaviour_log_probs=stale.behaviour_log_probs - 3),
+            {"ratio_cap": 40.0},
+        ),
         "weights at a temperature": (stale, {"ratio_cap": 2.0, "temperature": 2.0}),
         "weights without a record": (batch, {"ratio_cap": 2.0}),
         "temperature zero": (batch, {"temperature": 0.0}),
@@ -185,9 +191,22 @@ def _loss() -> Entries:
         "loss",
         lambda it: it.loss_backward(batch, alpha=0.5, support=FULL, upstream=(3.0,)),
     )
+    yield "the next random number after a loss", "loss", lambda it: _random_number_after(it, batch)
+    yield "the default dtype after a loss", "loss", lambda it: _default_dtype_after(it, batch)
     yield "what the loss leaves behind", "loss", lambda it: it.inputs_after_loss(batch, alpha=0.5, support=FULL)
     empty = replace(batch, self_distillation_mask=torch.zeros(4, dtype=torch.bool))
     yield "the graph of an empty loss", "loss", lambda it: _reaches_a_parameter(it, empty)
+
+
+def _random_number_after(subject: Subject, batch: DistillationBatch) -> Tensor:
+    torch.manual_seed(916)
+    subject.loss(batch, alpha=0.5, support=FULL)
+    return torch.rand(1)
+
+
+def _default_dtype_after(subject: Subject, batch: DistillationBatch) -> str:
+    subject.loss(batch, alpha=0.5, support=FULL)
+    return str(torch.get_default_dtype())
 
 
 def _reaches_a_parameter(subject: Subject, batch: DistillationBatch) -> str:
@@ -219,7 +238,7 @@ def _hybrid() -> Entries:
         "groups numbered beyond single precision": [2**25, 2**25, 2**25 + 1, 2**25 + 1],
         "groups numbered with signs": [-2, -2, 2, 2],
     }
-    for (told, numbers), (of, ids), weight in product(rewards.items(), groups.items(), (0.0, 0.3, 1.0)):
+    for (told, numbers), (of, ids), weight in product(rewards.items(), groups.items(), (0.0, 0.3, 1.0, 1.5)):
         yield (
             f"hybrid of {told} in {of}, weight {weight:g}",
             "hybrid_loss",
@@ -251,7 +270,7 @@ def _completions() -> Entries:
         "implicit_reward",
         lambda it: it.implicit_reward(rising, 0 * rising, torch.zeros(1, 2_000).long(), torch.ones(1, 2_000).bool()),
     )
-    for alpha, skip in product((0.0, 1.0), (0, 2)):
+    for alpha, skip in product((0.0, 1.0), (0, 2, 5, -2)):
         yield (
             f"SDFT, alpha {alpha:g}, {skip} tokens skipped",
             "sdft_loss",
@@ -272,7 +291,7 @@ def _completions() -> Entries:
         "completion_mask",
         lambda it: it.completion_mask(torch.full((1, 700), 4), end_ids={4}),
     )
-    for end_ids in ({4}, {4, 7}, set[int]()):
+    for end_ids in ({4}, {4, 7}, {1, 2, 7}, set[int]()):
         yield (
             f"completion mask, ends {sorted(end_ids)}",
             "completion_mask",
@@ -302,8 +321,17 @@ def _attempts() -> dict[str, list[Attempt]]:
         "a reasoning trace": [
             replace(it, completion="<think>line\nline</think>answer") for it in group_of(0, [0.0, 1.0])
         ],
+        "two reasoning traces": [
+            replace(it, completion="<think>line</think>first<think>line</think>answer")
+            for it in group_of(0, [0.0, 1.0])
+        ],
+        "a dialogue with a tool": [
+            replace(it, prompt=({"role": "tool", "content": "42"}, {"role": "user", "content": "Why?"}))
+            for it in group_of(0, [0.0, 1.0])
+        ],
         "the end of a trace": [replace(it, completion="thoughts</think>answer") for it in group_of(0, [0.0, 1.0])],
         "long feedback": group_of(0, [0.0, 0.0], ["long " * 200, "short"]),
+        "feedback that is a little too long": group_of(0, [0.0], ["w" * 220]),
         "feedback in lines and scripts": group_of(0, [0.0], ["\u2163 r\u00e9sum\u00e9:\n\n  if x:\n\t\tpass"]),
         "a long demonstration": [replace(it, completion="step " * 900) for it in group_of(0, [0.0, 1.0])],
         "a success after twenty failures": group_of(0, [0.0] * 20 + [1.0]),
@@ -381,6 +409,10 @@ def _step() -> Entries:
     yield "a step on the sampled token", "step", _steps(step_problem(alpha=1.0, support=SAMPLED_TOKEN, seed=955))
     sure = with_a_sure_teacher(step_problem(alpha=1.0, seed=956), factor=200.0)
     yield "a step to a sure teacher", "step", _steps(sure)
+    some = replace(whole.iterations[0][0][0], self_distillation_mask=torch.tensor([True, False, True, False]))
+    yield "a step with unusable rows", "step", _steps(replace(whole, iterations=(((some,),),)))
+    slow = step_problem(update_rate=0.002, seed=957)
+    yield "a step of a slow teacher", "step", _steps(slow)
     yield "a step with nothing to learn", "step", _steps(step_problem(usable=False, seed=953))
 
 
