@@ -2,6 +2,7 @@
 
 import math
 from collections.abc import Callable
+from dataclasses import replace
 from typing import NoReturn
 
 import pytest
@@ -108,6 +109,29 @@ def test_pairs_of_rollouts(subject: Subject) -> None:
         relative=1e-6,  # rewards may pass through float32
         absolute=1e-9,
         given={"rewards": reward, "group_ids": groups, "advantages": advantages},
+    )
+
+
+@pytest.mark.requirement("LOSS-063")
+@pytest.mark.needs("hybrid_loss")
+@pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float16])
+def test_rewards_beside_half_precision(subject: Subject, dtype: torch.dtype) -> None:
+    """Rewards that differ by less than half-precision logits can tell apart still have their advantages."""
+    half = on_policy(random_batch(37, dtype=dtype))
+    exact = replace(half, student_logits=half.student_logits.double(), teacher_logits=half.teacher_logits.double())
+    rewards = torch.tensor([1000.25, 1000.0, 1000.5, 1000.75])
+
+    def gradient(batch: DistillationBatch) -> Tensor:
+        return subject.hybrid_loss(batch, rewards, GROUPS, reward_weight=1.0, support=SAMPLED_TOKEN).student
+
+    expected = gradient(exact)
+    assert_close(
+        gradient(half),
+        expected,
+        what="gradient",
+        relative=2**-5,  # it may come back in half precision, which is 2^-8 of each entry
+        absolute=2**-7 * float(expected.abs().max()),
+        given={"dtype of the logits": dtype, "rewards": rewards},
     )
 
 

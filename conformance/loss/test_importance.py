@@ -53,7 +53,7 @@ def test_cap_below_one(subject: Subject, ratio_cap: float) -> None:
 
 
 @pytest.mark.requirement("LOSS-041")
-@pytest.mark.parametrize("ratio", [0.5, 0.1, 1e-3])
+@pytest.mark.parametrize("ratio", [0.5, 0.1, 1e-3, 1e-8])
 def test_small_ratios_stay(subject: Subject, ratio: float) -> None:
     """There is no lower truncation."""
     batch = _one_token(float(torch.tensor(ratio, dtype=torch.float64).log()))

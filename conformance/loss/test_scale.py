@@ -102,9 +102,9 @@ def test_any_id_in_the_head(subject: Subject) -> None:
     """The tokens that both sides find likeliest may have any id, and many unlikely ones make up the tail."""
     batch = _of_many_tokens(93)
     head = torch.stack([IDS, IDS.roll(1, -1)], -1)
-    likely = torch.zeros_like(batch.student_logits).scatter_(-1, head, 9.0)
+    likely = torch.zeros_like(batch.student_logits).scatter_(-1, head, 8.0)
     batch = replace(
-        batch, student_logits=batch.student_logits + likely, teacher_logits=batch.teacher_logits + 2 * likely
+        batch, student_logits=batch.student_logits + likely, teacher_logits=batch.teacher_logits + 1.5 * likely
     )
     sides = [logits.log_softmax(-1) for logits in (batch.student_logits, batch.teacher_logits)]
     tails = [side.scatter(-1, head, -torch.inf).logsumexp(-1, keepdim=True) for side in sides]

@@ -28,7 +28,7 @@ def group_advantages(
     Implements: LOSS-070.
 
     Args:
-        rewards: one for each rollout.
+        rewards: one for each rollout; raised to float32 if they have less.
         group_ids: equal for rollouts of the same prompt.
         kind: whether to divide by the group's standard deviation.
 
@@ -42,7 +42,8 @@ def group_advantages(
         >>> group_advantages(torch.tensor([1.0, 0.0, 0.0, 0.0]), torch.tensor([0, 0, 0, 0]))
         tensor([ 0.7500, -0.2500, -0.2500, -0.2500])
     """
-    centered, sizes = centered_in_groups(rewards, group_ids)
+    precise = rewards.to(torch.promote_types(rewards.dtype, torch.float32))
+    centered, sizes = centered_in_groups(precise, group_ids)
     if kind == "centered":
         return centered
     spread = sum_of_group(centered.square(), group_ids).div((sizes - 1).clamp_min(1)).sqrt()

@@ -6,7 +6,7 @@ from torch import Tensor
 from sdpo_ref.errors import InvalidInputError
 
 MAX_LOG_RATIO = 20.0
-"""Log-ratios are limited to this before the exponential: beyond it float32 carries no information."""
+"""Log-ratios are limited to this before the exponential, so that none overflows (LOSS-042)."""
 
 
 def importance_ratio(
@@ -31,7 +31,7 @@ def importance_ratio(
         ratio_cap: upper bound; in ``(0, inf)``.
 
     Returns:
-        A factor in ``(0, ratio_cap]``.
+        A factor in ``(0, ratio_cap]``; log-ratios beyond ±20 are taken for ±20.
 
     Raises:
         InvalidInputError: if the cap is not positive.

@@ -57,7 +57,8 @@ def sdpo_loss(
         The loss in nats (``sampled_token``: a surrogate, see there); zero if nothing counts.
 
     Raises:
-        InvalidInputError: if an option is out of range, or ``ratio_cap`` is set without behaviour log-probabilities.
+        InvalidInputError: if an option is out of range, ``ratio_cap`` is set without behaviour log-probabilities, or
+            ``token_weights`` has another shape than the completions.
 
     References:
         arXiv:2601.20802, equations 1 and 11.
@@ -72,6 +73,11 @@ def sdpo_loss(
         batch, alpha=alpha, support=support, temperature=temperature, ratio_cap=ratio_cap, top_k_from=top_k_from
     )
     if token_weights is not None:
+        if token_weights.shape != batch.completions.shape:
+            raise InvalidInputError(
+                f"token_weights has shape {tuple(token_weights.shape)}, allowed is that of the completions, "
+                f"{tuple(batch.completions.shape)}; expand it before the call"
+            )
         token_losses = token_losses * torch.where(batch.loss_mask, token_weights.detach(), 0.0)
     return aggregate(token_losses, batch.loss_mask, aggregation=aggregation)
 
@@ -163,7 +169,7 @@ def policy_gradient_loss(batch: DistillationBatch, advantages: Float[Tensor, "ro
         log_probs(_neutral_where_masked(batch.student_logits, batch.completion_mask)),
         torch.where(batch.completion_mask, batch.completions, 0),
     )
-    return aggregate(-advantages.detach() * student, batch.completion_mask, aggregation="token_mean")
+    return aggregate(-advantages.detach().to(student) * student, batch.completion_mask, aggregation="token_mean")
 
 
 def hybrid_loss(
@@ -187,11 +193,11 @@ def hybrid_loss(
     The paper mixes advantages, on the sampled token; TRL mixes losses, with its ``distillation_weight`` equal to
     :math:`1 - \lambda`. Both agree on sampled tokens if every row has a teacher and the means are the same. A row
     without a teacher has no self-distillation advantage but keeps its reward's.
-    Implements: LOSS-070, LOSS-071, LOSS-072.
+    Implements: LOSS-063, LOSS-070, LOSS-071, LOSS-072.
 
     Args:
         batch: logits, sampled tokens and masks. Gradient flows into ``student_logits`` only.
-        rewards: one for each rollout.
+        rewards: one for each rollout; raised to the precision of the logits if that is higher, never rounded to it.
         group_ids: equal for rollouts of the same prompt.
         reward_weight: the paper's λ in ``[0, 1]``, the weight of the *reward*.
         support: of the self-distillation; mixing advantages needs ``sampled_token``.
@@ -215,7 +221,9 @@ def hybrid_loss(
         >>> hybrid_loss(batch, torch.tensor([1.0, 0.0]), torch.tensor([0, 0]), reward_weight=1.0)  # advantages cancel
         tensor(0.)
     """
-    reward_advantages = group_advantages(rewards.to(batch.student_logits), group_ids, kind=group_advantage)
+    precise = torch.promote_types(rewards.dtype, batch.student_logits.dtype)
+    rewards = rewards.to(batch.student_logits.device, precise)
+    reward_advantages = group_advantages(rewards, group_ids, kind=group_advantage)
     if mixing == "loss":
         broadcast = reward_advantages[:, None].expand(batch.completions.shape)
         policy = policy_gradient_loss(batch, broadcast)

@@ -199,9 +199,18 @@ chapter.enter(
     "LOSS-072",
     Planted(
         LOSSES,
-        "return aggregate(-advantages.detach() * student, batch.completion_mask",
+        "return aggregate(-advantages.detach().to(student) * student, batch.completion_mask",
         "return aggregate(-(advantages + student - student.detach()) * student, batch.completion_mask",
     ),
+)
+chapter.enter(
+    436,
+    "rewards_rounded_to_the_logits",
+    MIX,
+    "rewards are lowered to the precision of the logits before their group's mean is taken",
+    "beside bfloat16 logits rewards of 100.0 and 100.3 are 100.0 and 100.5",
+    "LOSS-063",
+    Planted(LOSSES, "rewards.to(batch.student_logits.device, precise)", "rewards.to(batch.student_logits)"),
 )
 
 

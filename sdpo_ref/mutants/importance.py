@@ -222,6 +222,15 @@ chapter.enter(
     "LOSS-040",
     Planted(FILE, ".exp().clamp(max=ratio_cap)", ".exp().clamp(max=max(ratio_cap, 1.0))"),
 )
+chapter.enter(
+    437,
+    "ratio_above_a_floor",
+    RATIO,
+    "log-ratios are cut at -10 from below",
+    "what the student has unlearned altogether is trained on for ever",
+    "LOSS-041",
+    Planted(FILE, "log_ratio.clamp(-MAX_LOG_RATIO, MAX_LOG_RATIO)", "log_ratio.clamp(-10.0, MAX_LOG_RATIO)"),
+)
 
 MISSING = "missing behaviour log-probabilities"
 chapter.enter(

@@ -37,9 +37,10 @@ class Heterogeneous(StagedOracle):
     def assess(self, rollouts: Rollouts, *, draws: Draws, lens: Lens) -> Judgement:
         """Each rollout as its prompt's oracle judges it, with the random numbers that it would have anywhere."""
         prompts = rollouts.prompts.group_ids
-        if prompts.numel() and int(prompts.max()) >= len(self.member_of):
+        unknown = sorted(set(prompts.tolist()) - set(range(len(self.member_of))))
+        if unknown:
             raise InvalidInputError(
-                f"received a rollout of prompt {int(prompts.max())}; member_of has {len(self.member_of)} prompts"
+                f"received rollouts of prompts {unknown}; member_of has {len(self.member_of)} prompts, numbered from 0"
             )
         judged_by = torch.tensor(self.member_of, dtype=torch.long)[prompts]
         rewards = torch.zeros(prompts.shape[0], dtype=torch.float64)

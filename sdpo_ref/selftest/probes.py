@@ -112,6 +112,10 @@ def _batches() -> dict[str, tuple[DistillationBatch, dict[str, Any]]]:
             replace(stale, behaviour_log_probs=stale.behaviour_log_probs - 900),
             {"ratio_cap": 2.0},
         ),
+        "weights of what was unlearned": (
+            replace(stale, behaviour_log_probs=stale.behaviour_log_probs + 14),
+            {"ratio_cap": 2.0},
+        ),
         "weights under a cap of one half": (stale, {"ratio_cap": 0.5}),
         "weights under a cap of forty": (
             replace(stale, behaviour_log_probs=stale.behaviour_log_probs - 3),
@@ -246,6 +250,12 @@ def _hybrid() -> Entries:
                 batch, torch.tensor(n).double(), torch.tensor(g), reward_weight=w, support=SAMPLED_TOKEN
             ),
         )
+    half, close = on_policy(random_batch(922, dtype=torch.bfloat16)), torch.tensor([100.0, 100.3, 100.0, 100.0])
+    yield (
+        "hybrid of close ratings beside bfloat16",
+        "hybrid_loss",
+        lambda it: it.hybrid_loss(half, close, torch.zeros(4).long(), reward_weight=1.0, support=SAMPLED_TOKEN),
+    )
 
 
 def _completions() -> Entries:

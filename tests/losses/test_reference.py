@@ -8,6 +8,7 @@ import torch
 from torch import Tensor
 
 from sdpo_ref.errors import InvalidInputError
+from sdpo_ref.functional.advantages import group_advantages
 from sdpo_ref.losses.reference import hybrid_loss, sdpo_loss
 from sdpo_ref.types import FULL, SAMPLED_TOKEN, Aggregation, DistillationBatch, Support
 from sdpo_ref.vectors.store import Vector, load
@@ -124,3 +125,36 @@ def test_full_takes_no_k() -> None:
     """A k that would be ignored is refused: no dead knobs."""
     with pytest.raises(InvalidInputError, match="takes no k"):
         Support("full", 5)
+
+
+@pytest.mark.parametrize("mixing", ["advantage", "loss"])
+@pytest.mark.parametrize("logits", [torch.bfloat16, torch.float16, torch.float32])
+def test_rewards_keep_their_precision(logits: torch.dtype, mixing: Literal["advantage", "loss"]) -> None:
+    """Rewards that half precision cannot tell apart, in a group that it cannot count, still have advantages."""
+    rewards = 1000 + torch.arange(300, dtype=torch.float64) / 1024
+    mask = torch.ones(300, 1, dtype=torch.bool)
+    student = torch.zeros(300, 1, 2, dtype=logits, requires_grad=True)
+    batch = DistillationBatch(student, student.detach(), torch.zeros(300, 1).long(), mask, mask[:, 0])
+    loss = hybrid_loss(batch, rewards, torch.zeros(300).long(), reward_weight=1.0, support=SAMPLED_TOKEN, mixing=mixing)
+    assert loss.dtype == torch.float32
+    (gradient,) = torch.autograd.grad(loss, student)
+    # at even odds the score of the sampled token is one half
+    expected = -(rewards - rewards.mean()) / 300 / 2
+    torch.testing.assert_close(gradient[:, 0, 0].double(), expected, rtol=2**-7, atol=1e-7)
+
+
+def test_advantages_of_half_precision_rewards() -> None:
+    """They are raised to float32 first: eight bits count to 256."""
+    rewards = torch.zeros(600, dtype=torch.bfloat16)
+    rewards[0] = 1
+    found = group_advantages(rewards, torch.zeros(600).long())
+    assert found.dtype == torch.float32
+    torch.testing.assert_close(found[:2], torch.tensor([599 / 600, -1 / 600]))
+
+
+def test_token_weights_of_another_shape() -> None:
+    """One weight a row would broadcast in silence."""
+    even, mask = torch.zeros(3, 5, 2), torch.ones(3, 5, dtype=torch.bool)
+    batch = DistillationBatch(even, even, torch.zeros(3, 5).long(), mask, mask[:, 0])
+    with pytest.raises(Exception, match=r"token_weights has shape \(3, 1\).*\(3, 5\)|Type-check"):
+        sdpo_loss(batch, alpha=1.0, token_weights=torch.ones(3, 1))

@@ -219,8 +219,11 @@ def test_heterogeneous_refuses_what_it_has_no_oracle_for(world: World, rollouts:
     """An index that is no member, and a prompt without an index."""
     with pytest.raises(InvalidInputError, match="1 members"):
         Heterogeneous((ScalarOracle(world),), (0, 1))
-    with pytest.raises(InvalidInputError, match="rollout of prompt 5; member_of has 2"):
+    with pytest.raises(InvalidInputError, match=r"rollouts of prompts .*5\]; member_of has 2"):
         judged(Heterogeneous((ScalarOracle(world),), (0, 0)), rollouts)
+    negative = replace(rollouts, prompts=replace(rollouts.prompts, group_ids=rollouts.prompts.group_ids * 0 - 1))
+    with pytest.raises(InvalidInputError, match=r"rollouts of prompts \[-1\]; member_of has 2"):
+        judged(Heterogeneous((ScalarOracle(world),), (0, 0)), negative)
 
 
 REFUSED: dict[str, tuple[Wrapper, str]] = {
