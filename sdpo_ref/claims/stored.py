@@ -1,7 +1,7 @@
 """The reference distributions: what the bundled methods found at the seeds of verdicts, kept in the repository.
 
 One pair of files for the seeds that claims share: a tensor [cell, seed, metric] in float32, and beside it what its axes
-are. ``sdpo-ref claims reference generate`` makes them again.
+are. ``sdpo-ref claims reference`` makes them again.
 """
 
 import functools
@@ -161,7 +161,7 @@ def _read(folder: Path, seeds: Seeds) -> tuple[_Axes, Mapping[Column, int], list
     beside, path = _path(folder, seeds, "json"), _path(folder, seeds, "safetensors")
     if not beside.exists():
         return None
-    again = "run `sdpo-ref claims reference generate`"
+    again = "run `sdpo-ref claims reference`"
     try:
         axes = _Axes.model_validate_json(beside.read_text(encoding="utf-8"))
         table = load_file(path)[_TENSOR]
