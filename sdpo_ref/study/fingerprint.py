@@ -1,37 +1,66 @@
-"""Which code a result came from: a hash of its meaning, so that comments and docstrings may change."""
+"""Which code a result came from: a hash of its meaning, so that comments and docstrings may change.
+
+The code is that of the modules that execute a run and of every module of this package that these import, followed
+through the text of their import statements. So a change in a trainer makes stored results stale, and one in the
+optimised losses, which no run executes, does not (spec/decisions/0029).
+"""
 
 import ast
 import functools
 import hashlib
 import importlib.util
+from collections.abc import Iterator
 from pathlib import Path
 
 import sdpo_ref
 from sdpo_ref.errors import LoadError
 
-_PACKAGES = (
-    *("config", "functional", "losses", "oracles", "policies", "protocols", "reader", "simulator", "teachers"),
-    *("trainers", "world", "types.py"),
-    *(f"study/{name}.py" for name in ("assembly", "build_teacher", "build_trainer", "credit", "execute")),
-    *(
-        f"study/{name}.py"
-        for name in ("execute_batch", "metrics", "outcome", "probe", "probe_batch", "self_bleu", "simulators")
-    ),
-    "study/third_party.py",
-)
-"""What a number of the study can depend on."""
+_EXECUTING = ("sdpo_ref.study.execute", "sdpo_ref.study.execute_batch", "sdpo_ref.study.probe_batch")
+"""Where the runs and probes of the study are executed; what else a number depends on, these import."""
 
 
 @functools.cache
 def code_fingerprint() -> str:
     """Of everything in this package that a run executes."""
-    root = Path(sdpo_ref.__file__).parent
-    files = sorted(file for name in _PACKAGES for file in _sources(root / name))
+    return fingerprint_of(Path(sdpo_ref.__file__).parent)
+
+
+def fingerprint_of(package: Path) -> str:
+    """Of everything that a run executes in a copy of this package.
+
+    Args:
+        package: its folder, named as the package is.
+
+    Returns:
+        Sixteen hexadecimal digits.
+    """
     digest = hashlib.sha256()
-    for file in files:
-        digest.update(file.relative_to(root).as_posix().encode())
+    for name, file in sorted(executed_modules(package).items()):
+        digest.update(name.encode())
         digest.update(meaning(file.read_text(encoding="utf-8")).encode())
     return digest.hexdigest()[:16]
+
+
+def executed_modules(package: Path) -> dict[str, Path]:
+    """The modules that execute a run, and those of the package that they import, directly or not.
+
+    A package's ``__init__`` belongs to them only where something is imported from it by name: merely standing above
+    an imported module changes no number.
+
+    Args:
+        package: folder of this package, or of a copy.
+
+    Returns:
+        Module name to file.
+    """
+    found: dict[str, Path] = {}
+    waiting = list(_EXECUTING)
+    while waiting:
+        name = waiting.pop()
+        if name not in found:
+            found[name] = _file(package, name)
+            waiting += _imported(package, found[name])
+    return found
 
 
 @functools.cache
@@ -79,5 +108,23 @@ def _has_docstring(node: ast.Module | ast.ClassDef | ast.FunctionDef | ast.Async
     return ast.get_docstring(node, clean=False) is not None
 
 
-def _sources(path: Path) -> list[Path]:
-    return [path] if path.suffix == ".py" else list(path.rglob("*.py"))
+def _imported(package: Path, file: Path) -> Iterator[str]:
+    """Modules of the package that a file imports, inside functions as well; never the package itself."""
+    for node in ast.walk(ast.parse(file.read_text(encoding="utf-8"))):
+        if isinstance(node, ast.Import):
+            names = [alias.name for alias in node.names]
+        elif isinstance(node, ast.ImportFrom) and node.module and not node.level:
+            inside = [f"{node.module}.{alias.name}" for alias in node.names]
+            names = [name if _is_module(package, name) else node.module for name in inside]
+        else:
+            continue
+        yield from (name for name in names if name.startswith(f"{sdpo_ref.__name__}."))
+
+
+def _is_module(package: Path, name: str) -> bool:
+    return name.startswith(f"{sdpo_ref.__name__}.") and _file(package, name).exists()
+
+
+def _file(package: Path, name: str) -> Path:
+    path = package.joinpath(*name.split(".")[1:])
+    return path / "__init__.py" if path.is_dir() else path.with_suffix(".py")
