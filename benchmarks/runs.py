@@ -3,12 +3,12 @@
 import time
 from dataclasses import dataclass
 
-from sdpo_ref.config.method import Sdpo
-from sdpo_ref.config.run import RunSettings
-from sdpo_ref.config.world import WorldSettings
-from sdpo_ref.simulator.batched import Run, Trained, run_batch
-from sdpo_ref.simulator.measure import Measurement
-from sdpo_ref.simulator.reference import run
+from sdpo_ref.simulation.batched import Run, Trained, run_batch
+from sdpo_ref.simulation.measure import Measurement
+from sdpo_ref.simulation.run import run
+from sdpo_ref.simulation.settings.method import Sdpo
+from sdpo_ref.simulation.settings.run import RunSettings
+from sdpo_ref.simulation.settings.world import WorldSettings
 from sdpo_ref.study.assembly import assemble
 
 TABULAR = WorldSettings(time=1)

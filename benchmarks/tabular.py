@@ -11,7 +11,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from sdpo_ref.simulator.batched.student import Adam
+from sdpo_ref.simulation.batched.student import Adam
 
 CONTEXTS, ACTIONS = 16, 32
 RATE = 0.05

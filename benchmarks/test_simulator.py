@@ -16,7 +16,7 @@ from benchmarks.runs import DEFAULT, TABULAR, Training, timed_batch
 from benchmarks.sizes import Sizes
 from benchmarks.tabular import seconds, tilts, train_one, train_together
 from sdpo_ref.errors import DivergedError
-from sdpo_ref.simulator.measure import Measurement
+from sdpo_ref.simulation.measure import Measurement
 
 SWEEP_RUN_STEPS = 2000 * 1000
 CORES = 2

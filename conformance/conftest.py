@@ -7,8 +7,8 @@ import pytest
 import torch
 from hypothesis import HealthCheck, settings
 
-from sdpo_ref.verify.plugin import implementation_key, not_applicable_key
-from sdpo_ref.verify.subject import Subject
+from sdpo_ref.verification.checks.subject import Subject
+from sdpo_ref.verification.isolation.plugin import implementation_key, not_applicable_key
 
 settings.register_profile(
     "conformance",

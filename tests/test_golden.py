@@ -9,9 +9,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from sdpo_ref._resources import content
 from sdpo_ref.errors import IntegrityError
-from sdpo_ref.golden import GOLDEN, SUMS, record_golden, require_golden
-from sdpo_ref.resources import content
+from sdpo_ref.verification.suite.golden import GOLDEN, SUMS, record_golden, require_golden
 
 FILES = ("claims.json", "reference/F01.safetensors", "vectors/loss.safetensors", "mutants/kill-matrix.json")
 

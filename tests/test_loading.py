@@ -6,8 +6,8 @@ from pathlib import Path
 
 import pytest
 
+from sdpo_ref._loading import parse, resolve, where
 from sdpo_ref.errors import LoadError
-from sdpo_ref.loading import parse, resolve, where
 
 MODULE = """
 def make(*parts, **options):

@@ -8,11 +8,11 @@ import sys
 from hypothesis import given
 from hypothesis import strategies as st
 
-from sdpo_ref.network_guard import is_own
+from sdpo_ref._network_guard import is_own
 
 TRY = """
 import socket, sys
-from sdpo_ref.network_guard import refuse_network
+from sdpo_ref._network_guard import refuse_network
 refuse_network()
 server = socket.create_server(("127.0.0.1", 0))
 socket.create_connection(server.getsockname()).close()
@@ -34,7 +34,7 @@ refused(socket.socket().bind, ("192.0.2.1", 0))
 """
 
 LOAD = """
-from sdpo_ref.loading import resolve
+from sdpo_ref._loading import resolve
 try:
     resolve("socket:create_connection")(("192.0.2.1", 80), 5)
 except OSError as error:

@@ -2,9 +2,9 @@
 
 import pytest
 
-from sdpo_ref.config.profile import PROFILES
-from sdpo_ref.verify.engine import verify
-from sdpo_ref.verify.verdict import verdict
+from sdpo_ref.protocols.profile import PROFILES
+from sdpo_ref.verification.engine import verify
+from sdpo_ref.verification.verdict import verdict
 
 
 @pytest.mark.slow

@@ -29,7 +29,7 @@ from pathlib import Path
 
 import pytest
 
-from sdpo_ref.verify.waivers import read_waivers
+from sdpo_ref.verification.suite.waivers import read_waivers
 
 ROOT = Path(__file__).parent.parent
 BIN = Path(sys.executable).parent
@@ -88,7 +88,7 @@ def run(command: str, folder: Path) -> subprocess.CompletedProcess[str]:
     program, *arguments = shlex.split(command)
     assert program in {"sdpo-ref", "pytest"}
     if program == "pytest":  # an installation registers the plugin; naming it is harmless there, and needed elsewhere
-        arguments = ["-p", "sdpo_ref.doors.pytest_plugin", "-p", "no:cacheprovider", *arguments]
+        arguments = ["-p", "sdpo_ref.verification.entry.pytest_plugin", "-p", "no:cacheprovider", *arguments]
     return subprocess.run(
         [str(BIN / program), *arguments],
         cwd=folder,

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from sdpo_ref import __version__
-from tests.doors.node import node
+from tests.verification.entry.node import node
 
 __all__ = ["node"]
 
@@ -44,7 +44,7 @@ def installed(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def test_the_installed_package_brings_its_own_content(installed: Path, tmp_path: Path) -> None:
     """Code, specification and suite all come from the wheel, not from the checkout."""
-    show = "import sdpo_ref.resources as r; print(r.__file__, r.content('spec'), r.content('conformance'), sep='\\n')"
+    show = "import sdpo_ref._resources as r; print(r.__file__, r.content('spec'), r.content('conformance'), sep='\\n')"
     done = run(sys.executable, "-c", show, cwd=tmp_path, PYTHONPATH=str(installed))
     assert [Path(line).is_relative_to(installed) for line in done.stdout.splitlines()] == [True] * 3, done.stderr
 

@@ -6,8 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from sdpo_ref.verify.engine import Suite, collect
-from sdpo_ref.verify.manifest import lock, write_manifest
+from sdpo_ref.verification.engine import Suite, collect
+from sdpo_ref.verification.suite.manifest import lock, write_manifest
 
 ENTRY = """### {id}
 **{strength}** · level {level} · needs `{needs}`
@@ -37,8 +37,8 @@ REQUIREMENTS = (
 CONFTEST = """
 import traceback
 import pytest
-from sdpo_ref.verify.mismatch import ImplementationRaisedError, NotOfferedError
-from sdpo_ref.verify.plugin import implementation_key
+from sdpo_ref.verification.checks.mismatch import ImplementationRaisedError, NotOfferedError
+from sdpo_ref.verification.isolation.plugin import implementation_key
 
 class Wall:
     def __init__(self, implementation):
@@ -60,7 +60,7 @@ def subject(request):
 
 CHECKS = """
 import pytest
-from sdpo_ref.verify.mismatch import Mismatch
+from sdpo_ref.verification.checks.mismatch import Mismatch
 
 @pytest.mark.requirement("LOSS-001")
 def test_equal(subject):
@@ -88,7 +88,7 @@ def test_round(subject):
 
 PART = """
 import pytest
-from sdpo_ref.verify.mismatch import Mismatch
+from sdpo_ref.verification.checks.mismatch import Mismatch
 
 @pytest.mark.requirement("{id}")
 def test_{part}(subject):

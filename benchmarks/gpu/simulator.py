@@ -8,7 +8,7 @@ from benchmarks.gpu.device import elapsed, synchronize
 from benchmarks.gpu.work import Work
 from benchmarks.tabular import RATE, step_of, tilts
 from sdpo_ref.errors import UnsupportedError
-from sdpo_ref.simulator.batched.student import Adam
+from sdpo_ref.simulation.batched.student import Adam
 
 
 def run_steps(work: Work) -> None:

@@ -8,14 +8,14 @@ import pytest
 import torch
 
 from sdpo_ref.types import FULL, SAMPLED_TOKEN, Support
-from sdpo_ref.verify.attempts import group_of, note, prompt, rules_of
-from sdpo_ref.verify.capabilities import CAPABILITIES, part_of
-from sdpo_ref.verify.comparison import assert_that
-from sdpo_ref.verify.inputs import every_row, on_policy, random_batch
-from sdpo_ref.verify.mismatch import ImplementationRaisedError, NotOfferedError
-from sdpo_ref.verify.problems import step_problem
-from sdpo_ref.verify.small_world import small_world
-from sdpo_ref.verify.subject import Subject
+from sdpo_ref.verification.checks.attempts import group_of, note, prompt, rules_of
+from sdpo_ref.verification.checks.comparison import assert_that
+from sdpo_ref.verification.checks.inputs import every_row, on_policy, random_batch
+from sdpo_ref.verification.checks.mismatch import ImplementationRaisedError, NotOfferedError
+from sdpo_ref.verification.checks.problems import step_problem
+from sdpo_ref.verification.checks.small_world import small_world
+from sdpo_ref.verification.checks.subject import Subject
+from sdpo_ref.verification.suite.capabilities import CAPABILITIES, part_of
 
 TAIL, RENORMALIZED = Support("top_k_tail", 2), Support("top_k_renormalized", 2)
 

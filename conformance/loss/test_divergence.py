@@ -9,9 +9,9 @@ from hypothesis import strategies as st
 from torch import Tensor
 
 from sdpo_ref.types import FULL
-from sdpo_ref.verify.comparison import assert_close, assert_finite, assert_that
-from sdpo_ref.verify.inputs import distributions
-from sdpo_ref.verify.subject import Subject
+from sdpo_ref.verification.checks.comparison import assert_close, assert_finite, assert_that
+from sdpo_ref.verification.checks.inputs import distributions
+from sdpo_ref.verification.checks.subject import Subject
 
 ALPHAS = st.sampled_from([0.0, 0.01, 0.25, 0.5, 0.9, 1.0])
 INTERIOR = st.sampled_from([0.01, 0.1, 0.25, 0.5, 0.75, 0.9, 0.99])

@@ -10,10 +10,10 @@ import torch
 from torch import Tensor
 
 from sdpo_ref.types import FULL
-from sdpo_ref.verify.closed_form import token_weights
-from sdpo_ref.verify.comparison import assert_close, assert_that
-from sdpo_ref.verify.inputs import input_generator, on_policy, random_batch
-from sdpo_ref.verify.subject import Subject
+from sdpo_ref.verification.checks.closed_form import token_weights
+from sdpo_ref.verification.checks.comparison import assert_close, assert_that
+from sdpo_ref.verification.checks.inputs import input_generator, on_policy, random_batch
+from sdpo_ref.verification.checks.subject import Subject
 
 ALPHAS = [0.0, 0.1, 0.25, 0.5, 0.75, 0.9, 1.0]
 

@@ -11,10 +11,10 @@ from torch import Tensor
 
 from sdpo_ref.types import SAMPLED_TOKEN, DistillationBatch
 from sdpo_ref.vectors.store import Vector
-from sdpo_ref.verify.closed_form import token_weights
-from sdpo_ref.verify.comparison import assert_close, assert_that
-from sdpo_ref.verify.inputs import on_policy, random_batch, vector_parameters
-from sdpo_ref.verify.subject import Subject
+from sdpo_ref.verification.checks.closed_form import token_weights
+from sdpo_ref.verification.checks.comparison import assert_close, assert_that
+from sdpo_ref.verification.checks.inputs import on_policy, random_batch, vector_parameters
+from sdpo_ref.verification.checks.subject import Subject
 
 GROUPS = torch.tensor([0, 0, 0, 0])
 REWARDS = torch.tensor([1.0, 0.0, 0.0, 0.0])

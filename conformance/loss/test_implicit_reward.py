@@ -4,12 +4,12 @@ import pytest
 import torch
 from torch import Tensor
 
-from sdpo_ref.policies.prefix_sum import PrefixSumPolicy
+from sdpo_ref.simulation.policies.prefix_sum import PrefixSumPolicy
 from sdpo_ref.types import Prompts
 from sdpo_ref.vectors.store import Vector
-from sdpo_ref.verify.comparison import assert_close
-from sdpo_ref.verify.inputs import input_generator, random_batch, vector_parameters
-from sdpo_ref.verify.subject import Subject
+from sdpo_ref.verification.checks.comparison import assert_close
+from sdpo_ref.verification.checks.inputs import input_generator, random_batch, vector_parameters
+from sdpo_ref.verification.checks.subject import Subject
 
 
 @pytest.mark.parametrize("vector", vector_parameters("implicit_reward", part="implicit_reward"))

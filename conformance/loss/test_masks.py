@@ -7,9 +7,9 @@ import torch
 from torch import Tensor
 
 from sdpo_ref.types import FULL, SAMPLED_TOKEN, DistillationBatch
-from sdpo_ref.verify.comparison import assert_close, assert_finite, assert_that
-from sdpo_ref.verify.inputs import every_row, on_policy, random_batch
-from sdpo_ref.verify.subject import Subject
+from sdpo_ref.verification.checks.comparison import assert_close, assert_finite, assert_that
+from sdpo_ref.verification.checks.inputs import every_row, on_policy, random_batch
+from sdpo_ref.verification.checks.subject import Subject
 
 ALPHAS = [0.0, 0.25, 1.0]
 

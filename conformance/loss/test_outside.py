@@ -3,11 +3,11 @@
 import pytest
 
 from sdpo_ref.types import FULL
-from sdpo_ref.verify.comparison import assert_close, assert_that
-from sdpo_ref.verify.inputs import on_policy, random_batch
-from sdpo_ref.verify.outside import ALPHA, loss_outside
-from sdpo_ref.verify.plugin import implementation_key
-from sdpo_ref.verify.subject import Subject
+from sdpo_ref.verification.checks.comparison import assert_close, assert_that
+from sdpo_ref.verification.checks.inputs import on_policy, random_batch
+from sdpo_ref.verification.checks.outside import ALPHA, loss_outside
+from sdpo_ref.verification.checks.subject import Subject
+from sdpo_ref.verification.isolation.plugin import implementation_key
 
 
 @pytest.mark.requirement("LOSS-065")

@@ -5,9 +5,9 @@ import torch
 from torch import Tensor
 
 from sdpo_ref.types import FULL, SAMPLED_TOKEN, DistillationBatch
-from sdpo_ref.verify.comparison import assert_close, assert_that
-from sdpo_ref.verify.inputs import input_generator
-from sdpo_ref.verify.subject import Subject
+from sdpo_ref.verification.checks.comparison import assert_close, assert_that
+from sdpo_ref.verification.checks.inputs import input_generator
+from sdpo_ref.verification.checks.subject import Subject
 
 
 def _one_token(student: Tensor, teacher: Tensor, token: int) -> DistillationBatch:

@@ -8,10 +8,10 @@ import torch
 from torch import Tensor
 
 from sdpo_ref.types import FULL, SAMPLED_TOKEN, DistillationBatch, Support
-from sdpo_ref.verify.closed_form import token_weights
-from sdpo_ref.verify.comparison import assert_close, assert_that
-from sdpo_ref.verify.inputs import input_generator, on_policy, random_batch
-from sdpo_ref.verify.subject import Gradient, Subject
+from sdpo_ref.verification.checks.closed_form import token_weights
+from sdpo_ref.verification.checks.comparison import assert_close, assert_that
+from sdpo_ref.verification.checks.inputs import input_generator, on_policy, random_batch
+from sdpo_ref.verification.checks.subject import Gradient, Subject
 
 VOCAB = 40_000
 IDS = torch.tensor([[33_001, 257, VOCAB - 1, 0, 2_049, 12_345]])

@@ -6,9 +6,9 @@ import pytest
 import torch
 
 from sdpo_ref.types import FULL, DistillationBatch
-from sdpo_ref.verify.comparison import assert_close, assert_that
-from sdpo_ref.verify.inputs import every_row, input_generator, random_batch
-from sdpo_ref.verify.subject import Subject
+from sdpo_ref.verification.checks.comparison import assert_close, assert_that
+from sdpo_ref.verification.checks.inputs import every_row, input_generator, random_batch
+from sdpo_ref.verification.checks.subject import Subject
 
 
 @pytest.mark.requirement("LOSS-090")

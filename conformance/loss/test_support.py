@@ -9,10 +9,10 @@ from hypothesis import strategies as st
 from torch import Tensor
 
 from sdpo_ref.types import FULL, DistillationBatch, Support
-from sdpo_ref.verify.closed_form import token_weights
-from sdpo_ref.verify.comparison import assert_close, assert_finite, assert_that
-from sdpo_ref.verify.inputs import distributions, input_generator
-from sdpo_ref.verify.subject import Subject
+from sdpo_ref.verification.checks.closed_form import token_weights
+from sdpo_ref.verification.checks.comparison import assert_close, assert_finite, assert_that
+from sdpo_ref.verification.checks.inputs import distributions, input_generator
+from sdpo_ref.verification.checks.subject import Subject
 
 ALPHAS = st.sampled_from([0.0, 0.25, 0.5, 1.0])
 

@@ -7,9 +7,9 @@ import pytest
 
 from sdpo_ref.types import DistillationBatch, Support, SupportKind
 from sdpo_ref.vectors.store import Vector
-from sdpo_ref.verify.comparison import assert_close
-from sdpo_ref.verify.inputs import vector_parameters
-from sdpo_ref.verify.subject import Subject
+from sdpo_ref.verification.checks.comparison import assert_close
+from sdpo_ref.verification.checks.inputs import vector_parameters
+from sdpo_ref.verification.checks.subject import Subject
 
 
 def _support(vector: Vector) -> Support:

@@ -5,7 +5,7 @@ import torch
 
 from sdpo_ref.errors import InvalidInputError
 from sdpo_ref.types import Feedback, Judgement
-from sdpo_ref.verify.comparison import assert_that
+from sdpo_ref.verification.checks.comparison import assert_that
 
 BROKEN = {
     "a reward that is not a number": (torch.tensor([1.0, torch.nan]), (None, None)),

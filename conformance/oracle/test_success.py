@@ -4,9 +4,9 @@ import math
 
 import pytest
 
-from sdpo_ref.verify.attempts import completion, group_of, note, rules_of, shown_completions, text_of
-from sdpo_ref.verify.comparison import assert_that
-from sdpo_ref.verify.subject import Subject
+from sdpo_ref.verification.checks.attempts import completion, group_of, note, rules_of, shown_completions, text_of
+from sdpo_ref.verification.checks.comparison import assert_that
+from sdpo_ref.verification.checks.subject import Subject
 
 
 @pytest.mark.requirement("ORACLE-002")

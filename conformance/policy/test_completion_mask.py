@@ -3,8 +3,8 @@
 import pytest
 import torch
 
-from sdpo_ref.verify.comparison import assert_that
-from sdpo_ref.verify.subject import Subject
+from sdpo_ref.verification.checks.comparison import assert_that
+from sdpo_ref.verification.checks.subject import Subject
 
 CASES = {
     "ends in the middle": ([5, 6, 2, 0, 0], {2}, [1, 1, 1, 0, 0]),

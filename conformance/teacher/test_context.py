@@ -5,8 +5,8 @@ from itertools import product
 
 import pytest
 
-from sdpo_ref.protocols.implementation import Attempt
-from sdpo_ref.verify.attempts import (
+from sdpo_ref.protocols.parts import Attempt
+from sdpo_ref.verification.checks.attempts import (
     AWKWARD_TEXTS,
     SYSTEM,
     completion,
@@ -18,8 +18,8 @@ from sdpo_ref.verify.attempts import (
     shown_completions,
     text_of,
 )
-from sdpo_ref.verify.comparison import assert_that
-from sdpo_ref.verify.subject import Subject
+from sdpo_ref.verification.checks.comparison import assert_that
+from sdpo_ref.verification.checks.subject import Subject
 
 REWARDS = list(product([0.0, 1.0], repeat=3))
 """Every way in which three attempts can fail or succeed."""

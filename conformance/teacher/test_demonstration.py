@@ -2,9 +2,9 @@
 
 import pytest
 
-from sdpo_ref.verify.attempts import AWKWARD_TEXTS, SYSTEM, prompt, question
-from sdpo_ref.verify.comparison import assert_that
-from sdpo_ref.verify.subject import Subject
+from sdpo_ref.verification.checks.attempts import AWKWARD_TEXTS, SYSTEM, prompt, question
+from sdpo_ref.verification.checks.comparison import assert_that
+from sdpo_ref.verification.checks.subject import Subject
 
 
 @pytest.mark.requirement("TEACH-040")

@@ -10,11 +10,11 @@ from torch import Tensor
 
 from sdpo_ref.errors import IntegrityError
 from sdpo_ref.vectors.store import Vector
-from sdpo_ref.verify.closed_form import closed_form_trace
-from sdpo_ref.verify.comparison import assert_close, assert_that
-from sdpo_ref.verify.inputs import input_generator, vector_parameters
-from sdpo_ref.verify.problems import step_problem
-from sdpo_ref.verify.subject import Subject
+from sdpo_ref.verification.checks.closed_form import closed_form_trace
+from sdpo_ref.verification.checks.comparison import assert_close, assert_that
+from sdpo_ref.verification.checks.inputs import input_generator, vector_parameters
+from sdpo_ref.verification.checks.problems import step_problem
+from sdpo_ref.verification.checks.subject import Subject
 
 TWO_ITERATIONS = (((3, 2), (1, 4)), ((2, 2), (3, 1)))
 """Two iterations of two optimiser steps each: cadences that differ become visible."""

@@ -2,9 +2,9 @@
 
 import pytest
 
-from sdpo_ref.config.profile import DEFAULTS
-from sdpo_ref.verify.comparison import assert_that
-from sdpo_ref.verify.subject import Subject
+from sdpo_ref.protocols.profile import DEFAULTS
+from sdpo_ref.verification.checks.comparison import assert_that
+from sdpo_ref.verification.checks.subject import Subject
 
 
 @pytest.mark.requirement("TRAIN-008")

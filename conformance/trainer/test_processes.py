@@ -7,9 +7,9 @@ import pytest
 import torch
 
 from sdpo_ref.errors import IntegrityError
-from sdpo_ref.verify.comparison import assert_that
-from sdpo_ref.verify.plugin import implementation_key
-from sdpo_ref.verify.processes import run_two_processes
+from sdpo_ref.verification.checks.comparison import assert_that
+from sdpo_ref.verification.checks.processes import run_two_processes
+from sdpo_ref.verification.isolation.plugin import implementation_key
 
 
 @pytest.mark.requirement("TRAIN-005")

@@ -5,12 +5,12 @@ from dataclasses import replace
 import pytest
 import torch
 
-from sdpo_ref.protocols.implementation import MicroBatch, StepProblem
+from sdpo_ref.protocols.parts import MicroBatch, StepProblem
 from sdpo_ref.types import SAMPLED_TOKEN, Prompts
-from sdpo_ref.verify.closed_form import closed_form_trace, divergence_of
-from sdpo_ref.verify.comparison import assert_close, assert_finite, assert_that
-from sdpo_ref.verify.problems import VOCAB, cut, select, step_problem, with_a_sure_teacher
-from sdpo_ref.verify.subject import Subject
+from sdpo_ref.verification.checks.closed_form import closed_form_trace, divergence_of
+from sdpo_ref.verification.checks.comparison import assert_close, assert_finite, assert_that
+from sdpo_ref.verification.checks.problems import VOCAB, cut, select, step_problem, with_a_sure_teacher
+from sdpo_ref.verification.checks.subject import Subject
 
 EQUAL = (((3, 3, 3, 3),),)
 """One step on four rows with three tokens each."""

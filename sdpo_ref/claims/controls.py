@@ -7,12 +7,12 @@ from dataclasses import dataclass
 from sdpo_ref.claims.comparison import CellName, comparisons
 from sdpo_ref.claims.procedure import Answer, Question
 from sdpo_ref.claims.profile import Design
-from sdpo_ref.claims.record import Claim, Collapse, Reproduction
+from sdpo_ref.claims.schema import Claim, Collapse, Reproduction
 from sdpo_ref.claims.source import BUNDLED, UNDER_TEST, Asked, Source
-from sdpo_ref.config.method import Hybrid, Sdpo
-from sdpo_ref.config.run import RunSettings
-from sdpo_ref.study.statistics.equivalence import EquivalenceRule
-from sdpo_ref.study.statistics.ruling import Ruling
+from sdpo_ref.claims.statistics.equivalence import EquivalenceRule
+from sdpo_ref.claims.statistics.ruling import Ruling
+from sdpo_ref.simulation.settings.method import Hybrid, Sdpo
+from sdpo_ref.simulation.settings.run import RunSettings
 
 ANCHOR_MARGIN = 0.01
 """How far the mean of a stored cell may be off, in the metric's unit: a quarter of the smallest lead of the pilot."""

@@ -10,17 +10,17 @@ import numpy as np
 from pydantic import BaseModel, ConfigDict, ValidationError
 
 from sdpo_ref import SPEC_VERSION
+from sdpo_ref._resources import content
 from sdpo_ref.claims.procedure import Answer, Compared
 from sdpo_ref.claims.profile import ProfileName
 from sdpo_ref.claims.rates import Rates
-from sdpo_ref.claims.record import Claim, Direction, Grid, Part
-from sdpo_ref.claims.records import record_sha256
+from sdpo_ref.claims.reader import record_sha256
+from sdpo_ref.claims.schema import Claim, Direction, Grid, Part
+from sdpo_ref.claims.statistics.display import interquartile_mean, stratified_bootstrap
+from sdpo_ref.claims.statistics.ruling import Ruling
 from sdpo_ref.claims.verdict import ClaimVerdict
 from sdpo_ref.errors import IntegrityError
-from sdpo_ref.resources import content
 from sdpo_ref.study.fingerprint import code_fingerprint
-from sdpo_ref.study.statistics.display import interquartile_mean, stratified_bootstrap
-from sdpo_ref.study.statistics.ruling import Ruling
 from sdpo_ref.study.summary import estimate
 
 FILE_NAME = "findings.json"

@@ -6,13 +6,13 @@ from collections.abc import Callable, Collection, Iterator, Mapping
 from contextlib import closing
 from dataclasses import dataclass, field
 
-from sdpo_ref.claims.mutants import MUTANTS
+from sdpo_ref.claims.controls_settings import MUTANTS
 from sdpo_ref.claims.quantity import Metrics
 from sdpo_ref.claims.seeds import verdict_seed
 from sdpo_ref.claims.source import BUNDLED, UNDER_TEST, Asked
-from sdpo_ref.config.method import Hybrid, Implementation, Sdpo
-from sdpo_ref.config.run import RunSettings, TaskSettings
 from sdpo_ref.errors import TaskError
+from sdpo_ref.simulation.settings.method import Hybrid, Implementation, Sdpo
+from sdpo_ref.simulation.settings.run import RunSettings, TaskSettings
 from sdpo_ref.study.outcome import Outcome
 from sdpo_ref.study.simulators import simulator
 from sdpo_ref.study.task import Task

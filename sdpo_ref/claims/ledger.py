@@ -7,8 +7,8 @@ from pathlib import Path
 from pydantic import BaseModel, ConfigDict, ValidationError
 
 from sdpo_ref import SPEC_VERSION
-from sdpo_ref.claims.record import Claim
-from sdpo_ref.claims.records import record_sha256
+from sdpo_ref.claims.reader import record_sha256
+from sdpo_ref.claims.schema import Claim
 from sdpo_ref.errors import IntegrityError, UsageError
 
 FILE_NAME = "claims.json"

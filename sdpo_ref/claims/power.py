@@ -7,14 +7,14 @@ from dataclasses import dataclass, replace
 from sdpo_ref.claims.comparison import CellName, comparisons
 from sdpo_ref.claims.controls import anchors, saturated
 from sdpo_ref.claims.fresh import Fresh, Progress
-from sdpo_ref.claims.known_bad import KNOWN_BAD
 from sdpo_ref.claims.procedure import Question, decide
 from sdpo_ref.claims.profile import Design
 from sdpo_ref.claims.quantity import Metrics
-from sdpo_ref.claims.record import Claim
+from sdpo_ref.claims.schema import Claim
 from sdpo_ref.claims.source import UNDER_TEST, Asked, Source
 from sdpo_ref.claims.verdict import ClaimVerdict
-from sdpo_ref.config.run import RunSettings, TaskSettings
+from sdpo_ref.claims.wrong_trainers import KNOWN_BAD
+from sdpo_ref.simulation.settings.run import RunSettings, TaskSettings
 
 SANDBAGGED = "sandbagged"
 """Not a trainer but the baselines: a tenth of their learning rate."""
@@ -81,7 +81,7 @@ def rulings_of_bad(
     """How F01 is decided in the scalar regime for something that is wrong, over and over at new seeds.
 
     Args:
-        name: of :data:`~sdpo_ref.claims.known_bad.KNOWN_BAD`, or ``sandbagged``.
+        name: of :data:`~sdpo_ref.claims.wrong_trainers.KNOWN_BAD`, or ``sandbagged``.
         claim: F01.
         stored: the reference distribution, for the bundled methods and their levels.
         repeats: how many; each has eight seeds of its own.
@@ -94,7 +94,7 @@ def rulings_of_bad(
     if name == SANDBAGGED:
         source: Source = _HeldBack(None, jobs, progress=progress)
     else:
-        spec = f"sdpo_ref.claims.known_bad:make,name={name}"
+        spec = f"sdpo_ref.claims.wrong_trainers:make,name={name}"
         source = _Known(Fresh(spec, jobs, frozenset({"trainer"}), progress=progress), stored)
     design = Design((SEEDS,), claim.alpha, claim.beta)
     questions = [

@@ -9,10 +9,10 @@ from dataclasses import dataclass, field
 from sdpo_ref.claims.comparison import CellName, Comparison, comparisons, count_comparisons
 from sdpo_ref.claims.profile import Design
 from sdpo_ref.claims.quantity import Metrics, quantity
-from sdpo_ref.claims.record import Claim, Part, Reproduction
 from sdpo_ref.claims.rule import Decision, Rule, rule_of
+from sdpo_ref.claims.schema import Claim, Part, Reproduction
 from sdpo_ref.claims.source import BUNDLED, UNDER_TEST, Asked, Source
-from sdpo_ref.study.statistics.ruling import Ruling, all_of
+from sdpo_ref.claims.statistics.ruling import Ruling, all_of
 
 
 @dataclass(frozen=True)

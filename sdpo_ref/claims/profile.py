@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 from typing import Literal
 
-from sdpo_ref.claims.record import Claim
+from sdpo_ref.claims.schema import Claim
 
 ProfileName = Literal["smoke", "standard", "certify"]
 """Five seeds, which is the study's own protocol; the claims' own looks; the same looks at stricter rates."""
@@ -47,7 +47,7 @@ def design_of(claim: Claim, profile: ProfileName, *, claims: int) -> Design:
         claims: how many claims there are, which under ``certify`` share a rate.
 
     Example:
-        >>> from sdpo_ref.claims.records import released_claims
+        >>> from sdpo_ref.claims.reader import released_claims
         >>> design_of(released_claims()["F01"], "smoke", claims=13).looks
         (5,)
     """

@@ -5,7 +5,7 @@ import math
 from collections.abc import Mapping, Sequence
 
 from sdpo_ref.claims.comparison import CellName, Comparison, ResolvedTerm
-from sdpo_ref.claims.record import Frontier, Part
+from sdpo_ref.claims.schema import Frontier, Part
 
 Metrics = Mapping[str, float]
 """Metric to value, of one run; what a run has not, or lost by ending early, is absent."""

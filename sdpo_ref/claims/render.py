@@ -6,10 +6,10 @@ from pathlib import Path
 from sdpo_ref.claims.findings import ClaimFinding, ComparisonFinding, Findings, PartFinding
 from sdpo_ref.claims.power import DEFECTS
 from sdpo_ref.claims.rates import PROMOTED_SHARE, Rates
-from sdpo_ref.claims.record import Claim, Collapse, Direction, Grid, Lane, Magnitude, Part, Reproduction
-from sdpo_ref.study.statistics.grid import grid_reading
-from sdpo_ref.study.statistics.ruling import Ruling
-from sdpo_ref.study.statistics.sign_rule import SignRule
+from sdpo_ref.claims.schema import Claim, Collapse, Direction, Grid, Lane, Magnitude, Part, Reproduction
+from sdpo_ref.claims.statistics.grid import grid_reading
+from sdpo_ref.claims.statistics.ruling import Ruling
+from sdpo_ref.claims.statistics.sign_rule import SignRule
 
 FILE_NAME = "FINDINGS.md"
 """In the repository's root."""

@@ -7,10 +7,10 @@ from pathlib import Path
 
 from sdpo_ref.claims.profile import ProfileName
 from sdpo_ref.claims.rates import Repeats
-from sdpo_ref.claims.record import Claim, Part
+from sdpo_ref.claims.schema import Claim, Part
+from sdpo_ref.claims.statistics.ruling import Ruling
 from sdpo_ref.claims.stored import Stored
 from sdpo_ref.claims.verdict import judge
-from sdpo_ref.study.statistics.ruling import Ruling
 
 PROMOTING, CONFIRMING = 0, 1
 """Seeds of the orders in which parts are promoted, and in which what is asked is confirmed."""

@@ -6,14 +6,14 @@ from dataclasses import dataclass
 from typing import assert_never
 
 from sdpo_ref.claims.profile import Design
-from sdpo_ref.claims.record import Collapse, Direction, Equivalence, Grid, Lane, Magnitude, Reproduction
+from sdpo_ref.claims.schema import Collapse, Direction, Equivalence, Grid, Lane, Magnitude, Reproduction
+from sdpo_ref.claims.statistics.bands import BandDecision
+from sdpo_ref.claims.statistics.collapse import CollapseRule
+from sdpo_ref.claims.statistics.equivalence import EquivalenceRule
+from sdpo_ref.claims.statistics.magnitude import MagnitudeRule
+from sdpo_ref.claims.statistics.ruling import Ruling
+from sdpo_ref.claims.statistics.sign_rule import SignRule
 from sdpo_ref.errors import InvalidInputError
-from sdpo_ref.study.statistics.bands import BandDecision
-from sdpo_ref.study.statistics.collapse import CollapseRule
-from sdpo_ref.study.statistics.equivalence import EquivalenceRule
-from sdpo_ref.study.statistics.magnitude import MagnitudeRule
-from sdpo_ref.study.statistics.ruling import Ruling
-from sdpo_ref.study.statistics.sign_rule import SignRule
 
 
 @dataclass(frozen=True)

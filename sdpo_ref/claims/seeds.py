@@ -3,7 +3,7 @@
 import hashlib
 
 from sdpo_ref import SPEC_VERSION
-from sdpo_ref.claims.record import Seeds
+from sdpo_ref.claims.schema import Seeds
 
 _BYTES = 8
 

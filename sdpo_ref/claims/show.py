@@ -4,9 +4,9 @@ from collections.abc import Iterator, Sequence
 
 from sdpo_ref.claims.comparison import comparisons, count_comparisons
 from sdpo_ref.claims.profile import Design
-from sdpo_ref.claims.record import Claim, Collapse, Direction, Equivalence, Grid, Lane, Magnitude, Reproduction
+from sdpo_ref.claims.schema import Claim, Collapse, Direction, Equivalence, Grid, Lane, Magnitude, Reproduction
 from sdpo_ref.claims.seeds import verdict_seed
-from sdpo_ref.study.statistics.sign_rule import SignRule
+from sdpo_ref.claims.statistics.sign_rule import SignRule
 
 
 def shown(claim: Claim) -> str:

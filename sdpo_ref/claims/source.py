@@ -6,7 +6,7 @@ from typing import Protocol, runtime_checkable
 
 from sdpo_ref.claims.comparison import CellName
 from sdpo_ref.claims.quantity import Metrics
-from sdpo_ref.claims.record import Seeds
+from sdpo_ref.claims.schema import Seeds
 
 UNDER_TEST = ""
 """The variant in which SDPO is what is being verified."""

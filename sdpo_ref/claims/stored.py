@@ -18,7 +18,7 @@ from safetensors.torch import load_file, save_file
 from sdpo_ref import SPEC_VERSION
 from sdpo_ref.claims.comparison import CellName, comparisons
 from sdpo_ref.claims.quantity import Metrics
-from sdpo_ref.claims.record import Claim, Seeds
+from sdpo_ref.claims.schema import Claim, Seeds
 from sdpo_ref.claims.source import BUNDLED, UNDER_TEST, Asked, Source
 from sdpo_ref.errors import IntegrityError
 from sdpo_ref.study.experiment import Label

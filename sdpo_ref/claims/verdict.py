@@ -15,9 +15,9 @@ from sdpo_ref.claims.controls import (
 )
 from sdpo_ref.claims.procedure import Answer, Question, decide
 from sdpo_ref.claims.profile import ProfileName, design_of
-from sdpo_ref.claims.record import Claim, Part
+from sdpo_ref.claims.schema import Claim, Part
 from sdpo_ref.claims.source import Source
-from sdpo_ref.study.statistics.ruling import Ruling, all_of
+from sdpo_ref.claims.statistics.ruling import Ruling, all_of
 
 
 @dataclass(frozen=True)

@@ -29,8 +29,8 @@ Keep = Annotated[bool, typer.Option("--keep", help="Keep what was measured in co
 def list_(suite_at: Folder = None) -> None:
     """Every claim in a line, with its documented verdict."""
     from sdpo_ref.claims.findings import read_findings
-    from sdpo_ref.claims.records import read_claims
-    from sdpo_ref.verify.engine import Suite
+    from sdpo_ref.claims.reader import read_claims
+    from sdpo_ref.verification.engine import Suite
 
     suite = Suite.at(suite_at)
     findings = read_findings(suite.conformance)
@@ -42,9 +42,9 @@ def list_(suite_at: Folder = None) -> None:
 @app.command()
 def show(claim: Annotated[str, typer.Argument(metavar="CLAIM")], suite_at: Folder = None) -> None:
     """One claim: its parts, comparisons, boundaries, error rates and seeds."""
-    from sdpo_ref.claims.records import chosen_claims, read_claims
+    from sdpo_ref.claims.reader import chosen_claims, read_claims
     from sdpo_ref.claims.show import shown
-    from sdpo_ref.verify.engine import Suite
+    from sdpo_ref.verification.engine import Suite
 
     (record,) = chosen_claims(read_claims(Suite.at(suite_at).spec), (claim,))
     typer.echo(shown(record))
@@ -57,9 +57,9 @@ def lock(
 ) -> None:
     """Register records that are new or changed. Findings about them have to be decided anew."""
     from sdpo_ref.claims.ledger import register
-    from sdpo_ref.claims.records import read_claims
-    from sdpo_ref.golden import record_golden
-    from sdpo_ref.verify.engine import Suite
+    from sdpo_ref.claims.reader import read_claims
+    from sdpo_ref.verification.engine import Suite
+    from sdpo_ref.verification.suite.golden import record_golden
 
     suite = Suite.at(suite_at)
     differences = register(suite.conformance, read_claims(suite.spec), reason)
@@ -88,14 +88,14 @@ def decide(
 
     from sdpo_ref.claims.findings import findings_of, merged, read_findings, write_findings
     from sdpo_ref.claims.fresh import Fresh
-    from sdpo_ref.claims.records import chosen_claims, read_claims
+    from sdpo_ref.claims.reader import chosen_claims, read_claims
     from sdpo_ref.claims.render import findings_table
     from sdpo_ref.claims.stored import FOLDER, Stored
     from sdpo_ref.claims.verdict import judge
-    from sdpo_ref.golden import record_golden
     from sdpo_ref.study.workers import available_jobs
-    from sdpo_ref.verify.engine import Suite
-    from sdpo_ref.verify.progress import runs_line
+    from sdpo_ref.verification.engine import Suite
+    from sdpo_ref.verification.isolation.progress import runs_line
+    from sdpo_ref.verification.suite.golden import record_golden
 
     suite = Suite.at(suite_at)
     claims = read_claims(suite.spec)
@@ -125,10 +125,10 @@ def render(
     """Write FINDINGS.md, and the table in README.md, from conformance/findings.json."""
     from sdpo_ref.claims.findings import read_findings
     from sdpo_ref.claims.rates import read_rates
-    from sdpo_ref.claims.records import read_claims
+    from sdpo_ref.claims.reader import read_claims
     from sdpo_ref.claims.render import pages
     from sdpo_ref.errors import UsageError
-    from sdpo_ref.verify.engine import Suite
+    from sdpo_ref.verification.engine import Suite
 
     suite = Suite.at(suite_at)
     findings = read_findings(suite.conformance)
@@ -155,12 +155,12 @@ def reference(
     from rich.console import Console
 
     from sdpo_ref.claims.fresh import Fresh
-    from sdpo_ref.claims.records import chosen_claims, read_claims
+    from sdpo_ref.claims.reader import chosen_claims, read_claims
     from sdpo_ref.claims.stored import FOLDER, generate
-    from sdpo_ref.golden import record_golden
     from sdpo_ref.study.workers import available_jobs
-    from sdpo_ref.verify.engine import Suite
-    from sdpo_ref.verify.progress import runs_line
+    from sdpo_ref.verification.engine import Suite
+    from sdpo_ref.verification.isolation.progress import runs_line
+    from sdpo_ref.verification.suite.golden import record_golden
 
     suite = Suite.at(suite_at)
     claims = read_claims(suite.spec)
@@ -184,11 +184,11 @@ def promote(
     """
     from sdpo_ref.claims.findings import passed_parts, read_findings
     from sdpo_ref.claims.rates import PROMOTED_SHARE, read_rates
-    from sdpo_ref.claims.records import read_claims
+    from sdpo_ref.claims.reader import read_claims
     from sdpo_ref.claims.repeats import PROMOTING
     from sdpo_ref.claims.repeats import repeat as repeated
     from sdpo_ref.claims.stored import FOLDER
-    from sdpo_ref.verify.engine import Suite
+    from sdpo_ref.verification.engine import Suite
 
     suite = Suite.at(suite_at)
     claims, findings = read_claims(suite.spec), read_findings(suite.conformance)
@@ -219,11 +219,11 @@ def repeat(
     """
     from sdpo_ref.claims.findings import asked_parts, read_findings
     from sdpo_ref.claims.rates import read_rates
-    from sdpo_ref.claims.records import chosen_claims, read_claims
+    from sdpo_ref.claims.reader import chosen_claims, read_claims
     from sdpo_ref.claims.repeats import CONFIRMING
     from sdpo_ref.claims.repeats import repeat as repeated
     from sdpo_ref.claims.stored import FOLDER
-    from sdpo_ref.verify.engine import Suite
+    from sdpo_ref.verification.engine import Suite
 
     suite = Suite.at(suite_at)
     claims, findings, rates = read_claims(suite.spec), read_findings(suite.conformance), read_rates(suite.conformance)
@@ -255,12 +255,12 @@ def power(
 
     from sdpo_ref.claims.power import DEFECTS, rulings_of_bad
     from sdpo_ref.claims.rates import read_rates
-    from sdpo_ref.claims.records import read_claims
+    from sdpo_ref.claims.reader import read_claims
     from sdpo_ref.claims.stored import FOLDER, Stored
     from sdpo_ref.errors import UsageError
     from sdpo_ref.study.workers import available_jobs
-    from sdpo_ref.verify.engine import Suite
-    from sdpo_ref.verify.progress import runs_line
+    from sdpo_ref.verification.engine import Suite
+    from sdpo_ref.verification.isolation.progress import runs_line
 
     suite = Suite.at(suite_at)
     unknown = sorted(set(names or ()) - set(DEFECTS))
@@ -285,7 +285,7 @@ def _counted(rulings: Mapping[str, int]) -> str:
 
 def _keep(conformance: Path, **measured: object) -> None:
     from sdpo_ref.claims.rates import keep
-    from sdpo_ref.golden import record_golden
+    from sdpo_ref.verification.suite.golden import record_golden
 
     keep(conformance, **measured)
     record_golden(conformance, ["rates.json"])

@@ -18,7 +18,7 @@ from rich.table import Table
 from rich.text import Text
 
 from sdpo_ref import SPEC_VERSION, __version__
-from sdpo_ref.verify.engine import Suite
+from sdpo_ref.verification.engine import Suite
 
 app = typer.Typer(pretty_exceptions_enable=False, add_completion=False)
 _GIGABYTE = 1e9
@@ -140,7 +140,10 @@ def _count_vectors(suite: Suite) -> Finding:
 def _isolation() -> Finding:
     """What keeps an implementation from the rest of the machine, found in a process that has one thread."""
     asked = subprocess.run(
-        [sys.executable, "-P", "-m", "sdpo_ref.verify.sandbox"], capture_output=True, text=True, check=False
+        [sys.executable, "-P", "-m", "sdpo_ref.verification.isolation.sandbox"],
+        capture_output=True,
+        text=True,
+        check=False,
     )
     state = asked.stdout.strip() or f"cannot be set up: {asked.stderr.strip().splitlines()[-1:]}"
     fix = "" if asked.returncode == 0 else "programs that an implementation starts could reach the network"

@@ -9,15 +9,15 @@ from rich.table import Table
 from rich.text import Text
 
 from sdpo_ref.errors import UsageError
-from sdpo_ref.reports.diff import difference
-from sdpo_ref.reports.document import Document
-from sdpo_ref.reports.forms import forms
-from sdpo_ref.reports.markdown import markdown
-from sdpo_ref.reports.matrix import Matrix, left_out, matrix, matrix_as_markdown, matrix_as_page
-from sdpo_ref.reports.outputs import STDOUT, Outputs
-from sdpo_ref.reports.read import read_document
-from sdpo_ref.reports.schema import schema_text
-from sdpo_ref.verify.printable import printable
+from sdpo_ref.verification.isolation.printable import printable
+from sdpo_ref.verification.reports.diff import difference
+from sdpo_ref.verification.reports.document import Document
+from sdpo_ref.verification.reports.forms import forms
+from sdpo_ref.verification.reports.markdown import markdown
+from sdpo_ref.verification.reports.matrix import Matrix, left_out, matrix, matrix_as_markdown, matrix_as_page
+from sdpo_ref.verification.reports.outputs import STDOUT, Outputs
+from sdpo_ref.verification.reports.read import read_document
+from sdpo_ref.verification.reports.schema import schema_text
 
 app = typer.Typer(pretty_exceptions_enable=False, add_completion=False)
 

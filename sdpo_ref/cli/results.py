@@ -7,9 +7,9 @@ from typing import Annotated
 import typer
 
 from sdpo_ref.errors import LoadError
-from sdpo_ref.verify.engine import Suite, verify
-from sdpo_ref.verify.matrix import Recorded, problems, read_recorded, updated, write_recorded
-from sdpo_ref.verify.matrix_table import FILE_NAME, render
+from sdpo_ref.verification.engine import Suite, verify
+from sdpo_ref.verification.reports.matrix_table import FILE_NAME, render
+from sdpo_ref.verification.reports.recorded import Recorded, problems, read_recorded, updated, write_recorded
 
 app = typer.Typer(
     help="Results of third-party implementations: record, render, check.",

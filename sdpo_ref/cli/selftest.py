@@ -9,10 +9,9 @@ import typer
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
+from sdpo_ref._resources import content
 from sdpo_ref.claims.rates import read_rates
 from sdpo_ref.errors import UsageError
-from sdpo_ref.golden import record_golden
-from sdpo_ref.resources import content
 from sdpo_ref.selftest.differences import differences
 from sdpo_ref.selftest.findings import Finding
 from sdpo_ref.selftest.judgement import matrix_of, problems
@@ -20,9 +19,10 @@ from sdpo_ref.selftest.pool import run_targets
 from sdpo_ref.selftest.repeats import read_repeats, repeats_of, write_repeats
 from sdpo_ref.selftest.table import render
 from sdpo_ref.selftest.targets import Target, all_targets, repeated, select
-from sdpo_ref.verify.catalogue import Catalogue
-from sdpo_ref.verify.kill_matrix import FILE, KillMatrix, read_kill_matrix, write_kill_matrix
-from sdpo_ref.verify.spec_text import read_catalogue
+from sdpo_ref.verification.diagnosis.kill_matrix import FILE, KillMatrix, read_kill_matrix, write_kill_matrix
+from sdpo_ref.verification.suite.catalogue import Catalogue
+from sdpo_ref.verification.suite.golden import record_golden
+from sdpo_ref.verification.suite.spec_text import read_catalogue
 
 app = typer.Typer(pretty_exceptions_enable=False, add_completion=False)
 

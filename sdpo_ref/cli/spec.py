@@ -12,9 +12,9 @@ from rich.table import Table
 from rich.text import Text
 
 from sdpo_ref.errors import UsageError
-from sdpo_ref.verify.catalogue import Requirement
-from sdpo_ref.verify.engine import Suite, collect
-from sdpo_ref.verify.manifest import differences, lock, write_manifest
+from sdpo_ref.verification.engine import Suite, collect
+from sdpo_ref.verification.suite.catalogue import Requirement
+from sdpo_ref.verification.suite.manifest import differences, lock, write_manifest
 
 app = typer.Typer(
     help="Read the requirements: show one, list them, or lock their checks.",

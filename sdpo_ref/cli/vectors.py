@@ -53,9 +53,9 @@ def generate(
 ) -> None:
     """Derive every vector anew and overwrite the files where something differs."""
     from sdpo_ref.errors import UsageError
-    from sdpo_ref.golden import record_golden
     from sdpo_ref.vectors.release import replace_files
     from sdpo_ref.vectors.store import default_folder
+    from sdpo_ref.verification.suite.golden import record_golden
 
     target = (folder or default_folder()).resolve()
     try:

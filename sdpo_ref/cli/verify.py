@@ -9,21 +9,21 @@ from rich.table import Table
 from rich.text import Text
 
 from sdpo_ref.claims.profile import ProfileName
-from sdpo_ref.doors.json_lines import program_name
 from sdpo_ref.errors import UsageError
-from sdpo_ref.reports.diff import difference
-from sdpo_ref.reports.forms import forms
-from sdpo_ref.reports.outputs import Outputs
-from sdpo_ref.reports.read import parse_document, read_document
-from sdpo_ref.verify.claims import Level4
-from sdpo_ref.verify.engine import Suite, verify
-from sdpo_ref.verify.limits import Limits
-from sdpo_ref.verify.progress import progress_line
-from sdpo_ref.verify.report import print_report
-from sdpo_ref.verify.report_json import report_as_text
-from sdpo_ref.verify.selection import Selection
-from sdpo_ref.verify.verdict import verdict
-from sdpo_ref.verify.waivers import read_waivers
+from sdpo_ref.verification.engine import Suite, verify
+from sdpo_ref.verification.entry.json_lines import program_name
+from sdpo_ref.verification.isolation.limits import Limits
+from sdpo_ref.verification.isolation.progress import progress_line
+from sdpo_ref.verification.level4 import Level4
+from sdpo_ref.verification.reports.diff import difference
+from sdpo_ref.verification.reports.forms import forms
+from sdpo_ref.verification.reports.outputs import Outputs
+from sdpo_ref.verification.reports.read import parse_document, read_document
+from sdpo_ref.verification.reports.report import print_report
+from sdpo_ref.verification.reports.report_json import report_as_text
+from sdpo_ref.verification.suite.selection import Selection
+from sdpo_ref.verification.suite.waivers import read_waivers
+from sdpo_ref.verification.verdict import verdict
 
 app = typer.Typer(pretty_exceptions_enable=False, add_completion=False)
 

@@ -12,14 +12,13 @@ from dataclasses import replace
 import torch
 from torch import Tensor
 
-from sdpo_ref.config.profile import PROFILES
+from sdpo_ref.bundled import Reference, chunked
 from sdpo_ref.functional.support import on_support
 from sdpo_ref.mutants.mutant import GOOD, Build, with_parts
 from sdpo_ref.mutants.variation import Options, good, loss, reused
-from sdpo_ref.reference import Reference
+from sdpo_ref.protocols.profile import PROFILES
 from sdpo_ref.types import DistillationBatch, Support
-from sdpo_ref.variants import chunked
-from sdpo_ref.verify.capabilities import CAPABILITIES, part_of
+from sdpo_ref.verification.suite.capabilities import CAPABILITIES, part_of
 
 
 def in_float32(batch: DistillationBatch) -> DistillationBatch:

@@ -7,7 +7,7 @@ from typing import Any
 from sdpo_ref.mutants.mutant import GOOD, Chapter
 from sdpo_ref.mutants.plant import Planted
 from sdpo_ref.mutants.variation import each, read, told, under
-from sdpo_ref.protocols.implementation import Attempt, TeacherContext
+from sdpo_ref.protocols.parts import Attempt, TeacherContext
 
 FILE = "teachers/context.py"
 SHOWN = "return without_thinking(attempt.completion) if rules.strip_thinking else attempt.completion\n"

@@ -5,8 +5,8 @@ from dataclasses import dataclass
 from types import SimpleNamespace
 from typing import Any
 
-from sdpo_ref.reference import Reference
-from sdpo_ref.verify.capabilities import PARTS
+from sdpo_ref.bundled import Reference
+from sdpo_ref.verification.suite.capabilities import PARTS
 
 Build = Callable[[], object]
 """Makes an implementation; called each time it is loaded."""

@@ -17,12 +17,12 @@ from types import CodeType, ModuleType, SimpleNamespace
 from typing import Any
 
 import sdpo_ref
-from sdpo_ref.config.profile import resolve_profile
 from sdpo_ref.errors import IntegrityError
-from sdpo_ref.verify.capabilities import PARTS
+from sdpo_ref.protocols.profile import resolve_profile
+from sdpo_ref.verification.suite.capabilities import PARTS
 
 _ROOT = Path(sdpo_ref.__file__).parent
-_STACK = ("functional", "losses", "teachers", "trainers", "reference", "variants")
+_STACK = ("functional", "losses", "teachers", "trainers", "bundled")
 """What is loaded again; types, errors and settings are shared, so that both worlds speak of the same things."""
 
 
@@ -43,10 +43,10 @@ _REACHES: Mapping[str, frozenset[str]] = {
     "teachers/ema.py": _TRAINERS,
     "teachers/frozen_difference.py": _TRAINERS,
     "teachers/low_rank.py": frozenset({"low_rank_average"}),
-    "teachers/placebo.py": _TRAINERS,
-    "teachers/read_by_prompt.py": _TRAINERS,
-    "teachers/read_demonstration.py": _TRAINERS,
-    "teachers/read_feedback.py": _TRAINERS,
+    "simulation/teachers/placebo.py": _TRAINERS,
+    "simulation/teachers/read_by_prompt.py": _TRAINERS,
+    "simulation/teachers/read_demonstration.py": _TRAINERS,
+    "simulation/teachers/read_feedback.py": _TRAINERS,
     "teachers/reprompt.py": _TRAINERS,
     "teachers/success.py": frozenset({"context"}),
     "teachers/trust_region.py": _TRAINERS,
@@ -106,9 +106,9 @@ def altered_reference(file: str, source: str, *, profile: str | Mapping[str, obj
     """
     name = "sdpo_ref." + file.removesuffix(".py").replace("/", ".")
     code = compile(source, str(_ROOT / file), "exec")
-    module, factory = ("variants", "chunked") if file.startswith("losses/chunked/") else ("reference", "make")
+    factory = "chunked" if file.startswith("losses/chunked/") else "make"
     with _own_stack(_Altered(name, code)):
-        make = getattr(importlib.import_module(f"sdpo_ref.{module}"), factory)
+        make = getattr(importlib.import_module("sdpo_ref.bundled"), factory)
         implementation: Any = make(profile if isinstance(profile, str) else "paper")
     return implementation if isinstance(profile, str) else _declaring(profile, implementation)
 

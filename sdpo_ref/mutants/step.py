@@ -6,11 +6,11 @@ from dataclasses import replace
 import torch
 from torch import Tensor
 
-from sdpo_ref.config.profile import DEFAULTS
 from sdpo_ref.mutants.mutant import GOOD, Chapter
 from sdpo_ref.mutants.plant import Planted
 from sdpo_ref.mutants.variation import micro_batches, parts_of, same, scaled, steps, traces
-from sdpo_ref.protocols.implementation import MicroBatch, StepProblem, StepTrace
+from sdpo_ref.protocols.parts import MicroBatch, StepProblem, StepTrace
+from sdpo_ref.protocols.profile import DEFAULTS
 
 FILE = "trainers/step.py"
 USABLE = "        micro_batch.self_distillation_mask,\n"

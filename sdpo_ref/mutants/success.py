@@ -11,7 +11,7 @@ import torch
 from sdpo_ref.mutants.mutant import Chapter
 from sdpo_ref.mutants.plant import Planted
 from sdpo_ref.mutants.variation import of_attempts, read, under
-from sdpo_ref.protocols.implementation import Attempt, TeacherContext
+from sdpo_ref.protocols.parts import Attempt, TeacherContext
 
 FILE = "teachers/success.py"
 CONTEXT = "teachers/context.py"

@@ -7,12 +7,12 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from sdpo_ref.config.profile import Profile
 from sdpo_ref.errors import InvalidInputError
 from sdpo_ref.functional.divergence import generalized_jsd
 from sdpo_ref.functional.support import on_support
 from sdpo_ref.mutants.mutant import GOOD
-from sdpo_ref.protocols.implementation import Attempt, MicroBatch, StepProblem, StepTrace, TeacherContext
+from sdpo_ref.protocols.parts import Attempt, MicroBatch, StepProblem, StepTrace, TeacherContext
+from sdpo_ref.protocols.profile import Profile
 from sdpo_ref.trainers.step import run_steps
 from sdpo_ref.types import DistillationBatch, Support
 

@@ -2,7 +2,7 @@
 
 from collections.abc import Iterable
 
-from sdpo_ref.verify.kill_matrix import KillMatrix, Row
+from sdpo_ref.verification.diagnosis.kill_matrix import KillMatrix, Row
 
 
 def differences(filed: KillMatrix, found: KillMatrix, *, complete: bool) -> list[str]:

@@ -5,8 +5,8 @@ from collections.abc import Collection, Iterable, Mapping, Sequence
 
 from sdpo_ref.selftest.findings import Finding
 from sdpo_ref.selftest.targets import Target
-from sdpo_ref.verify.catalogue import Catalogue
-from sdpo_ref.verify.kill_matrix import KillMatrix, Liveness, Row, Tolerance
+from sdpo_ref.verification.diagnosis.kill_matrix import KillMatrix, Liveness, Row, Tolerance
+from sdpo_ref.verification.suite.catalogue import Catalogue
 
 UNBREAKABLE: Mapping[str, str] = {
     "ORACLE-001": "about the types of this package, which an implementation does not bring; its check builds broken "

@@ -2,8 +2,8 @@
 
 from dataclasses import dataclass
 
-from sdpo_ref.verify.diagnosis import ranking
-from sdpo_ref.verify.kill_matrix import KillMatrix, Row
+from sdpo_ref.verification.diagnosis.diagnosis import ranking
+from sdpo_ref.verification.diagnosis.kill_matrix import KillMatrix, Row
 
 
 @dataclass(frozen=True)

@@ -8,8 +8,8 @@ from torch import Tensor
 
 from sdpo_ref.mutants.mutant import GOOD
 from sdpo_ref.selftest.probes import probes_of
-from sdpo_ref.verify.mismatch import ImplementationRaisedError, Mismatch, NotOfferedError
-from sdpo_ref.verify.subject import Subject
+from sdpo_ref.verification.checks.mismatch import ImplementationRaisedError, Mismatch, NotOfferedError
+from sdpo_ref.verification.checks.subject import Subject
 
 TOLERANCE = 1e-12
 """Of two float64 results, relative and absolute; that of the properties in the suite."""

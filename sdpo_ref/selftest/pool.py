@@ -13,11 +13,11 @@ from pathlib import Path
 from sdpo_ref.errors import SdpoRefError
 from sdpo_ref.selftest.findings import Finding
 from sdpo_ref.selftest.targets import Target
-from sdpo_ref.verify.engine import verify
-from sdpo_ref.verify.limits import Limits
-from sdpo_ref.verify.process import isolated_environment
-from sdpo_ref.verify.results import Report
-from sdpo_ref.verify.status import Status
+from sdpo_ref.verification.engine import verify
+from sdpo_ref.verification.isolation.limits import Limits
+from sdpo_ref.verification.isolation.process import isolated_environment
+from sdpo_ref.verification.results import Report
+from sdpo_ref.verification.status import Status
 
 _MODULE = "sdpo_ref.selftest.worker"
 _ISOLATED_LIMIT = 2.0

@@ -13,13 +13,13 @@ from typing import Any, Literal
 import torch
 from torch import Tensor
 
-from sdpo_ref.config.context import ContextRules
-from sdpo_ref.protocols.implementation import Attempt, StepProblem
+from sdpo_ref.protocols.context_rules import ContextRules
+from sdpo_ref.protocols.parts import Attempt, StepProblem
 from sdpo_ref.types import FULL, SAMPLED_TOKEN, DistillationBatch, Support
-from sdpo_ref.verify.attempts import group_of, prompt
-from sdpo_ref.verify.inputs import every_row, input_generator, on_policy, random_batch
-from sdpo_ref.verify.problems import cut, step_problem, with_a_sure_teacher
-from sdpo_ref.verify.subject import Subject
+from sdpo_ref.verification.checks.attempts import group_of, prompt
+from sdpo_ref.verification.checks.inputs import every_row, input_generator, on_policy, random_batch
+from sdpo_ref.verification.checks.problems import cut, step_problem, with_a_sure_teacher
+from sdpo_ref.verification.checks.subject import Subject
 
 Call = Callable[[Subject], object]
 """Asks an implementation something."""

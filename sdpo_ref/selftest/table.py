@@ -6,8 +6,8 @@ from sdpo_ref.claims.power import DEFECTS
 from sdpo_ref.selftest.judgement import BENIGN_MARGIN, BOUNDED, UNBREAKABLE, WRONG_MARGIN, too_near
 from sdpo_ref.selftest.leave_one_out import leave_one_out
 from sdpo_ref.selftest.repeats import Repeats
-from sdpo_ref.verify.catalogue import Catalogue
-from sdpo_ref.verify.kill_matrix import KillMatrix, Row
+from sdpo_ref.verification.diagnosis.kill_matrix import KillMatrix, Row
+from sdpo_ref.verification.suite.catalogue import Catalogue
 
 WrongTrainers = Mapping[str, Mapping[str, int]]
 """Name of a defect to how often each verdict was given."""
@@ -76,7 +76,7 @@ def _trainers(wrong: WrongTrainers) -> str:
         "## Wrong trainers",
         "",
         "What level 4 says about them on F01 in independent repeats (`sdpo-ref claims power`). Each but the last is an",
-        "implementation too: `sdpo-ref verify sdpo_ref.claims.known_bad:make,name=deaf --only F01`.",
+        "implementation too: `sdpo-ref verify sdpo_ref.claims.wrong_trainers:make,name=deaf --only F01`.",
         "",
         "| | what is wrong | passed | verdicts |",
         "|---|---|---|---|",

@@ -18,22 +18,22 @@ import pytest
 import torch
 from hypothesis import is_hypothesis_test
 
+from sdpo_ref._resources import content
 from sdpo_ref.errors import SdpoRefError
-from sdpo_ref.resources import content
 from sdpo_ref.selftest.findings import Finding, Margins
 from sdpo_ref.selftest.liveness import first_difference
 from sdpo_ref.selftest.targets import SLOW_CHECKS, Target, all_targets
-from sdpo_ref.verify.capabilities import part_of
-from sdpo_ref.verify.catalogue import Catalogue
-from sdpo_ref.verify.comparison import margins_to
-from sdpo_ref.verify.events import Check, Collected, Event, Finished, Started
-from sdpo_ref.verify.inputs import inputs_of
-from sdpo_ref.verify.loader import load
-from sdpo_ref.verify.plugin import SuitePlugin, not_applicable_key
-from sdpo_ref.verify.recorder import Recorder
-from sdpo_ref.verify.request import Request
-from sdpo_ref.verify.spec_text import read_catalogue
-from sdpo_ref.verify.status import Status
+from sdpo_ref.verification.checks.comparison import margins_to
+from sdpo_ref.verification.checks.inputs import inputs_of
+from sdpo_ref.verification.isolation.events import Check, Collected, Event, Finished, Started
+from sdpo_ref.verification.isolation.loader import load
+from sdpo_ref.verification.isolation.plugin import SuitePlugin, not_applicable_key
+from sdpo_ref.verification.isolation.recorder import Recorder
+from sdpo_ref.verification.isolation.request import Request
+from sdpo_ref.verification.status import Status
+from sdpo_ref.verification.suite.capabilities import part_of
+from sdpo_ref.verification.suite.catalogue import Catalogue
+from sdpo_ref.verification.suite.spec_text import read_catalogue
 
 ANY = "reference"
 """A request must name an implementation for checks to be kept; which one is decided for each target."""

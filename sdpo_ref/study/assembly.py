@@ -6,18 +6,18 @@ start in the same world with the same policy and hear the same noise.
 
 from dataclasses import dataclass
 
-from sdpo_ref.config.run import RunSettings
-from sdpo_ref.oracles.build import build_oracle
-from sdpo_ref.policies.featured import FeaturedPolicy
-from sdpo_ref.policies.first_order import FirstOrderPolicy
 from sdpo_ref.protocols.oracle import Oracle
 from sdpo_ref.protocols.teacher import Teacher
 from sdpo_ref.protocols.trainer import Trainer
-from sdpo_ref.reader import Knowledge
+from sdpo_ref.simulation.oracles.build import build_oracle
+from sdpo_ref.simulation.policies.featured import FeaturedPolicy
+from sdpo_ref.simulation.policies.first_order import FirstOrderPolicy
+from sdpo_ref.simulation.reader import Knowledge
+from sdpo_ref.simulation.settings.run import RunSettings
+from sdpo_ref.simulation.world import World
 from sdpo_ref.study.build_teacher import build_teacher, learned
 from sdpo_ref.study.build_trainer import Student, build_trainer
 from sdpo_ref.study.third_party import made_by
-from sdpo_ref.world import World
 
 
 @dataclass(frozen=True)

@@ -2,29 +2,29 @@
 
 from collections.abc import Callable, Mapping, Sequence
 
-from sdpo_ref.config.method import Hybrid, Implementation, Sdft, Sdpo, TeacherName
-from sdpo_ref.config.oracle import RegimeSettings
-from sdpo_ref.config.reader import ReaderSettings
-from sdpo_ref.config.run import ProbeSettings, RunSettings
-from sdpo_ref.oracles.build import dealt
-from sdpo_ref.policies.first_order import FirstOrderPolicy
 from sdpo_ref.protocols.policy import Policy
 from sdpo_ref.protocols.teacher import Teacher
-from sdpo_ref.reader import Knowledge, Reader, design_of
+from sdpo_ref.simulation.oracles.build import dealt
+from sdpo_ref.simulation.policies.first_order import FirstOrderPolicy
+from sdpo_ref.simulation.reader import Knowledge, Reader, design_of
+from sdpo_ref.simulation.settings.method import Hybrid, Implementation, Sdft, Sdpo, TeacherName
+from sdpo_ref.simulation.settings.oracle import RegimeSettings
+from sdpo_ref.simulation.settings.reader import ReaderSettings
+from sdpo_ref.simulation.settings.run import ProbeSettings, RunSettings
+from sdpo_ref.simulation.teachers.placebo import ConstantFeedback, DerangedFeedback
+from sdpo_ref.simulation.teachers.read_by_prompt import ReadByPrompt
+from sdpo_ref.simulation.teachers.read_demonstration import ReadDemonstration
+from sdpo_ref.simulation.teachers.read_feedback import ReadFeedback
+from sdpo_ref.simulation.world import World
+from sdpo_ref.simulation.world.corpus import annotate
 from sdpo_ref.study.third_party import made_by
 from sdpo_ref.teachers.conditioning import Conditioning
 from sdpo_ref.teachers.ema import EmaTeacher
 from sdpo_ref.teachers.frozen import FrozenTeacher
 from sdpo_ref.teachers.frozen_difference import FrozenDifferenceTeacher
 from sdpo_ref.teachers.live import LiveTeacher
-from sdpo_ref.teachers.placebo import ConstantFeedback, DerangedFeedback
-from sdpo_ref.teachers.read_by_prompt import ReadByPrompt
-from sdpo_ref.teachers.read_demonstration import ReadDemonstration
-from sdpo_ref.teachers.read_feedback import ReadFeedback
 from sdpo_ref.teachers.trust_region import TrustRegionTeacher
 from sdpo_ref.types import Feedback
-from sdpo_ref.world import World
-from sdpo_ref.world.corpus import annotate
 
 _KINDS: Mapping[TeacherName, Callable[[Policy, Conditioning], Teacher]] = {
     "live": LiveTeacher,

@@ -7,7 +7,10 @@ from dataclasses import dataclass
 
 import torch
 
-from sdpo_ref.config.method import (
+from sdpo_ref.protocols.teacher import Teacher
+from sdpo_ref.protocols.trainer import Trainer
+from sdpo_ref.simulation.policies.first_order import FirstOrderPolicy
+from sdpo_ref.simulation.settings.method import (
     Dpo,
     Grpo,
     Hybrid,
@@ -21,9 +24,6 @@ from sdpo_ref.config.method import (
     SpanRloo,
     ThirdParty,
 )
-from sdpo_ref.policies.first_order import FirstOrderPolicy
-from sdpo_ref.protocols.teacher import Teacher
-from sdpo_ref.protocols.trainer import Trainer
 from sdpo_ref.study.third_party import made_by, made_by_implementation
 from sdpo_ref.trainers.dpo import DpoTrainer
 from sdpo_ref.trainers.grpo import GrpoTrainer

@@ -6,7 +6,6 @@ import torch
 from jaxtyping import Bool, Float
 from torch import Tensor
 
-from sdpo_ref.config.method import Dpo, Grpo, Hybrid, MethodSettings, Ppo, Reinforce, Rloo, Sdft, Sdpo, SpanRloo
 from sdpo_ref.functional.advantages import group_advantages
 from sdpo_ref.functional.agreement import groups_that_agree
 from sdpo_ref.functional.log_probs import log_probs, token_log_probs
@@ -14,6 +13,18 @@ from sdpo_ref.functional.policy_gradient import leave_one_out_advantages
 from sdpo_ref.functional.preference import best_and_worst
 from sdpo_ref.protocols.teacher import Teacher
 from sdpo_ref.protocols.trainer import Trainer
+from sdpo_ref.simulation.settings.method import (
+    Dpo,
+    Grpo,
+    Hybrid,
+    MethodSettings,
+    Ppo,
+    Reinforce,
+    Rloo,
+    Sdft,
+    Sdpo,
+    SpanRloo,
+)
 from sdpo_ref.trainers.ppo import PpoTrainer
 from sdpo_ref.trainers.span_rloo import span_advantages
 from sdpo_ref.types import Judgement, Rollouts

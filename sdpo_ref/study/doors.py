@@ -9,10 +9,10 @@ import inspect
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
-from sdpo_ref.config.method import Sdpo, ThirdParty
-from sdpo_ref.config.run import RunSettings
+from sdpo_ref._loading import resolve
 from sdpo_ref.errors import LoadError, UsageError
-from sdpo_ref.loading import resolve
+from sdpo_ref.simulation.settings.method import Sdpo, ThirdParty
+from sdpo_ref.simulation.settings.run import RunSettings
 from sdpo_ref.study.experiment import Cell, Experiment
 from sdpo_ref.study.task import factories
 

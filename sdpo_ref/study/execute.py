@@ -7,18 +7,18 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from sdpo_ref.config.run import RunSettings, TaskSettings
 from sdpo_ref.errors import DivergedError
-from sdpo_ref.policies.first_order import FirstOrderPolicy
-from sdpo_ref.simulator.measure import Gauge, credit_correlation, credit_precision
-from sdpo_ref.simulator.reference import run
+from sdpo_ref.simulation.measure import Gauge, credit_correlation, credit_precision
+from sdpo_ref.simulation.policies.first_order import FirstOrderPolicy
+from sdpo_ref.simulation.run import run
+from sdpo_ref.simulation.settings.run import RunSettings, TaskSettings
+from sdpo_ref.simulation.world.corpus import loading_correlation
 from sdpo_ref.study.assembly import Assembled, assemble
 from sdpo_ref.study.credit import Credit
 from sdpo_ref.study.metrics import curve_metrics, curve_of, diversity_metrics
 from sdpo_ref.study.outcome import BEST_SHARE, CreditMap, Outcome
 from sdpo_ref.study.probe import probe
 from sdpo_ref.types import Judgement, Rollouts
-from sdpo_ref.world.corpus import loading_correlation
 
 
 def execute(settings: TaskSettings, seed: int) -> Outcome:

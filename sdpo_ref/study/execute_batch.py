@@ -7,21 +7,21 @@ from dataclasses import dataclass, field
 from jaxtyping import Float
 from torch import Tensor
 
-from sdpo_ref.config.reader import ReaderSettings
-from sdpo_ref.config.run import RunSettings
-from sdpo_ref.config.world import WorldSettings
 from sdpo_ref.errors import DivergedError
-from sdpo_ref.policies.first_order import FirstOrderPolicy
-from sdpo_ref.reader import Knowledge
-from sdpo_ref.simulator.batched import Run, Trained, run_batch
-from sdpo_ref.simulator.batched.credit import credit_correlations, credit_precisions
-from sdpo_ref.simulator.batched.moment import Credit
-from sdpo_ref.simulator.batched.run import Watched
+from sdpo_ref.simulation.batched import Run, Trained, run_batch
+from sdpo_ref.simulation.batched.credit import credit_correlations, credit_precisions
+from sdpo_ref.simulation.batched.moment import Credit
+from sdpo_ref.simulation.batched.run import Watched
+from sdpo_ref.simulation.policies.first_order import FirstOrderPolicy
+from sdpo_ref.simulation.reader import Knowledge
+from sdpo_ref.simulation.settings.reader import ReaderSettings
+from sdpo_ref.simulation.settings.run import RunSettings
+from sdpo_ref.simulation.settings.world import WorldSettings
+from sdpo_ref.simulation.world import World
+from sdpo_ref.simulation.world.corpus import loading_correlation
 from sdpo_ref.study.build_teacher import learned
 from sdpo_ref.study.metrics import curve_metrics, curve_of, diversity_metrics
 from sdpo_ref.study.outcome import BEST_SHARE, CreditMap, Outcome
-from sdpo_ref.world import World
-from sdpo_ref.world.corpus import loading_correlation
 
 _WORLDS_KEPT = 32
 """Worlds and what readers know of them, of the last seeds and sizes; methods that are compared share them."""
@@ -35,7 +35,7 @@ def execute_batch(
     Implements: SIM-133, SIM-163.
 
     Args:
-        settings: of the runs, with one :func:`~sdpo_ref.simulator.batched.batch_key`.
+        settings: of the runs, with one :func:`~sdpo_ref.simulation.batched.batch_key`.
         seeds: of the runs.
         device: where to compute.
         sampled: whether to measure the final policies by samples as well (distinct-n, self-BLEU), which takes a fifth

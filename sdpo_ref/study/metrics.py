@@ -4,13 +4,13 @@ from collections.abc import Mapping, Sequence
 
 import torch
 
-from sdpo_ref.policies.first_order import FirstOrderPolicy
-from sdpo_ref.simulator.measure import Measurement, area_under_curve, steps_to_reach
-from sdpo_ref.simulator.reference import every_prompt
+from sdpo_ref.simulation.measure import Measurement, area_under_curve, steps_to_reach
+from sdpo_ref.simulation.policies.first_order import FirstOrderPolicy
+from sdpo_ref.simulation.run import every_prompt
+from sdpo_ref.simulation.world import World, random_stream
+from sdpo_ref.simulation.world.diversity import distinct_n
 from sdpo_ref.study.outcome import Curve
 from sdpo_ref.study.self_bleu import self_bleu
-from sdpo_ref.world import World, random_stream
-from sdpo_ref.world.diversity import distinct_n
 
 _CELLS_AT_ONCE = 2**19
 """Entries of a policy's table that are looked at together; many more do not fit into a processor's cache."""

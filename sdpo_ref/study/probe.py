@@ -6,17 +6,17 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from sdpo_ref.config.run import ProbeSettings
 from sdpo_ref.functional.implicit_reward import implicit_reward
 from sdpo_ref.functional.log_probs import log_probs
 from sdpo_ref.losses.reference import sdpo_loss
-from sdpo_ref.oracles.build import build_oracle
-from sdpo_ref.oracles.noise_level import NoiseLevel
-from sdpo_ref.policies.first_order import FirstOrderPolicy
-from sdpo_ref.simulator.reference import every_prompt
+from sdpo_ref.simulation.oracles.build import build_oracle
+from sdpo_ref.simulation.oracles.noise_level import NoiseLevel
+from sdpo_ref.simulation.policies.first_order import FirstOrderPolicy
+from sdpo_ref.simulation.run import every_prompt
+from sdpo_ref.simulation.settings.run import ProbeSettings
+from sdpo_ref.simulation.world import World, random_stream
 from sdpo_ref.study.build_teacher import learned, read_feedback
 from sdpo_ref.types import DistillationBatch, Judgement, Rollouts, TeacherView
-from sdpo_ref.world import World, random_stream
 
 
 def probe(settings: ProbeSettings, *, seed: int) -> Mapping[str, float]:

@@ -4,20 +4,20 @@ from collections.abc import Mapping
 
 import torch
 
-from sdpo_ref.config.method import Sdpo
-from sdpo_ref.config.oracle import OracleSettings
-from sdpo_ref.config.run import ProbeSettings, RunSettings
-from sdpo_ref.oracles import Draws
-from sdpo_ref.simulator.batched import Run
-from sdpo_ref.simulator.batched.first_order import FirstOrder, Grammars
-from sdpo_ref.simulator.batched.moment import Moment
-from sdpo_ref.simulator.batched.oracle import Oracles
-from sdpo_ref.simulator.batched.self_distillation import implicit_rewards, sdpo_gradient
-from sdpo_ref.simulator.batched.streams import StepDraws
-from sdpo_ref.simulator.batched.student import Students
-from sdpo_ref.simulator.batched.teacher import FeedbackTeachers
+from sdpo_ref.simulation.batched import Run
+from sdpo_ref.simulation.batched.first_order import FirstOrder, Grammars
+from sdpo_ref.simulation.batched.moment import Moment
+from sdpo_ref.simulation.batched.oracle import Oracles
+from sdpo_ref.simulation.batched.self_distillation import implicit_rewards, sdpo_gradient
+from sdpo_ref.simulation.batched.streams import StepDraws
+from sdpo_ref.simulation.batched.student import Students
+from sdpo_ref.simulation.batched.teacher import FeedbackTeachers
+from sdpo_ref.simulation.oracles import Draws
+from sdpo_ref.simulation.settings.method import Sdpo
+from sdpo_ref.simulation.settings.oracle import OracleSettings
+from sdpo_ref.simulation.settings.run import ProbeSettings, RunSettings
+from sdpo_ref.simulation.world import World, random_stream
 from sdpo_ref.study.build_teacher import learned
-from sdpo_ref.world import World, random_stream
 
 
 def probe_batch(settings: ProbeSettings, *, seed: int, device: str = "cpu") -> Mapping[str, float]:

@@ -3,12 +3,12 @@
 from collections.abc import Mapping
 from typing import get_args
 
-from sdpo_ref.config.method import MethodSettings
-from sdpo_ref.config.oracle import OracleSettings, RegimeName, RegimeSettings
-from sdpo_ref.config.reader import ReaderSettings
-from sdpo_ref.config.run import ProbeSettings, RunSettings
-from sdpo_ref.config.world import WorldSettings
-from sdpo_ref.world.corpus import Basis
+from sdpo_ref.simulation.settings.method import MethodSettings
+from sdpo_ref.simulation.settings.oracle import OracleSettings, RegimeName, RegimeSettings
+from sdpo_ref.simulation.settings.reader import ReaderSettings
+from sdpo_ref.simulation.settings.run import ProbeSettings, RunSettings
+from sdpo_ref.simulation.settings.world import WorldSettings
+from sdpo_ref.simulation.world.corpus import Basis
 
 REGIMES: tuple[RegimeName, ...] = get_args(RegimeName)
 """From the poorest feedback to the richest."""

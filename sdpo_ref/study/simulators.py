@@ -4,9 +4,9 @@ from collections.abc import Callable, Hashable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import partial
 
-from sdpo_ref.config.run import ProbeSettings, RunSettings, SimulatorName, TaskSettings
 from sdpo_ref.errors import UsageError
-from sdpo_ref.simulator.batched import batch_key, usable_device
+from sdpo_ref.simulation.batched import batch_key, usable_device
+from sdpo_ref.simulation.settings.run import ProbeSettings, RunSettings, SimulatorName, TaskSettings
 from sdpo_ref.study.execute import execute
 from sdpo_ref.study.execute_batch import execute_batch
 from sdpo_ref.study.outcome import Outcome

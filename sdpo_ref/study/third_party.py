@@ -4,8 +4,8 @@ import functools
 import inspect
 from typing import TypeVar
 
+from sdpo_ref._loading import find, parse, resolve
 from sdpo_ref.errors import LoadError
-from sdpo_ref.loading import find, parse, resolve
 
 Part = TypeVar("Part")
 

@@ -8,7 +8,8 @@ import itertools
 import statistics
 from collections.abc import Iterator, Mapping, Sequence
 
-from sdpo_ref.config.method import (
+from sdpo_ref.errors import UsageError
+from sdpo_ref.simulation.settings.method import (
     Dpo,
     Grpo,
     Hybrid,
@@ -21,8 +22,7 @@ from sdpo_ref.config.method import (
     SpanRloo,
     StudentName,
 )
-from sdpo_ref.config.oracle import RegimeName
-from sdpo_ref.errors import UsageError
+from sdpo_ref.simulation.settings.oracle import RegimeName
 from sdpo_ref.study.experiment import Cell, Experiment, Observation
 from sdpo_ref.study.provenance import origin
 from sdpo_ref.study.seeds import tuning_seeds

@@ -17,8 +17,8 @@ import joblib
 import torch
 from joblib.externals.loky.process_executor import TerminatedWorkerError
 
+from sdpo_ref._loading import summary, where
 from sdpo_ref.errors import TaskError
-from sdpo_ref.loading import summary, where
 from sdpo_ref.study.outcome import Outcome
 from sdpo_ref.study.simulators import Simulator
 from sdpo_ref.study.task import Task

@@ -4,9 +4,9 @@ import re
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
-from sdpo_ref.config.context import ContextRules
 from sdpo_ref.errors import InvalidInputError
-from sdpo_ref.protocols.implementation import Attempt, Message, TeacherContext
+from sdpo_ref.protocols.context_rules import ContextRules
+from sdpo_ref.protocols.parts import Attempt, Message, TeacherContext
 from sdpo_ref.teachers.success import successes
 
 

@@ -6,7 +6,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from sdpo_ref.functional.averaging import exponential_moving_average_
-from sdpo_ref.protocols.implementation import LowRankFactors
+from sdpo_ref.protocols.parts import LowRankFactors
 
 
 def low_rank_average(student: Sequence[LowRankFactors], *, update_rate: float) -> list[Float[Tensor, "out in"]]:

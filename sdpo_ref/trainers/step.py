@@ -11,9 +11,9 @@ from functools import partial
 import torch
 from torch import Tensor, nn
 
-from sdpo_ref.config.profile import Profile
 from sdpo_ref.functional.averaging import exponential_moving_average_
-from sdpo_ref.protocols.implementation import MicroBatch, StepProblem, StepTrace
+from sdpo_ref.protocols.parts import MicroBatch, StepProblem, StepTrace
+from sdpo_ref.protocols.profile import Profile
 from sdpo_ref.trainers.sdpo import accumulate_gradient
 from sdpo_ref.types import DistillationBatch, Prompts
 

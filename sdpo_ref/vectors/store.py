@@ -16,8 +16,8 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file, save
 from torch import Tensor
 
+from sdpo_ref._resources import content
 from sdpo_ref.errors import IntegrityError
-from sdpo_ref.resources import content
 from sdpo_ref.vectors.array import Array
 from sdpo_ref.vectors.case import Answer, Case, Kind, KnownWrong, Option, Tolerance, content_hash
 

@@ -5,7 +5,7 @@ from dataclasses import replace
 import torch
 from torch import Tensor, nn
 
-from sdpo_ref.protocols.implementation import Attempt, Message, MicroBatch, StepProblem
+from sdpo_ref.protocols.parts import Attempt, Message, MicroBatch, StepProblem
 from sdpo_ref.types import FULL, DistillationBatch, Prompts
 
 STUDENT = torch.tensor([0.5, 0.3, 0.2], dtype=torch.float64)

@@ -6,9 +6,9 @@ from types import SimpleNamespace
 import pytest
 
 from sdpo_ref.adapters import sdpo_rl, trl
-from sdpo_ref.config.context import ContextRules
 from sdpo_ref.errors import UnsupportedError
-from sdpo_ref.protocols.implementation import Message
+from sdpo_ref.protocols.context_rules import ContextRules
+from sdpo_ref.protocols.parts import Message
 from tests.adapters.problems import PROMPT, attempt
 
 pytestmark = pytest.mark.peers

@@ -8,7 +8,7 @@ import torch
 
 from sdpo_ref.adapters import sdpo_rl, trl
 from sdpo_ref.adapters.toys.chat import character_tokenizer, read_messages
-from sdpo_ref.verify.capabilities import declared_capabilities
+from sdpo_ref.verification.suite.capabilities import declared_capabilities
 from tests.adapters.problems import PROMPT
 
 pytestmark = pytest.mark.peers

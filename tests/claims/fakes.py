@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from sdpo_ref.claims.procedure import Question
 from sdpo_ref.claims.profile import design_of
 from sdpo_ref.claims.quantity import Metrics
-from sdpo_ref.claims.record import Claim
+from sdpo_ref.claims.schema import Claim
 from sdpo_ref.claims.source import Asked
 
 SDPO_LEADS = 0.1

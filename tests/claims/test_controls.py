@@ -4,17 +4,17 @@ import dataclasses
 
 import pytest
 
+from sdpo_ref._resources import content
 from sdpo_ref.claims.comparison import comparisons
-from sdpo_ref.claims.mutants import MUTANTS
+from sdpo_ref.claims.controls_settings import MUTANTS
 from sdpo_ref.claims.quantity import Metrics
-from sdpo_ref.claims.records import read_claims
+from sdpo_ref.claims.reader import read_claims
 from sdpo_ref.claims.source import BUNDLED, UNDER_TEST, Asked
+from sdpo_ref.claims.statistics.ruling import Ruling
 from sdpo_ref.claims.verdict import ClaimVerdict, judge
-from sdpo_ref.resources import content
-from sdpo_ref.study.statistics.ruling import Ruling
-from sdpo_ref.verify.claims import Level4, decided_claim
-from sdpo_ref.verify.spec_text import read_catalogue
-from sdpo_ref.verify.status import Status
+from sdpo_ref.verification.level4 import Level4, decided_claim
+from sdpo_ref.verification.status import Status
+from sdpo_ref.verification.suite.spec_text import read_catalogue
 from tests.claims.fakes import SDPO_LEADS, Told, leading, tiny_claim
 
 

@@ -5,18 +5,18 @@ from pathlib import Path
 import pytest
 
 from sdpo_ref import SPEC_VERSION
+from sdpo_ref._resources import content
 from sdpo_ref.claims.findings import Findings, findings_of, merged, read_findings, released_findings, write_findings
 from sdpo_ref.claims.power import DEFECTS
 from sdpo_ref.claims.rates import Rates, read_rates
-from sdpo_ref.claims.records import record_sha256, released_claims
+from sdpo_ref.claims.reader import record_sha256, released_claims
 from sdpo_ref.claims.render import pages, render
+from sdpo_ref.claims.statistics.ruling import Ruling
+from sdpo_ref.claims.statistics.sign_rule import SignRule
 from sdpo_ref.claims.verdict import judge
 from sdpo_ref.errors import IntegrityError
-from sdpo_ref.resources import content
 from sdpo_ref.study.fingerprint import code_fingerprint
-from sdpo_ref.study.statistics.ruling import Ruling
-from sdpo_ref.study.statistics.sign_rule import SignRule
-from sdpo_ref.verify.spec_text import read_catalogue
+from sdpo_ref.verification.suite.spec_text import read_catalogue
 from tests.claims.fakes import Told, leading, tiny_claim
 
 ROOT = Path(__file__).parent.parent.parent

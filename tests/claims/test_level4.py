@@ -10,18 +10,18 @@ from pathlib import Path
 import pytest
 from joblib.externals.loky import get_reusable_executor
 
+from sdpo_ref._resources import content
 from sdpo_ref.claims.comparison import comparisons
 from sdpo_ref.claims.findings import asked_parts, released_findings
 from sdpo_ref.claims.fresh import Fresh, implemented, kept
 from sdpo_ref.claims.power import DEFECTS, rulings_of_bad
 from sdpo_ref.claims.rates import Rates, Repeats, read_rates
-from sdpo_ref.claims.records import released_claims
+from sdpo_ref.claims.reader import released_claims
 from sdpo_ref.claims.source import Asked
 from sdpo_ref.claims.stored import FOLDER, Stored
-from sdpo_ref.config.method import Hybrid, Implementation, Rloo, Sdpo
-from sdpo_ref.config.run import ProbeSettings, RunSettings
 from sdpo_ref.errors import TaskError
-from sdpo_ref.resources import content
+from sdpo_ref.simulation.settings.method import Hybrid, Implementation, Rloo, Sdpo
+from sdpo_ref.simulation.settings.run import ProbeSettings, RunSettings
 from sdpo_ref.study.execute import execute
 from sdpo_ref.study.execute_batch import execute_batch
 from sdpo_ref.study.outcome import Outcome

@@ -7,7 +7,7 @@ from sdpo_ref.claims.procedure import decide
 from sdpo_ref.claims.profile import Design, asked_under, design_of
 from sdpo_ref.claims.quantity import Metrics
 from sdpo_ref.claims.source import BUNDLED, Asked
-from sdpo_ref.study.statistics.ruling import Ruling
+from sdpo_ref.claims.statistics.ruling import Ruling
 from tests.claims.fakes import Told, leading, question, tiny_claim, tiny_part
 
 

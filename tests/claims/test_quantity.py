@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from sdpo_ref.claims.comparison import CellName, Comparison, comparisons
 from sdpo_ref.claims.quantity import quantity
-from sdpo_ref.claims.record import Part
+from sdpo_ref.claims.schema import Part
 from tests.claims.fakes import tiny_claim, tiny_part
 
 

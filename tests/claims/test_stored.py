@@ -5,12 +5,12 @@ from pathlib import Path
 
 import pytest
 
+from sdpo_ref._resources import content
 from sdpo_ref.claims.fresh import Fresh
-from sdpo_ref.claims.records import read_claims
+from sdpo_ref.claims.reader import read_claims
 from sdpo_ref.claims.source import BUNDLED, Asked
 from sdpo_ref.claims.stored import FOLDER, Stored, generate, wanted_columns
 from sdpo_ref.errors import IntegrityError
-from sdpo_ref.resources import content
 from tests.claims.fakes import Told, leading, tiny_claim
 
 CLAIM = tiny_claim()

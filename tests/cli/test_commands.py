@@ -10,7 +10,7 @@ from xml.etree import ElementTree as ET
 
 import pytest
 
-from sdpo_ref.verify.engine import Suite
+from sdpo_ref.verification.engine import Suite
 
 Command = Callable[..., subprocess.CompletedProcess[str]]
 HEAVY = ("torch", "numpy", "pytest", "hypothesis", "pydantic", "mpmath")
@@ -227,7 +227,16 @@ def test_the_plugin_works_without_the_engine(user_folder: Path, workplace: Path)
     folder = workplace / "suite" / "conformance"
     plain = [sys.executable, "-m", "pytest", str(folder), "-c", str(folder / "pytest.ini"), "-p", "no:cacheprovider"]
     done = subprocess.run(
-        [*plain, "-p", "sdpo_ref.verify.plugin", "--impl", "my_sdpo:divergence_only", "-q", "-k", "divergence"],
+        [
+            *plain,
+            "-p",
+            "sdpo_ref.verification.isolation.plugin",
+            "--impl",
+            "my_sdpo:divergence_only",
+            "-q",
+            "-k",
+            "divergence",
+        ],
         capture_output=True,
         text=True,
         check=False,

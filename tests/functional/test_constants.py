@@ -10,7 +10,7 @@ from sdpo_ref.functional.advantages import group_advantages, self_distillation_a
 from sdpo_ref.functional.averaging import exponential_moving_average_
 from sdpo_ref.functional.support import renormalized
 from sdpo_ref.losses.reference import hybrid_loss
-from sdpo_ref.verify.inputs import on_policy, random_batch
+from sdpo_ref.verification.checks.inputs import on_policy, random_batch
 
 
 def test_advantages_of_the_teacher_are_constants() -> None:

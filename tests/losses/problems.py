@@ -5,8 +5,8 @@ from dataclasses import dataclass, replace
 import torch
 from torch import Tensor
 
+from sdpo_ref.simulation.world import random_stream
 from sdpo_ref.types import DistillationBatch, Head, HiddenBatch
-from sdpo_ref.world import random_stream
 
 
 @dataclass(frozen=True)

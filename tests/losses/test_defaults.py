@@ -12,7 +12,7 @@ from sdpo_ref.functional.implicit_reward import implicit_reward
 from sdpo_ref.losses.reference import hybrid_loss, policy_gradient_loss, sdpo_loss, sdpo_token_losses
 from sdpo_ref.losses.sdft import sdft_loss
 from sdpo_ref.types import FULL, SAMPLED_TOKEN, DistillationBatch
-from sdpo_ref.verify.inputs import every_row, on_policy, random_batch
+from sdpo_ref.verification.checks.inputs import every_row, on_policy, random_batch
 
 
 def test_without_options_nothing_is_tempered_or_weighted() -> None:

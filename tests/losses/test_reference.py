@@ -12,7 +12,7 @@ from sdpo_ref.functional.advantages import group_advantages
 from sdpo_ref.losses.reference import hybrid_loss, sdpo_loss
 from sdpo_ref.types import FULL, SAMPLED_TOKEN, Aggregation, DistillationBatch, Support
 from sdpo_ref.vectors.store import Vector, load
-from sdpo_ref.verify.inputs import on_policy, random_batch
+from sdpo_ref.verification.checks.inputs import on_policy, random_batch
 
 
 @pytest.mark.parametrize("aggregation", get_args(Aggregation))

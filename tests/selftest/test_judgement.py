@@ -4,12 +4,12 @@ import math
 
 import pytest
 
-from sdpo_ref.resources import content
+from sdpo_ref._resources import content
 from sdpo_ref.selftest.findings import Finding
 from sdpo_ref.selftest.judgement import UNBREAKABLE, decorations, matrix_of, problems, tolerances, too_near
 from sdpo_ref.selftest.targets import Target, all_targets, select
-from sdpo_ref.verify.kill_matrix import Tolerance
-from sdpo_ref.verify.spec_text import read_catalogue
+from sdpo_ref.verification.diagnosis.kill_matrix import Tolerance
+from sdpo_ref.verification.suite.spec_text import read_catalogue
 
 CATALOGUE = read_catalogue(content("spec"))
 WRONG = select(all_targets(), ["coefficients_swapped"])[0]

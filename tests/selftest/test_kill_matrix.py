@@ -6,17 +6,17 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from sdpo_ref._resources import content
 from sdpo_ref.claims.rates import read_rates
 from sdpo_ref.errors import IntegrityError
 from sdpo_ref.mutants import mutants
 from sdpo_ref.mutants.benign import BENIGN
-from sdpo_ref.resources import content
 from sdpo_ref.selftest.differences import differences
 from sdpo_ref.selftest.judgement import WARNINGS, decorations, too_near
 from sdpo_ref.selftest.leave_one_out import leave_one_out
 from sdpo_ref.selftest.repeats import read_repeats
 from sdpo_ref.selftest.table import render
-from sdpo_ref.verify.kill_matrix import (
+from sdpo_ref.verification.diagnosis.kill_matrix import (
     FILE,
     KillMatrix,
     Liveness,
@@ -25,7 +25,7 @@ from sdpo_ref.verify.kill_matrix import (
     read_kill_matrix,
     write_kill_matrix,
 )
-from sdpo_ref.verify.spec_text import read_catalogue
+from sdpo_ref.verification.suite.spec_text import read_catalogue
 
 FILED = read_kill_matrix()
 CATALOGUE = read_catalogue(content("spec"))

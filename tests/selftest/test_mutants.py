@@ -6,15 +6,15 @@ import pytest
 import torch
 
 import sdpo_ref.functional.divergence
+from sdpo_ref._resources import content
 from sdpo_ref.errors import IntegrityError, LoadError
 from sdpo_ref.mutants import make, make_benign, mutants
 from sdpo_ref.mutants.benign import BENIGN
 from sdpo_ref.mutants.plant import Planted
-from sdpo_ref.resources import content
 from sdpo_ref.types import FULL
-from sdpo_ref.verify.capabilities import PARTS
-from sdpo_ref.verify.loader import load
-from sdpo_ref.verify.spec_text import read_catalogue
+from sdpo_ref.verification.isolation.loader import load
+from sdpo_ref.verification.suite.capabilities import PARTS
+from sdpo_ref.verification.suite.spec_text import read_catalogue
 
 MUTANTS = mutants()
 PAIR = torch.tensor([[0.5, 0.5]], dtype=torch.float64).log(), torch.tensor([[0.9, 0.1]], dtype=torch.float64).log()

@@ -8,14 +8,14 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from sdpo_ref.config.profile import PROFILES
 from sdpo_ref.errors import IntegrityError, UsageError
-from sdpo_ref.selftest.mutation_score import Score, files_of, render
-from sdpo_ref.selftest.mutation_suite import declarations, parts_to_ask
-from sdpo_ref.selftest.mutation_tests import noticed_by_tests
-from sdpo_ref.selftest.mutations import line_text, make, variants
-from sdpo_ref.selftest.survivors import FILE, Explained, explained, read
-from sdpo_ref.verify.capabilities import PARTS
+from sdpo_ref.protocols.profile import PROFILES
+from sdpo_ref.verification.suite.capabilities import PARTS
+from tools.mutation_score.__main__ import Score, files_of, render
+from tools.mutation_score.mutations import line_text, make, variants
+from tools.mutation_score.suite import declarations, parts_to_ask
+from tools.mutation_score.survivors import FILE, Explained, explained, read
+from tools.mutation_score.unit_tests import noticed_by_tests
 
 FILES = files_of(["functional", "losses", "teachers"])
 SWAP = Explained(
@@ -140,7 +140,7 @@ def test_unit_tests_are_asked_in_a_process_of_their_own() -> None:
 def test_command() -> None:
     """A small file's score: the suite notices all six changes of the surrogate."""
     ended = subprocess.run(
-        [sys.executable, "-m", "sdpo_ref.selftest.mutation_score", "functional/sampled_token.py", "--jobs", "2"],
+        [sys.executable, "-m", "tools.mutation_score.__main__", "functional/sampled_token.py", "--jobs", "2"],
         capture_output=True,
         text=True,
         check=False,

@@ -6,13 +6,13 @@ from pathlib import Path
 import pytest
 import torch
 
+from sdpo_ref._resources import content
 from sdpo_ref.errors import IntegrityError
-from sdpo_ref.resources import content
 from sdpo_ref.selftest.findings import Finding
 from sdpo_ref.selftest.pool import run_targets
 from sdpo_ref.selftest.repeats import FILE, read_repeats, repeats_of, write_repeats
 from sdpo_ref.selftest.targets import all_targets, repeated, select
-from sdpo_ref.verify.inputs import inputs_of, random_batch
+from sdpo_ref.verification.checks.inputs import inputs_of, random_batch
 
 
 def test_inputs_are_those_of_the_repeat() -> None:

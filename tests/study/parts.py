@@ -2,8 +2,8 @@
 
 import torch
 
-from sdpo_ref.policies.first_order import FirstOrderPolicy
 from sdpo_ref.protocols.teacher import Teacher
+from sdpo_ref.simulation.policies.first_order import FirstOrderPolicy
 from sdpo_ref.types import Judgement, Rollouts, StepReport
 
 

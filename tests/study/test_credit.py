@@ -3,7 +3,8 @@
 import pytest
 import torch
 
-from sdpo_ref.config.method import (
+from sdpo_ref.simulation.run import every_prompt
+from sdpo_ref.simulation.settings.method import (
     Dpo,
     Grpo,
     Hybrid,
@@ -16,15 +17,14 @@ from sdpo_ref.config.method import (
     SpanRloo,
     ThirdParty,
 )
-from sdpo_ref.config.oracle import OracleSettings, RegimeSettings
-from sdpo_ref.config.reader import ReaderSettings
-from sdpo_ref.config.run import RunSettings
-from sdpo_ref.config.world import WorldSettings
-from sdpo_ref.simulator.reference import every_prompt
+from sdpo_ref.simulation.settings.oracle import OracleSettings, RegimeSettings
+from sdpo_ref.simulation.settings.reader import ReaderSettings
+from sdpo_ref.simulation.settings.run import RunSettings
+from sdpo_ref.simulation.settings.world import WorldSettings
+from sdpo_ref.simulation.world import random_stream
 from sdpo_ref.study.assembly import Assembled, assemble
 from sdpo_ref.study.credit import Credit
 from sdpo_ref.types import Judgement, Rollouts
-from sdpo_ref.world import random_stream
 
 CRITIQUE = RegimeSettings(regime="critique", spans=2)
 

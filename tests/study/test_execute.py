@@ -5,7 +5,7 @@ import math
 import pytest
 import torch
 
-from sdpo_ref.config.method import (
+from sdpo_ref.simulation.settings.method import (
     Dpo,
     Grpo,
     Hybrid,
@@ -18,10 +18,10 @@ from sdpo_ref.config.method import (
     SpanRloo,
     ThirdParty,
 )
-from sdpo_ref.config.oracle import OracleSettings, RegimeSettings
-from sdpo_ref.config.reader import ReaderSettings
-from sdpo_ref.config.run import ProbeSettings, RunSettings
-from sdpo_ref.config.world import WorldSettings
+from sdpo_ref.simulation.settings.oracle import OracleSettings, RegimeSettings
+from sdpo_ref.simulation.settings.reader import ReaderSettings
+from sdpo_ref.simulation.settings.run import ProbeSettings, RunSettings
+from sdpo_ref.simulation.settings.world import WorldSettings
 from sdpo_ref.study.assembly import assemble
 from sdpo_ref.study.execute import execute
 from sdpo_ref.study.outcome import METRICS, Outcome

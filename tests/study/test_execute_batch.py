@@ -2,10 +2,10 @@
 
 import pytest
 
-from sdpo_ref.config.method import MethodSettings, Rloo, Sdpo
-from sdpo_ref.config.oracle import RegimeName, RegimeSettings
-from sdpo_ref.config.run import ProbeSettings, TaskSettings
 from sdpo_ref.errors import UnsupportedError, UsageError
+from sdpo_ref.simulation.settings.method import MethodSettings, Rloo, Sdpo
+from sdpo_ref.simulation.settings.oracle import RegimeName, RegimeSettings
+from sdpo_ref.simulation.settings.run import ProbeSettings, TaskSettings
 from sdpo_ref.study.execute import execute
 from sdpo_ref.study.execute_batch import execute_batch
 from sdpo_ref.study.outcome import CreditMap, Outcome

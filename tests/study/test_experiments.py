@@ -5,10 +5,10 @@ import itertools
 import pytest
 from pydantic import ValidationError
 
-from sdpo_ref.config.oracle import OracleSettings, RegimeName, RegimeSettings
-from sdpo_ref.config.reader import ReaderSettings
-from sdpo_ref.config.run import RunSettings
-from sdpo_ref.config.world import WorldSettings
+from sdpo_ref.simulation.settings.oracle import OracleSettings, RegimeName, RegimeSettings
+from sdpo_ref.simulation.settings.reader import ReaderSettings
+from sdpo_ref.simulation.settings.run import RunSettings
+from sdpo_ref.simulation.settings.world import WorldSettings
 from sdpo_ref.study.experiment import Cell, Experiment
 from sdpo_ref.study.experiments import EXPERIMENTS
 from sdpo_ref.study.tuned import tuned

@@ -5,12 +5,12 @@ from typing import Any
 
 import pytest
 
-from sdpo_ref.config.context import ContextRules
 from sdpo_ref.errors import InvalidInputError
-from sdpo_ref.protocols.implementation import Message
+from sdpo_ref.protocols.context_rules import ContextRules
+from sdpo_ref.protocols.parts import Message
 from sdpo_ref.teachers.context import Template, demonstration_context, teacher_contexts
 from sdpo_ref.teachers.success import successes
-from sdpo_ref.verify.attempts import group_of
+from sdpo_ref.verification.checks.attempts import group_of
 
 RULES = ContextRules(own_success="exclude", feedback_when="always")
 TOLD = [replace(it, completion="d" * 60) for it in group_of(0, [0.0, 1.0], ["f" * 60, None])]

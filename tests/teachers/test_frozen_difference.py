@@ -6,14 +6,14 @@ import torch
 from torch import Tensor
 
 from sdpo_ref.functional.log_probs import log_probs
-from sdpo_ref.policies.first_order import FirstOrderPolicy
 from sdpo_ref.protocols.policy import Policy
 from sdpo_ref.protocols.teacher import Teacher
+from sdpo_ref.simulation.policies.first_order import FirstOrderPolicy
 from sdpo_ref.teachers.frozen import FrozenTeacher
 from sdpo_ref.teachers.frozen_difference import FrozenDifferenceTeacher
 from sdpo_ref.teachers.live import LiveTeacher
 from sdpo_ref.types import Judgement, Rollouts, TeacherView
-from tests.reader.problems import Problem, problem, without_feedback
+from tests.simulation.reader.problems import Problem, problem, without_feedback
 
 
 @dataclass(frozen=True)

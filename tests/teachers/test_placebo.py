@@ -6,14 +6,14 @@ from dataclasses import FrozenInstanceError, dataclass, field
 import pytest
 import torch
 
-from sdpo_ref.config.oracle import RegimeName
 from sdpo_ref.errors import InvalidInputError
 from sdpo_ref.protocols.policy import Policy
+from sdpo_ref.simulation.settings.oracle import RegimeName
+from sdpo_ref.simulation.teachers.placebo import ConstantFeedback, DerangedFeedback, deranged, derangement
+from sdpo_ref.simulation.world import random_stream
 from sdpo_ref.teachers.conditioning import Conditioning
-from sdpo_ref.teachers.placebo import ConstantFeedback, DerangedFeedback, deranged, derangement
 from sdpo_ref.types import Feedback, Judgement, Rollouts, TeacherView
-from sdpo_ref.world import random_stream
-from tests.reader.problems import REGIMES, problem, rows_of, said_of
+from tests.simulation.reader.problems import REGIMES, problem, rows_of, said_of
 
 
 @dataclass

@@ -7,18 +7,18 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from sdpo_ref.config.oracle import OracleSettings, RegimeName, RegimeSettings
-from sdpo_ref.config.reader import ReaderSettings
-from sdpo_ref.config.world import WorldSettings
 from sdpo_ref.errors import InvalidInputError
-from sdpo_ref.oracles import Heterogeneous, build_oracle, dealt
 from sdpo_ref.protocols.policy import Policy
+from sdpo_ref.simulation.oracles import Heterogeneous, build_oracle, dealt
+from sdpo_ref.simulation.settings.oracle import OracleSettings, RegimeName, RegimeSettings
+from sdpo_ref.simulation.settings.reader import ReaderSettings
+from sdpo_ref.simulation.settings.world import WorldSettings
+from sdpo_ref.simulation.teachers.read_by_prompt import ReadByPrompt
+from sdpo_ref.simulation.teachers.read_feedback import ReadFeedback
+from sdpo_ref.simulation.world import World, random_stream
 from sdpo_ref.teachers.conditioning import Conditioning
-from sdpo_ref.teachers.read_by_prompt import ReadByPrompt
-from sdpo_ref.teachers.read_feedback import ReadFeedback
 from sdpo_ref.types import Judgement, Prompts, Rollouts, TeacherView
-from sdpo_ref.world import World, random_stream
-from tests.reader.problems import REGIMES, problem, reader_of, without_feedback
+from tests.simulation.reader.problems import REGIMES, problem, reader_of, without_feedback
 
 SIZES = WorldSettings(prompts=6, time=4, vocab=5, aspects=2, embedding=3)
 

@@ -5,16 +5,16 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from sdpo_ref.config.oracle import RegimeSettings
-from sdpo_ref.config.reader import ReaderSettings
-from sdpo_ref.config.world import WorldSettings
-from sdpo_ref.policies.first_order import FirstOrderPolicy
-from sdpo_ref.reader import Knowledge, Reader
-from sdpo_ref.simulator.reference import every_prompt
-from sdpo_ref.teachers.read_demonstration import ReadDemonstration, expected_maximum
+from sdpo_ref.simulation.policies.first_order import FirstOrderPolicy
+from sdpo_ref.simulation.reader import Knowledge, Reader
+from sdpo_ref.simulation.run import every_prompt
+from sdpo_ref.simulation.settings.oracle import RegimeSettings
+from sdpo_ref.simulation.settings.reader import ReaderSettings
+from sdpo_ref.simulation.settings.world import WorldSettings
+from sdpo_ref.simulation.teachers.read_demonstration import ReadDemonstration, expected_maximum
+from sdpo_ref.simulation.world import World, random_stream
+from sdpo_ref.simulation.world.corpus import annotate
 from sdpo_ref.types import Judgement, Rollouts
-from sdpo_ref.world import World, random_stream
-from sdpo_ref.world.corpus import annotate
 
 SIZES = WorldSettings(prompts=2, time=4, vocab=8, aspects=2, embedding=3)
 

@@ -5,12 +5,12 @@ import math
 import pytest
 import torch
 
-from sdpo_ref.config.context import ContextRules
 from sdpo_ref.errors import InvalidInputError
 from sdpo_ref.functional.averaging import trust_region_log_probs
-from sdpo_ref.policies.prefix_sum import PrefixSumPolicy
-from sdpo_ref.protocols.implementation import Message
+from sdpo_ref.protocols.context_rules import ContextRules
+from sdpo_ref.protocols.parts import Message
 from sdpo_ref.protocols.teacher import Teacher
+from sdpo_ref.simulation.policies.prefix_sum import PrefixSumPolicy
 from sdpo_ref.teachers.ema import EmaTeacher
 from sdpo_ref.teachers.frozen import FrozenTeacher
 from sdpo_ref.teachers.live import LiveTeacher

@@ -12,7 +12,7 @@ import torch
 from torch import Tensor
 
 from sdpo_ref.functional.policy_gradient import completion_log_probs
-from sdpo_ref.policies.prefix_sum import PrefixSumPolicy
+from sdpo_ref.simulation.policies.prefix_sum import PrefixSumPolicy
 from sdpo_ref.trainers.dpo import DpoTrainer
 from sdpo_ref.trainers.grpo import GrpoTrainer
 from sdpo_ref.trainers.rloo import RlooTrainer

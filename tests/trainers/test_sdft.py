@@ -6,11 +6,11 @@ import math
 import pytest
 import torch
 
-from sdpo_ref.config.context import ContextRules
 from sdpo_ref.losses.sdft import sdft_loss
-from sdpo_ref.policies.prefix_sum import PrefixSumPolicy
-from sdpo_ref.protocols.implementation import Message
+from sdpo_ref.protocols.context_rules import ContextRules
+from sdpo_ref.protocols.parts import Message
 from sdpo_ref.protocols.trainer import Trainer
+from sdpo_ref.simulation.policies.prefix_sum import PrefixSumPolicy
 from sdpo_ref.teachers.frozen import FrozenTeacher
 from sdpo_ref.teachers.reprompt import Reprompter, left_padded
 from sdpo_ref.trainers.sdft import SdftTrainer

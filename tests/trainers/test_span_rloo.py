@@ -14,14 +14,14 @@ from torch import Tensor
 
 from sdpo_ref.errors import InvalidInputError
 from sdpo_ref.functional.policy_gradient import leave_one_out_advantages
-from sdpo_ref.oracles import CritiqueOracle
-from sdpo_ref.policies.first_order import FirstOrderPolicy
 from sdpo_ref.protocols.trainer import Trainer
+from sdpo_ref.simulation.oracles import CritiqueOracle
+from sdpo_ref.simulation.policies.first_order import FirstOrderPolicy
+from sdpo_ref.simulation.world import World
 from sdpo_ref.trainers.rloo import RlooTrainer
 from sdpo_ref.trainers.span_rloo import SpanRlooTrainer, span_advantages
 from sdpo_ref.types import Feedback, Judgement, Prompts, Rollouts
-from sdpo_ref.world import World
-from tests.reader.problems import SMALL, problem
+from tests.simulation.reader.problems import SMALL, problem
 from tests.trainers.problems import Maker, assert_same, flat, judged, rollouts_of, sampled, small_policy
 
 GROUPS = [0, 1, 0, 1, 0]

@@ -10,8 +10,8 @@ import torch
 from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
-from sdpo_ref.config.context import ContextRules
-from sdpo_ref.protocols import implementation as doors
+from sdpo_ref.protocols import parts
+from sdpo_ref.protocols.context_rules import ContextRules
 from sdpo_ref.types import DistillationBatch, Support
 
 
@@ -72,21 +72,21 @@ def completion_mask(
     return ended == 0
 
 
-def context(attempts: Sequence[doors.Attempt], rules: ContextRules) -> Sequence[doors.TeacherContext]:
+def context(attempts: Sequence[parts.Attempt], rules: ContextRules) -> Sequence[parts.TeacherContext]:
     """Level 2."""
     del rules
-    return [doors.TeacherContext(attempt.prompt, usable=False) for attempt in attempts]
+    return [parts.TeacherContext(attempt.prompt, usable=False) for attempt in attempts]
 
 
-def demonstration_context(prompt: tuple[doors.Message, ...], demonstration: str | None) -> tuple[doors.Message, ...]:
+def demonstration_context(prompt: tuple[parts.Message, ...], demonstration: str | None) -> tuple[parts.Message, ...]:
     """Level 2."""
     return prompt if demonstration is None else (*prompt, {"role": "user", "content": demonstration})
 
 
-def step(problem: doors.StepProblem) -> doors.StepTrace:
+def step(problem: parts.StepProblem) -> parts.StepTrace:
     """Level 3."""
     weights = dict(problem.make_model().named_parameters())
-    return doors.StepTrace(student=(weights,), teacher=(weights,))
+    return parts.StepTrace(student=(weights,), teacher=(weights,))
 
 
 def trust_region(
@@ -100,19 +100,19 @@ def trust_region(
 
 
 def low_rank_average(
-    student: Sequence[doors.LowRankFactors], *, update_rate: float
+    student: Sequence[parts.LowRankFactors], *, update_rate: float
 ) -> Sequence[Float[Tensor, "out in"]]:
     """Level 3."""
     return [update_rate * (up @ down) for up, down in student]
 
 
-_divergence: doors.Divergence = divergence
-_loss: doors.Loss = loss
-_hybrid_loss: doors.HybridLoss = hybrid_loss
-_implicit_reward: doors.ImplicitReward = implicit_reward
-_completion_mask: doors.CompletionMask = completion_mask
-_context: doors.Context = context
-_demonstration_context: doors.DemonstrationContext = demonstration_context
-_step: doors.Step = step
-_trust_region: doors.TrustRegion = trust_region
-_low_rank_average: doors.LowRankAverage = low_rank_average
+_divergence: parts.Divergence = divergence
+_loss: parts.Loss = loss
+_hybrid_loss: parts.HybridLoss = hybrid_loss
+_implicit_reward: parts.ImplicitReward = implicit_reward
+_completion_mask: parts.CompletionMask = completion_mask
+_context: parts.Context = context
+_demonstration_context: parts.DemonstrationContext = demonstration_context
+_step: parts.Step = step
+_trust_region: parts.TrustRegion = trust_region
+_low_rank_average: parts.LowRankAverage = low_rank_average

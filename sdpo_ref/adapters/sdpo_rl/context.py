@@ -19,9 +19,9 @@ from sdpo_ref.adapters.toys.rollouts import (
     tokenized_completions,
     tokenized_prompts,
 )
-from sdpo_ref.config.context import ContextRules
 from sdpo_ref.errors import UnsupportedError
-from sdpo_ref.protocols.implementation import Attempt, TeacherContext
+from sdpo_ref.protocols.context_rules import ContextRules
+from sdpo_ref.protocols.parts import Attempt, TeacherContext
 
 
 def context(attempts: Sequence[Attempt], rules: ContextRules) -> tuple[TeacherContext, ...]:

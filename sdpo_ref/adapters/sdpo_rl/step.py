@@ -12,7 +12,7 @@ from sdpo_ref.adapters.toys.loop import run_steps
 from sdpo_ref.adapters.toys.model import student_changed_after_loading
 from sdpo_ref.adapters.toys.padding import pad_anew
 from sdpo_ref.errors import UnsupportedError
-from sdpo_ref.protocols.implementation import Iteration, MicroBatch, StepProblem, StepTrace
+from sdpo_ref.protocols.parts import Iteration, MicroBatch, StepProblem, StepTrace
 
 
 def step(problem: StepProblem) -> StepTrace:

@@ -5,7 +5,7 @@ from typing import Any
 
 from torch import Tensor
 
-from sdpo_ref.protocols.implementation import Message, TeacherContext
+from sdpo_ref.protocols.parts import Message, TeacherContext
 
 _PAD, _END_OF_SEQUENCE, _START, _END = "<|pad|>", "<|eos|>", "<|start|>", "<|end|>"
 _TEMPLATE = (

@@ -12,7 +12,7 @@ import torch
 from torch import Tensor, nn
 
 from sdpo_ref.adapters.toys.model import weights
-from sdpo_ref.protocols.implementation import MicroBatch, StepProblem, StepTrace
+from sdpo_ref.protocols.parts import MicroBatch, StepProblem, StepTrace
 
 
 class Callbacks:

@@ -7,7 +7,7 @@ from jaxtyping import Float
 from torch import Tensor, nn
 
 from sdpo_ref.adapters.peers import require_peft
-from sdpo_ref.protocols.implementation import LowRankFactors
+from sdpo_ref.protocols.parts import LowRankFactors
 
 STUDENT = "default"
 """PEFT's name for the adapter that is trained."""

@@ -7,7 +7,7 @@ from typing import Any
 import torch
 
 from sdpo_ref.adapters.toys.padding import PaddedIds, pad_rows
-from sdpo_ref.protocols.implementation import Attempt, Message
+from sdpo_ref.protocols.parts import Attempt, Message
 
 NO_LIMIT = 10**6
 """A length in tokens that no prompt of a check reaches."""

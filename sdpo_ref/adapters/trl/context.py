@@ -15,9 +15,9 @@ from sdpo_ref.adapters.toys.rollouts import (
     tokenized_completions,
 )
 from sdpo_ref.adapters.trl.trainer import default_arguments, unconstructed
-from sdpo_ref.config.context import ContextRules
 from sdpo_ref.errors import UnsupportedError
-from sdpo_ref.protocols.implementation import Attempt, Message, TeacherContext
+from sdpo_ref.protocols.context_rules import ContextRules
+from sdpo_ref.protocols.parts import Attempt, Message, TeacherContext
 
 
 def context(attempts: Sequence[Attempt], rules: ContextRules) -> tuple[TeacherContext, ...]:

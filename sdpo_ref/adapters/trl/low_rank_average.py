@@ -7,7 +7,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from sdpo_ref.adapters.toys.lora import delta, lora_student, set_factors
-from sdpo_ref.protocols.implementation import LowRankFactors
+from sdpo_ref.protocols.parts import LowRankFactors
 
 _TEACHER = "teacher"
 

@@ -12,7 +12,7 @@ from sdpo_ref.adapters.toys.model import student_changed_after_loading
 from sdpo_ref.adapters.toys.padding import pad_anew
 from sdpo_ref.adapters.trl.inputs import training_inputs
 from sdpo_ref.adapters.trl.trainer import default_arguments, distillation_options, unconstructed
-from sdpo_ref.protocols.implementation import MicroBatch, StepProblem, StepTrace
+from sdpo_ref.protocols.parts import MicroBatch, StepProblem, StepTrace
 
 _TEACHER_KINDS = {"ema": "ema", "frozen": "base", "live": "live"}
 

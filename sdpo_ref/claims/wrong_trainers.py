@@ -1,0 +1,93 @@
+"""Trainers that are wrong, each in one way, for measuring whether level 4 finds them.
+
+Each is an ordinary implementation: ``sdpo-ref verify sdpo_ref.claims.wrong_trainers:make,name=forward_kl --level 4``.
+"""
+
+import inspect
+from collections.abc import Callable, Mapping
+from dataclasses import replace
+from types import SimpleNamespace
+
+import torch
+
+from sdpo_ref.errors import UsageError
+from sdpo_ref.protocols.policy import Policy
+from sdpo_ref.protocols.teacher import Teacher
+from sdpo_ref.simulation.policies.first_order import FirstOrderPolicy
+from sdpo_ref.trainers.sdpo import SdpoTrainer
+from sdpo_ref.trainers.update import logits_of
+from sdpo_ref.types import Judgement, Rollouts, TeacherView
+
+
+class _Altered:
+    """A teacher whose scores are changed on their way.
+
+    Args:
+        policy: the student.
+        teacher: the true teacher.
+        alter: from the student's scores and the teacher's view to other scores.
+    """
+
+    def __init__(
+        self, policy: Policy, teacher: Teacher, alter: Callable[[torch.Tensor, torch.Tensor, Rollouts], torch.Tensor]
+    ) -> None:
+        self._policy, self._teacher, self._alter = policy, teacher, alter
+
+    def view(self, rollouts: Rollouts, judgement: Judgement) -> TeacherView:
+        """The true teacher's scores, changed."""
+        view = self._teacher.view(rollouts, judgement)
+        with torch.no_grad():
+            student = logits_of(self._policy, rollouts)
+        return replace(view, logits=self._alter(student, view.logits, rollouts))
+
+    def update(self, student: Policy) -> None:
+        """As the true teacher."""
+        self._teacher.update(student)
+
+
+def _deaf(student: torch.Tensor, teacher: torch.Tensor, rollouts: Rollouts) -> torch.Tensor:
+    del teacher, rollouts
+    return student
+
+
+def _shuffled(student: torch.Tensor, teacher: torch.Tensor, rollouts: Rollouts) -> torch.Tensor:
+    group = int((rollouts.prompts.group_ids == rollouts.prompts.group_ids[0]).sum())
+    return student + (teacher - student).roll(group, dims=0)
+
+
+def _peeking(student: torch.Tensor, teacher: torch.Tensor, rollouts: Rollouts) -> torch.Tensor:
+    del student
+    world = next(one.frame.f_locals["world"] for one in inspect.stack() if "world" in one.frame.f_locals)
+    quality: torch.Tensor = world.quality[rollouts.prompts.group_ids]
+    return teacher + quality
+
+
+_ALTERED = {"deaf": _deaf, "shuffled": _shuffled, "peeking": _peeking}
+
+KNOWN_BAD: Mapping[str, str] = {
+    "shuffled": "every prompt's teacher reads the feedback of its neighbour",
+    "forward_kl": "forward KL in place of reverse",
+    "deaf": "ignores its feedback: the teacher says what the student says",
+    "peeking": "looks up the true quality in the simulator's frames and adds it to the teacher's scores",
+}
+"""Name to what is wrong."""
+
+
+def make(name: str) -> SimpleNamespace:
+    """An implementation that has a trainer and nothing else.
+
+    Args:
+        name: of the defect.
+
+    Raises:
+        UsageError: if there is no such defect.
+    """
+    if name not in KNOWN_BAD:
+        raise UsageError(f"no trainer is known as {name!r}; there are {', '.join(KNOWN_BAD)}")
+
+    def trainer(policy: FirstOrderPolicy, teacher: Teacher, *, learning_rate: float) -> SdpoTrainer:
+        seen = _Altered(policy, teacher, _ALTERED[name]) if name in _ALTERED else teacher
+        optimizer = torch.optim.Adam(policy.parameters(), lr=learning_rate)
+        return SdpoTrainer(policy, seen, optimizer, alpha=0.0 if name == "forward_kl" else 1.0)
+
+    return SimpleNamespace(name=f"known bad: {name}", trainer=trainer, capabilities={"trainer"})

@@ -1,0 +1,332 @@
+"""What a third party may plug into ``sdpo-ref verify``: any of these parts, under these names.
+
+An implementation is any object with some of the attributes of :class:`Implementation`. Nothing is inherited and
+nothing of this package need be imported: ``types.SimpleNamespace(loss=my_loss)`` is enough. Parts are called with
+the positional and keyword arguments shown here, and what they return is copied before it is compared.
+
+A part that does not offer an option raises ``NotImplementedError`` for it (:class:`sdpo_ref.errors.UnsupportedError`
+is one), and does not list the option among its capabilities.
+"""
+
+from collections.abc import Callable, Collection, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Literal, Protocol, runtime_checkable
+
+from jaxtyping import Bool, Float, Int
+from torch import Tensor, nn
+
+from sdpo_ref.protocols.context_rules import ContextRules
+from sdpo_ref.protocols.policy import Policy
+from sdpo_ref.protocols.teacher import Teacher
+from sdpo_ref.protocols.trainer import Trainer
+from sdpo_ref.types import DistillationBatch, Prompts, Support
+
+
+@runtime_checkable
+class Divergence(Protocol):
+    """**Protocol (level 0):** divergence of each token from two normalised log-probability tensors."""
+
+    def __call__(
+        self,
+        student_log_probs: Float[Tensor, "*batch vocab"],
+        teacher_log_probs: Float[Tensor, "*batch vocab"],
+        *,
+        alpha: float,
+        support: Support,
+    ) -> Float[Tensor, "*batch"]:
+        """Nats per token; ``support`` is ``full``, ``top_k_tail`` or ``top_k_renormalized``."""
+        ...
+
+
+@runtime_checkable
+class Loss(Protocol):
+    """**Protocol (level 1):** the scalar that is minimised; gradient w.r.t. ``batch.student_logits``.
+
+    Aggregation, and what happens without ``behaviour_log_probs``, are as the implementation's profile declares.
+    """
+
+    def __call__(
+        self,
+        batch: DistillationBatch,
+        *,
+        alpha: float,
+        support: Support,
+        temperature: float,
+        ratio_cap: float | None,
+    ) -> Float[Tensor, ""]:
+        """The loss; ``ratio_cap=None`` means no importance weighting."""
+        ...
+
+
+@runtime_checkable
+class HybridLoss(Protocol):
+    """**Protocol (level 1):** self-distillation mixed with the reward's policy gradient; ratio one, no clipping."""
+
+    def __call__(
+        self,
+        batch: DistillationBatch,
+        rewards: Float[Tensor, " rollout"],
+        group_ids: Int[Tensor, " rollout"],
+        *,
+        reward_weight: float,
+        support: Support,
+    ) -> Float[Tensor, ""]:
+        """``reward_weight`` = 1 is the pure policy gradient, 0 pure self-distillation with reverse KL (LOSS-072)."""
+        ...
+
+
+@runtime_checkable
+class SdftLoss(Protocol):
+    """**Protocol (level 1):** the loss of SDFT; every row of the batch is usable."""
+
+    def __call__(
+        self, batch: DistillationBatch, *, alpha: float, support: Support, skip_tokens: int
+    ) -> Float[Tensor, ""]:
+        """The loss without the first ``skip_tokens`` tokens of each completion."""
+        ...
+
+
+@runtime_checkable
+class ImplicitReward(Protocol):
+    """**Protocol (level 1):** log pi(y|x,c) - log pi_k(y|x) of each rollout."""
+
+    def __call__(
+        self,
+        conditioned_logits: Float[Tensor, "rollout time vocab"],
+        reference_logits: Float[Tensor, "rollout time vocab"],
+        completions: Int[Tensor, "rollout time"],
+        completion_mask: Bool[Tensor, "rollout time"],
+    ) -> Float[Tensor, " rollout"]:
+        """Nats per rollout."""
+        ...
+
+
+@runtime_checkable
+class CompletionMask(Protocol):
+    """**Protocol (level 2):** which sampled tokens count, given the ids that end a completion."""
+
+    def __call__(
+        self, completions: Int[Tensor, "rollout time"], *, end_ids: Collection[int]
+    ) -> Bool[Tensor, "rollout time"]:
+        """True up to and including the first id in ``end_ids``."""
+        ...
+
+
+Message = Mapping[str, str]
+"""One chat message: ``{"role": ..., "content": ...}``."""
+
+
+@dataclass(frozen=True)
+class Attempt:
+    """One judged rollout, as text.
+
+    Attributes:
+        group: equal for attempts at the same prompt; attempts of a group are neighbours.
+        prompt: chat messages, the last one from the user.
+        completion: what the policy answered.
+        reward: its reward.
+        feedback: what the oracle said about this very attempt, or ``None``.
+    """
+
+    group: int
+    prompt: tuple[Message, ...]
+    completion: str
+    reward: float
+    feedback: str | None = None
+
+
+@dataclass(frozen=True)
+class TeacherContext:
+    """What the teacher reads before it scores an attempt.
+
+    Attributes:
+        messages: the chat messages in front of the attempt; equal to the prompt where there is no context.
+        usable: whether the row takes part in self-distillation (the self-distillation mask).
+    """
+
+    messages: tuple[Message, ...]
+    usable: bool
+
+
+@runtime_checkable
+class Context(Protocol):
+    """**Protocol (level 2):** from judged attempts to what the teacher reads."""
+
+    def __call__(self, attempts: Sequence[Attempt], rules: ContextRules) -> Sequence[TeacherContext]:
+        """One context for each attempt, in the same order."""
+        ...
+
+
+@runtime_checkable
+class DemonstrationContext(Protocol):
+    """**Protocol (level 2):** SDFT's context, which is a demonstration that comes with the data."""
+
+    def __call__(self, prompt: tuple[Message, ...], demonstration: str | None) -> tuple[Message, ...]:
+        """The messages that the teacher reads."""
+        ...
+
+
+@dataclass(frozen=True)
+class MicroBatch:
+    """Rollouts of one backward pass, on token ids.
+
+    Attributes:
+        prompts: what the student reads, padded on the left.
+        reprompts: what the teacher reads, on the same rows, padded on the left; wider than ``prompts``.
+        completions: sampled token ids, scored verbatim by both.
+        completion_mask: True where a token counts.
+        self_distillation_mask: True for rows whose teacher has a context.
+    """
+
+    prompts: Prompts
+    reprompts: Prompts
+    completions: Int[Tensor, "rollout time"]
+    completion_mask: Bool[Tensor, "rollout time"]
+    self_distillation_mask: Bool[Tensor, " rollout"]
+
+
+OptimizerStep = tuple[MicroBatch, ...]
+"""Micro-batches whose gradients are accumulated into one update."""
+
+Iteration = tuple[OptimizerStep, ...]
+"""Optimiser steps taken on the rollouts of one sampling round."""
+
+
+@dataclass(frozen=True)
+class StepProblem:
+    """A few updates of a small model by plain gradient descent (no momentum, no decay, no clipping).
+
+    Attributes:
+        make_model: a new student with the weights it has *in memory* now. The module maps
+            ``(input_ids [rollout, length], attention_mask [rollout, length])`` to logits ``[rollout, length, vocab]``;
+            logits at position ``i`` are for the token at ``i + 1``.
+        iterations: what to train on, in order.
+        learning_rate: of gradient descent.
+        alpha: of the divergence.
+        support: of the divergence.
+        temperature: divides the logits of both sides.
+        teacher: kind of teacher weights.
+        update_rate: of the EMA teacher.
+    """
+
+    make_model: Callable[[], nn.Module]
+    iterations: tuple[Iteration, ...]
+    learning_rate: float
+    alpha: float
+    support: Support
+    temperature: float
+    teacher: Literal["live", "frozen", "ema"]
+    update_rate: float
+
+
+@dataclass(frozen=True)
+class StepTrace:
+    """Weights by name, before the first update (index 0) and after each optimiser step.
+
+    Attributes:
+        student: the student's weights.
+        teacher: the teacher's weights at the same moments, after the teacher's own update if there was one.
+    """
+
+    student: tuple[Mapping[str, Tensor], ...]
+    teacher: tuple[Mapping[str, Tensor], ...]
+
+
+@runtime_checkable
+class Step(Protocol):
+    """**Protocol (level 3):** the training step on a model whose gradient is known."""
+
+    def __call__(self, problem: StepProblem) -> StepTrace:
+        """Run every optimiser step of the problem and report the weights."""
+        ...
+
+
+@runtime_checkable
+class TrustRegion(Protocol):
+    """**Protocol (level 3):** the trust-region teacher, from two tensors of logits."""
+
+    def __call__(
+        self,
+        reference_logits: Float[Tensor, "*batch vocab"],
+        student_logits: Float[Tensor, "*batch vocab"],
+        *,
+        mix: float,
+    ) -> Float[Tensor, "*batch vocab"]:
+        """Logits or log-probabilities of the teacher."""
+        ...
+
+
+LowRankFactors = tuple[Float[Tensor, "out rank"], Float[Tensor, "rank in"]]
+"""LoRA factors (B, A): the weight change is ``B @ A``."""
+
+
+@runtime_checkable
+class LowRankAverage(Protocol):
+    """**Protocol (level 3):** the EMA teacher of a student whose weight change is a product of low-rank factors."""
+
+    def __call__(self, student: Sequence[LowRankFactors], *, update_rate: float) -> Sequence[Float[Tensor, "out in"]]:
+        """The teacher's weight change at the start (``student[0]``) and after each later student."""
+        ...
+
+
+@runtime_checkable
+class MakeTrainer(Protocol):
+    """**Protocol (level 4):** SDPO's trainer, on a policy and a teacher of the simulated world.
+
+    The trainer is any object with a property ``policy`` and a method ``step(rollouts, judgement)``, see
+    :class:`~sdpo_ref.protocols.trainer.Trainer`; what ``step`` returns is not looked at. The policy is a
+    :class:`torch.nn.Module`; train its ``parameters()`` with Adam at the learning rate, on the reverse KL to
+    ``teacher.view(rollouts, judgement).logits`` over the whole vocabulary, averaged over tokens.
+    """
+
+    def __call__(
+        self,
+        policy: Policy,
+        teacher: Teacher,
+        *,
+        learning_rate: float,
+        reference: Policy | None = None,
+        kl_weight: float = 0.0,
+    ) -> Trainer:
+        """``reference`` and ``kl_weight`` are given with the capability ``trainer.kl_penalty`` only."""
+        ...
+
+
+@runtime_checkable
+class MakeHybridTrainer(Protocol):
+    """**Protocol (level 4):** the trainer of the hybrid (LOSS-070), with a fixed weight or gated by prompt."""
+
+    def __call__(
+        self, policy: Policy, teacher: Teacher, *, learning_rate: float, reward_weight: float, gated: bool
+    ) -> Trainer:
+        """``reward_weight`` of the reward's gradient, the rest for the teacher."""
+        ...
+
+
+class Implementation(Protocol):
+    """**Protocol:** documentation of every attribute that ``verify`` looks for; all are optional but one part.
+
+    ``profile`` is the name of a published variant, or a mapping of profile fields (spec/08-conformance); without it
+    the paper's choices are assumed. ``precision`` is told from the dtype of what is returned; declare ``"float32"``
+    where that does not show. ``capabilities`` lists what is offered; without it, every capability of the
+    parts that are present. ``defaults`` returns the defaults of the published configuration, by profile name.
+    """
+
+    name: str
+    profile: str | Mapping[str, object]
+    capabilities: Collection[str]
+    precision: Literal["float64", "float32"]
+    divergence: Divergence
+    loss: Loss
+    hybrid_loss: HybridLoss
+    sdft_loss: SdftLoss
+    implicit_reward: ImplicitReward
+    completion_mask: CompletionMask
+    context: Context
+    demonstration_context: DemonstrationContext
+    step: Step
+    trust_region: TrustRegion
+    low_rank_average: LowRankAverage
+    trainer: MakeTrainer
+    hybrid_trainer: MakeHybridTrainer
+    defaults: Callable[[], Mapping[str, object]]

@@ -1,0 +1,154 @@
+"""SDPO, SDFT and the hybrid for many runs: gradients in closed form.
+
+With D the teacher's direction, p the student and p_T, proportional to p exp(D), the teacher, the gradients in the
+scores after one prefix are
+
+    reverse KL(p‖p_T)      p (E_p D - D)
+    forward KL(p_T‖p)      p - p_T = (p E_p expm1(D) - p expm1(D)) / E_p exp(D)
+    sampled token y        A (p - [y]),   A = log p_T(y) - log p(y)
+
+D is taken relative to the likeliest token, so that nothing cancels where the policy is almost sure: Adam divides small
+gradients by small numbers, and rounding would come back enlarged.
+"""
+
+from collections.abc import Sequence
+
+import torch
+from jaxtyping import Bool, Float
+from torch import Tensor
+
+from sdpo_ref.simulation.batched.first_order import FirstOrder, at_tokens
+from sdpo_ref.simulation.batched.moment import Credit, Moment
+from sdpo_ref.simulation.batched.penalty import Penalties
+from sdpo_ref.simulation.batched.policy_gradient import in_order
+from sdpo_ref.simulation.batched.runs import Run
+from sdpo_ref.simulation.batched.student import Students
+from sdpo_ref.simulation.batched.teacher import DemonstrationTeachers, FeedbackTeachers, View
+from sdpo_ref.simulation.settings.method import Hybrid
+
+
+class SdpoUpdate:
+    """Reverse KL to the self-teacher over the whole vocabulary.
+
+    Args:
+        students: that are trained.
+        teachers: theirs.
+        penalties: for leaving the base policy.
+    """
+
+    def __init__(self, students: Students, teachers: FeedbackTeachers, penalties: Penalties) -> None:
+        self._students, self._teachers, self._penalties = students, teachers, penalties
+
+    def learn(self, moment: Moment, *, credited: bool) -> Credit | None:
+        """One step of every run; what it credited each token with, if that is asked for."""
+        view = self._teachers.view(moment)
+        gradient = sdpo_gradient(moment, view)
+        credit = Credit(implicit_rewards(moment, view), view.direction) if credited else None
+        self._students.descend(self._penalties.added(gradient, moment.policy, moment.tokens))
+        self._teachers.update()
+        return credit
+
+
+class SdftUpdate:
+    """Forward KL to the teacher that has seen a demonstration; a step without one leaves everything as it is.
+
+    Args:
+        students: that are trained.
+        teachers: theirs.
+        penalties: for leaving the base policy.
+    """
+
+    def __init__(self, students: Students, teachers: DemonstrationTeachers, penalties: Penalties) -> None:
+        self._students, self._teachers, self._penalties = students, teachers, penalties
+
+    def learn(self, moment: Moment, *, credited: bool) -> Credit | None:
+        """One step of every run; what it credited each token with, if that is asked for."""
+        view = self._teachers.view(moment)
+        policy, tokens = moment.policy, moment.tokens
+        weights = _token_weights(view.usable, moment)
+        gains = view.direction.expm1()
+        expected = policy.expected(gains, tokens)
+        shares = weights / (1 + expected)
+        gradient = policy.spread(shares * expected, tokens) - gains * policy.spread(shares, tokens)
+        credit = Credit(implicit_rewards(moment, view), view.direction) if credited else None
+        stepping = view.usable.any(-1) | self._penalties.is_paid
+        self._students.descend(self._penalties.added(gradient, policy, tokens), stepping)
+        return credit
+
+
+class HybridUpdate:
+    """Group advantage of the reward and log-ratio of the teacher on the sampled token, mixed.
+
+    Args:
+        runs: all gated or all not.
+        students: that are trained.
+        teachers: theirs.
+        penalties: for leaving the base policy.
+    """
+
+    def __init__(
+        self, runs: Sequence[Run], students: Students, teachers: FeedbackTeachers, penalties: Penalties
+    ) -> None:
+        methods = [run.settings.method for run in runs]
+        hybrids = [method for method in methods if isinstance(method, Hybrid)]
+        self._students, self._teachers, self._penalties = students, teachers, penalties
+        self._gated = hybrids[0].gated
+        weights = torch.tensor([method.reward_weight for method in hybrids], dtype=torch.float64)
+        self._reward_weight = weights.to(students.base.device)[:, None, None, None]
+
+    def learn(self, moment: Moment, *, credited: bool) -> Credit | None:
+        """One step of every run; what it credited each token with, if that is asked for."""
+        view = self._teachers.view(moment)
+        policy, tokens = moment.policy, moment.tokens
+        implicit = implicit_rewards(moment, view)
+        rewards = moment.judgements.rewards
+        of_reward = (rewards - in_order(rewards) / rewards.shape[-1])[:, :, None]
+        weight = self._reward_weight
+        if self._gated:
+            weight = torch.where(_agree(implicit.sum(2), rewards)[..., None, None], weight, 1.0)
+        advantages = weight * of_reward + (1 - weight) * implicit
+        amounts = advantages * (1 / implicit[0].numel())
+        gradient = policy.spread(amounts, tokens) - at_tokens(amounts, tokens, policy.scores.shape[-1])
+        self._students.descend(self._penalties.added(gradient, policy, tokens))
+        self._teachers.update()
+        return Credit(advantages, view.direction) if credited else None
+
+
+def sdpo_gradient(moment: Moment, view: View) -> Float[Tensor, "run prompt time vocab"]:
+    """Gradient of the loss of SDPO, reverse KL over the whole vocabulary and mean over tokens, in the scores.
+
+    Args:
+        moment: rollouts.
+        view: of the teachers.
+    """
+    policy, tokens = moment.policy, moment.tokens
+    weights = _token_weights(view.usable, moment)
+    gradient = policy.spread(weights * policy.expected(view.direction, tokens), tokens)
+    return gradient - view.direction * policy.spread(weights, tokens)
+
+
+def implicit_rewards(moment: Moment, view: View) -> Float[Tensor, "run prompt time rollout"]:
+    """How much likelier the teacher finds each sampled token than the student, in nats; 0 where nothing was told."""
+    log_ratios = _taught(moment.policy, view).log_probs(moment.tokens) - moment.log_probs
+    return torch.where(view.usable[..., None, None], log_ratios, 0.0)
+
+
+def _taught(policy: FirstOrder, view: View) -> FirstOrder:
+    """The teacher as a policy."""
+    return FirstOrder.of(policy.scores + view.direction, policy.grammars)
+
+
+def _token_weights(usable: Bool[Tensor, "run prompt"], moment: Moment) -> Float[Tensor, "run prompt time rollout"]:
+    """One over the number of tokens in usable rows, there; zero elsewhere."""
+    _, _, time, rollouts = moment.tokens.ids.shape
+    counted = usable.to(moment.log_probs)
+    weights = counted / (counted.sum(-1, keepdim=True) * time * rollouts).clamp_min(1)
+    return weights[..., None, None].expand(moment.tokens.ids.shape)
+
+
+def _agree(
+    scores: Float[Tensor, "run prompt rollout"], rewards: Float[Tensor, "run prompt rollout"]
+) -> Bool[Tensor, "run prompt"]:
+    """Groups in which scores and rewards have a positive covariance; not those on which nothing was told."""
+    products = (scores[..., None] - scores[..., None, :]) * (rewards[..., None] - rewards[..., None, :])
+    return products.sum((-2, -1)) > 0

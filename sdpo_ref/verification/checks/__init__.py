@@ -1,0 +1,1 @@
+"""What the checks in conformance/ are written with: inputs, problems, comparisons, and the subject under test."""

@@ -1,0 +1,79 @@
+"""Attempts whose every text is recognisable, so that a check can see what reached the teacher."""
+
+from collections.abc import Mapping, Sequence
+
+from sdpo_ref.protocols.context_rules import ContextRules
+from sdpo_ref.protocols.parts import Attempt, Message, TeacherContext
+from sdpo_ref.protocols.profile import Profile
+
+SYSTEM = "You are SYSTEM-MARK."
+
+AWKWARD_TEXTS: Mapping[str, str] = {
+    "format strings and template words": "BRACES {x} {{y}} {0} %s {prompt} {solution} {feedback} $z",
+    "several lines": "first line\nif x:\n    two  spaces\n\ttab\n\n  last line",
+    "any script": "na\u00efve, nai\u0308ve, \ufb01n, \u2460, \u6570\u5b66, \u05e9\u05dc\u05d5\u05dd, \U0001f600",
+    "thousands of characters": " ".join(f"word{number}" for number in range(1_000)),
+}
+"""What a teacher must be able to read, by what is awkward about it."""
+
+
+def question(group: int) -> str:
+    """The question of a group."""
+    return f"Solve QUESTION-{group}-MARK."
+
+
+def completion(group: int, index: int) -> str:
+    """What attempt ``index`` of a group answered."""
+    return f"ANSWER-{group}-{index}-MARK"
+
+
+def note(group: int, index: int) -> str:
+    """What the oracle said about attempt ``index`` of a group."""
+    return f"NOTE-{group}-{index}-MARK"
+
+
+def prompt(group: int) -> tuple[Message, ...]:
+    """A system message and the question."""
+    return ({"role": "system", "content": SYSTEM}, {"role": "user", "content": question(group)})
+
+
+def group_of(group: int, rewards: Sequence[float], feedback: Sequence[str | None] | None = None) -> list[Attempt]:
+    """The attempts of one group.
+
+    Args:
+        group: its number.
+        rewards: one for each attempt.
+        feedback: one for each attempt; none by default.
+
+    Returns:
+        Attempts in order.
+    """
+    said = feedback or [None] * len(rewards)
+    return [
+        Attempt(group, prompt(group), completion(group, index), reward, about)
+        for index, (reward, about) in enumerate(zip(rewards, said, strict=True))
+    ]
+
+
+def rules_of(profile: Profile, **changes: object) -> ContextRules:
+    """The context rules of a profile, with a success threshold of one.
+
+    Args:
+        profile: the declared choices.
+        changes: fields that differ.
+
+    Returns:
+        The rules.
+    """
+    declared = {"own_success": profile.own_success, "feedback_when": profile.feedback_when}
+    return ContextRules.model_validate({**declared, **changes})
+
+
+def text_of(context: TeacherContext) -> str:
+    """All messages of a context, one after the other."""
+    return "\n".join(message["content"] for message in context.messages)
+
+
+def shown_completions(context: TeacherContext, attempts: Sequence[Attempt]) -> list[str]:
+    """Completions of the attempts that stand in what the teacher reads."""
+    return [attempt.completion for attempt in attempts if attempt.completion in text_of(context)]

@@ -1,0 +1,174 @@
+"""How a check compares: within a stated tolerance, NaN never equal to anything, and a message that says what to fix."""
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+
+import torch
+from torch import Tensor
+
+from sdpo_ref.vectors.case import KnownWrong
+from sdpo_ref.verification.checks.mismatch import TOO_LARGE, Mismatch
+
+FLOAT32_RELATIVE, FLOAT32_ABSOLUTE = 1e-4, 1e-5
+"""Tolerances for results in float32: rounding of 6e-8 in logarithms of size 30, summed over a small vocabulary."""
+
+Margin = Callable[[float, float, float], None]
+"""Told the relative and the absolute tolerance of a comparison, and its largest error in units of the tolerance."""
+
+_listeners: list[Margin] = []
+
+_SHOWN = 24
+"""Tensors of up to this many elements are shown whole; of larger ones, the worst element."""
+
+
+@contextmanager
+def margins_to(listener: Margin) -> Iterator[None]:
+    """Tell somebody how far each comparison is from its tolerance: ``sdpo-ref selftest`` derives tolerances from that.
+
+    Args:
+        listener: is called with every comparison made meanwhile.
+    """
+    _listeners.append(listener)
+    try:
+        yield
+    finally:
+        _listeners.remove(listener)
+
+
+def assert_close(
+    got: Tensor,
+    expected: Tensor,
+    *,
+    what: str,
+    relative: float = 1e-12,
+    absolute: float = 1e-14,
+    given: Mapping[str, object] | None = None,
+    known_wrong: Sequence[KnownWrong] = (),
+) -> None:
+    """Raise unless ``|got - expected| <= absolute + relative * |expected|`` everywhere; equal infinities pass.
+
+    A result in float32 is held to what float32 can do, whatever the check asks for (CONF-003).
+
+    Args:
+        got: what the implementation returned.
+        expected: what the specification demands.
+        what: the quantity with its unit, for instance "divergence in nats".
+        relative: relative tolerance.
+        absolute: absolute tolerance, in the unit of the quantity.
+        given: the input, by name.
+        known_wrong: what known defects would have returned.
+
+    Raises:
+        Mismatch: with the element that is furthest off.
+    """
+    if got.dtype is torch.float32:
+        relative, absolute = max(relative, FLOAT32_RELATIVE), max(absolute, FLOAT32_ABSOLUTE)
+    got, expected = got.double(), expected.double()
+    off = (got - expected).abs()
+    for listener in _listeners:
+        listener(relative, absolute, _in_tolerances(off, got == expected, absolute + relative * expected.abs()))
+    close = (got == expected) | (torch.isfinite(expected) & (off <= absolute + relative * expected.abs()))
+    if bool(close.all()):
+        return
+    scaled = torch.where(close, -1.0, torch.nan_to_num(off / (expected.abs() + absolute), nan=torch.inf))
+    worst = int(scaled.flatten().argmax())
+    raise Mismatch(
+        expected=f"{what} {_shown(expected, worst)}",
+        got=f"{_shown(got, worst)}{_where(got, worst)}",
+        tolerance=f"relative {relative:g}, absolute {absolute:g}",
+        given=describe(given or {}),
+        looks_like=_recognised(got, known_wrong),
+    )
+
+
+def assert_that(
+    condition: bool,  # noqa: FBT001 - reads as a sentence at every call
+    expected: str,
+    got: str,
+    given: Mapping[str, object] | None = None,
+    *,
+    tolerance: str = "",
+    looks_like: str = "",
+) -> None:
+    """Raise unless the condition holds.
+
+    Args:
+        condition: what must hold.
+        expected: the same in words.
+        got: what was found instead.
+        given: the input, by name.
+        tolerance: slack that the condition already includes, and why.
+        looks_like: the known defect that this is the sign of.
+
+    Raises:
+        Mismatch: if it does not.
+    """
+    if not condition:
+        raise Mismatch(expected, got, tolerance=tolerance, given=describe(given or {}), looks_like=looks_like)
+
+
+def assert_finite(got: Tensor, *, what: str, given: Mapping[str, object] | None = None) -> None:
+    """Raise if there is a NaN or an infinity.
+
+    Raises:
+        Mismatch: with the first offending element.
+    """
+    bad = ~torch.isfinite(got)
+    if bool(bad.any()):
+        first = int(bad.flatten().long().argmax())
+        raise Mismatch(
+            f"{what}, finite everywhere", f"{_shown(got, first)}{_where(got, first)}", given=describe(given or {})
+        )
+
+
+def describe(given: Mapping[str, object]) -> str:
+    """An input as text: small tensors in full, large ones by shape.
+
+    Example:
+        >>> describe({"alpha": 0.5, "logits": torch.zeros(2)})
+        'alpha = 0.5; logits = [0, 0]'
+    """
+    return "; ".join(f"{name} = {_text(value)}" for name, value in given.items())
+
+
+def _in_tolerances(off: Tensor, equal: Tensor, allowed: Tensor) -> float:
+    """The largest error in units of what is allowed; infinite where nothing is, or where something is not finite."""
+    if bool(equal.all()):
+        return 0.0
+    units = torch.where(equal, 0.0, torch.nan_to_num(off / allowed, nan=torch.inf))
+    return float(units.max())
+
+
+def _text(value: object) -> str:
+    if not isinstance(value, Tensor):
+        return repr(value) if isinstance(value, str) else str(value)
+    if value.numel() > _SHOWN:
+        return f"{TOO_LARGE} {tuple(value.shape)}"
+    return _nested(value.tolist())
+
+
+def _nested(value: object) -> str:
+    if isinstance(value, list):
+        return f"[{', '.join(map(_nested, value))}]"
+    return f"{value:.10g}" if isinstance(value, float) else str(value)
+
+
+def _shown(tensor: Tensor, worst: int) -> str:
+    if tensor.numel() <= _SHOWN:
+        return _nested(tensor.tolist())
+    return f"{tensor.flatten()[worst].item():.12g}"
+
+
+def _where(tensor: Tensor, worst: int) -> str:
+    if tensor.ndim == 0 or tensor.numel() <= _SHOWN:
+        return ""
+    index = [int(at) for at in torch.unravel_index(torch.tensor(worst), tensor.shape)]
+    return f" (at {index}, the furthest off)"
+
+
+def _recognised(got: Tensor, known_wrong: Sequence[KnownWrong]) -> str:
+    for wrong in known_wrong:
+        value = torch.tensor(wrong.value, dtype=torch.float64)
+        if value.numel() == got.numel() and torch.allclose(got.flatten(), value, rtol=1e-6, atol=1e-9):
+            return wrong.looks_like
+    return ""

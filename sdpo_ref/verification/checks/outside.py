@@ -1,0 +1,78 @@
+"""The loss in a process that runs no test: whoever behaves only while being tested is found out (LOSS-065).
+
+The process imports no test runner, and its environment names none. Tensors travel as safetensors.
+"""
+
+import argparse
+import os
+import subprocess
+import sys
+import tempfile
+from pathlib import Path
+
+import torch
+from safetensors.torch import load_file, save_file
+from torch import Tensor
+
+from sdpo_ref.types import FULL, DistillationBatch
+from sdpo_ref.verification.isolation.loader import load
+
+PROCESS_LIMIT = 50
+"""Seconds for the process, loading the implementation included; below the time limit of a check."""
+
+ALPHA = 0.25
+"""Of the divergence."""
+
+
+def loss_outside(target: str, batch: DistillationBatch) -> tuple[Tensor, Tensor] | str:
+    """Loss and gradient of a batch on the full vocabulary, on-policy, computed where nothing is tested.
+
+    Args:
+        target: ``module:factory[,key=value]`` of the implementation.
+        batch: what to compute on, without behaviour log-probabilities.
+
+    Returns:
+        The loss and its gradient with respect to the student's logits; or the last line that the process printed,
+        if it came to nothing.
+    """
+    with tempfile.TemporaryDirectory() as folder:
+        asked, answered = Path(folder) / "asked.safetensors", Path(folder) / "answered.safetensors"
+        names = ("student_logits", "teacher_logits", "completions", "completion_mask", "self_distillation_mask")
+        save_file({name: getattr(batch, name).detach().contiguous() for name in names}, asked)
+        environment = {name: text for name, text in os.environ.items() if not name.startswith("PYTEST")}
+        try:
+            ended = subprocess.run(  # noqa: S603 - this interpreter, running this file
+                [sys.executable, "-m", "sdpo_ref.verification.checks.outside", target, str(asked), str(answered)],
+                env=environment,
+                stdin=subprocess.DEVNULL,
+                capture_output=True,
+                text=True,
+                timeout=PROCESS_LIMIT,
+                check=False,
+            )
+        except subprocess.TimeoutExpired:
+            return f"no answer within {PROCESS_LIMIT} s"
+        if not answered.exists():
+            lines = [line for line in ended.stderr.splitlines() if line.strip()]
+            return lines[-1].strip() if lines else f"the process ended with exit code {ended.returncode}"
+        found = load_file(answered)
+        return found["value"], found["gradient"]
+
+
+def _main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("target")
+    parser.add_argument("asked", type=Path)
+    parser.add_argument("answered", type=Path)
+    arguments = parser.parse_args()
+    torch.set_num_threads(1)
+    batch = DistillationBatch(**load_file(arguments.asked))
+    batch.student_logits.requires_grad_()
+    implementation = load(arguments.target).implementation
+    loss = implementation.loss(batch, alpha=ALPHA, support=FULL, temperature=1.0, ratio_cap=None)  # type: ignore[attr-defined]
+    (gradient,) = torch.autograd.grad(loss, batch.student_logits)
+    save_file({"value": loss.detach().contiguous(), "gradient": gradient.contiguous()}, arguments.answered)
+
+
+if __name__ == "__main__":
+    _main()

@@ -1,0 +1,146 @@
+"""Training steps on a model that is small enough to know every weight of (spec/05-trainer)."""
+
+from collections.abc import Sequence
+from dataclasses import replace
+from typing import Literal
+
+import torch
+from torch import Tensor, nn
+
+from sdpo_ref.protocols.parts import MicroBatch, StepProblem
+from sdpo_ref.simulation.policies.prefix_sum import PrefixSumPolicy
+from sdpo_ref.teachers.reprompt import left_padded
+from sdpo_ref.types import FULL, Support
+from sdpo_ref.verification.checks.inputs import input_generator
+
+VOCAB = 7
+TIME = 4
+
+
+def step_problem(
+    *,
+    steps_per_iteration: Sequence[Sequence[Sequence[int]]] = (((4, 2),),),
+    usable: bool = True,
+    ragged_prompts: bool = False,
+    alpha: float = 0.0,
+    support: Support = FULL,
+    temperature: float = 1.0,
+    teacher: Literal["live", "frozen", "ema"] = "ema",
+    update_rate: float = 0.25,
+    learning_rate: float = 0.5,
+    seed: int = 0,
+) -> StepProblem:
+    """A problem with one optimiser step for each entry, on rollouts of the given lengths.
+
+    Args:
+        steps_per_iteration: optimiser steps of each iteration, each with the completion lengths of its rows; every
+            step is one micro-batch (see :func:`cut` for more).
+        usable: whether the teacher has a context anywhere.
+        ragged_prompts: whether prompts, and reprompts, differ in length within a micro-batch.
+        alpha: of the divergence.
+        support: of the divergence.
+        temperature: of both sides.
+        teacher: kind of teacher weights.
+        update_rate: of the EMA.
+        learning_rate: of gradient descent.
+        seed: of weights and tokens.
+
+    Returns:
+        The problem; the same arguments give the same problem.
+    """
+    generator = input_generator(seed)
+    weights = PrefixSumPolicy.random(VOCAB, generator=generator)
+
+    def make_model() -> PrefixSumPolicy:
+        return PrefixSumPolicy(weights.current.detach(), weights.prefix.detach())
+
+    iterations = tuple(
+        tuple(
+            (_micro_batch(lengths, usable=usable, ragged=ragged_prompts, generator=generator),) for lengths in iteration
+        )
+        for iteration in steps_per_iteration
+    )
+    return StepProblem(make_model, iterations, learning_rate, alpha, support, temperature, teacher, update_rate)
+
+
+def with_a_sure_teacher(problem: StepProblem, *, factor: float) -> StepProblem:
+    """The same problem, in which one token makes its reader sure, and the teacher alone reads it.
+
+    A student that is unsure and far from its teacher has large gradients under the reverse KL.
+
+    Args:
+        problem: of one step with one micro-batch.
+        factor: of that token's weights.
+
+    Returns:
+        The problem with the last token of the vocabulary at the end of each reprompt, and nowhere else.
+    """
+    sure = VOCAB - 1
+    (((batch,),),) = problem.iterations
+
+    def without(token_ids: Tensor) -> Tensor:
+        return token_ids.where(token_ids != sure, 0)
+
+    told = without(batch.reprompts.token_ids)
+    told[:, -1] = sure
+    batch = replace(
+        batch,
+        prompts=replace(batch.prompts, token_ids=without(batch.prompts.token_ids)),
+        reprompts=replace(batch.reprompts, token_ids=told),
+        completions=without(batch.completions),
+    )
+
+    def make_model() -> nn.Module:
+        model = problem.make_model()
+        with torch.no_grad():
+            model.get_parameter("prefix")[sure] *= factor
+        return model
+
+    return replace(problem, make_model=make_model, iterations=(((batch,),),))
+
+
+def cut(micro_batch: MicroBatch, rows_each: int) -> tuple[MicroBatch, ...]:
+    """The same rollouts in micro-batches of ``rows_each`` rows.
+
+    Args:
+        micro_batch: what to cut.
+        rows_each: rows of each part; divides their number.
+
+    Returns:
+        The parts in order.
+    """
+    count = micro_batch.completions.shape[0]
+    return tuple(select(micro_batch, range(first, first + rows_each)) for first in range(0, count, rows_each))
+
+
+def select(micro_batch: MicroBatch, rows: Sequence[int]) -> MicroBatch:
+    """Some rows of a micro-batch, in the given order."""
+    at = torch.tensor(list(rows), dtype=torch.long)
+    prompts, reprompts = micro_batch.prompts, micro_batch.reprompts
+    return MicroBatch(
+        type(prompts)(prompts.token_ids[at], prompts.mask[at], prompts.group_ids[at]),
+        type(reprompts)(reprompts.token_ids[at], reprompts.mask[at], reprompts.group_ids[at]),
+        micro_batch.completions[at],
+        micro_batch.completion_mask[at],
+        micro_batch.self_distillation_mask[at],
+    )
+
+
+def _micro_batch(lengths: Sequence[int], *, usable: bool, ragged: bool, generator: torch.Generator) -> MicroBatch:
+    """Rows with completions of these lengths; reprompts are longer than prompts."""
+
+    def tokens(count: int) -> list[int]:
+        drawn: list[int] = torch.randint(VOCAB, (count,), generator=generator).tolist()
+        return drawn
+
+    group_ids = torch.zeros(len(lengths), dtype=torch.long)
+    asked = [tokens(2 + (row % 2 if ragged else 0)) for row in range(len(lengths))]
+    told = [[*question, *tokens(2 + (row % 3 if ragged else 0))] for row, question in enumerate(asked)]
+    mask = torch.arange(TIME) < torch.tensor(lengths)[:, None]
+    return MicroBatch(
+        left_padded(asked, group_ids),
+        left_padded(told, group_ids),
+        torch.randint(VOCAB, (len(lengths), TIME), generator=generator),
+        mask,
+        torch.full((len(lengths),), usable),
+    )

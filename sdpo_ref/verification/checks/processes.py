@@ -1,0 +1,123 @@
+"""A training step on two processes, of which one has nothing to learn from (TRAIN-005).
+
+Each process loads the implementation anew, wraps a small model for data parallelism over gloo on the loopback
+interface, and takes two backward passes: first with usable rows everywhere, as a control, then with none on rank 1.
+Collectives give up after a few seconds, so a deadlock ends as an error and not as a hang.
+"""
+
+import argparse
+import os
+import subprocess
+import sys
+import tempfile
+from dataclasses import dataclass
+from datetime import timedelta
+from pathlib import Path
+
+import torch
+
+from sdpo_ref.types import FULL, DistillationBatch
+
+COLLECTIVE_LIMIT = timedelta(seconds=8)
+"""How long a process waits for the other in a collective."""
+
+PROCESS_LIMIT = 50
+"""Seconds for a process in all, loading the implementation included; below the time limit of a check."""
+
+STAGES = ("loaded", "both usable", "one empty")
+"""What each process reports, in order."""
+
+
+@dataclass(frozen=True)
+class TwoProcesses:
+    """How far each process came.
+
+    Attributes:
+        reached: the last stage that each process completed; empty if none.
+        messages: the last line of what each printed on its way out.
+    """
+
+    reached: tuple[str, str]
+    messages: tuple[str, str]
+
+
+def run_two_processes(implementation: str) -> TwoProcesses:
+    """Take the steps in two processes and report how far they came.
+
+    Args:
+        implementation: its ``module:factory`` text.
+
+    Returns:
+        The stages reached; both ``one empty`` if all went well.
+    """
+    with tempfile.TemporaryDirectory() as folder:
+        environment = os.environ | {"OMP_NUM_THREADS": "1", "PYTHONDONTWRITEBYTECODE": "1"}
+        if sys.platform == "linux":
+            environment["GLOO_SOCKET_IFNAME"] = "lo"
+        children = [
+            subprocess.Popen(  # noqa: S603 - this interpreter, running this file
+                [sys.executable, "-m", "sdpo_ref.verification.checks.processes", implementation, str(rank), folder],
+                env=environment,
+                stdin=subprocess.DEVNULL,
+                stdout=subprocess.DEVNULL,
+                stderr=subprocess.PIPE,
+                text=True,
+            )
+            for rank in (0, 1)
+        ]
+        messages = [_ending(child) for child in children]
+        reached = [_reached(Path(folder), rank) for rank in (0, 1)]
+    return TwoProcesses((reached[0], reached[1]), (messages[0], messages[1]))
+
+
+def _ending(child: subprocess.Popen[str]) -> str:
+    try:
+        _, errors = child.communicate(timeout=PROCESS_LIMIT)
+    except subprocess.TimeoutExpired:
+        child.kill()
+        child.communicate()
+        return f"killed after {PROCESS_LIMIT} s"
+    lines = [line for line in errors.strip().splitlines() if line.strip()]
+    return lines[-1].strip() if lines and child.returncode else ""
+
+
+def _reached(folder: Path, rank: int) -> str:
+    return next((stage for stage in reversed(STAGES) if (folder / f"{stage}-{rank}").exists()), "")
+
+
+def _work(implementation: str, rank: int, folder: Path) -> None:
+    """What one process does."""
+    from sdpo_ref.verification.isolation.loader import load
+
+    torch.set_num_threads(1)
+    loss = load(implementation).implementation.loss  # type: ignore[attr-defined]
+    (folder / f"loaded-{rank}").touch()
+    torch.distributed.init_process_group(
+        "gloo", init_method=f"file://{folder / 'store'}", rank=rank, world_size=2, timeout=COLLECTIVE_LIMIT
+    )
+    torch.manual_seed(rank)
+    model = torch.nn.parallel.DistributedDataParallel(torch.nn.Linear(3, 5))
+    for stage, usable in (("both usable", True), ("one empty", rank == 0)):
+        true = torch.ones(2, 4, dtype=torch.bool)
+        student_logits = model(torch.randn(2, 4, 3))
+        teacher_logits = torch.randn(2, 4, 5)
+        batch = DistillationBatch(
+            student_logits, teacher_logits, torch.zeros(2, 4).long(), true, torch.tensor([usable, usable])
+        )
+        torch.autograd.backward(loss(batch, alpha=1.0, support=FULL, temperature=1.0, ratio_cap=None))
+        torch.distributed.barrier()
+        (folder / f"{stage}-{rank}").touch()
+    os._exit(0)  # leaving in order would wait for the other process, which may already be gone
+
+
+def _main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("implementation")
+    parser.add_argument("rank", type=int)
+    parser.add_argument("folder", type=Path)
+    arguments = parser.parse_args()
+    _work(arguments.implementation, arguments.rank, arguments.folder)
+
+
+if __name__ == "__main__":
+    _main()

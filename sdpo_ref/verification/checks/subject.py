@@ -1,0 +1,344 @@
+"""The implementation under test, behind a wall: everything is copied on its way in and on its way out.
+
+A check never touches the implementation itself. What goes in is a copy, so that an implementation that writes into
+its inputs is found out (LOSS-064) and cannot spoil the expectation; what comes out is a copy, so that one that reuses
+its buffers is not compared with itself. What comes out is also looked at before it is compared: kind, shape, dtype.
+"""
+
+import traceback
+from collections.abc import Callable, Collection, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from sdpo_ref.protocols.context_rules import ContextRules
+from sdpo_ref.protocols.parts import (
+    Attempt,
+    LowRankFactors,
+    Message,
+    StepProblem,
+    StepTrace,
+    TeacherContext,
+)
+from sdpo_ref.protocols.policy import Policy
+from sdpo_ref.protocols.profile import Profile, resolve_profile
+from sdpo_ref.protocols.trainer import Trainer
+from sdpo_ref.types import FULL, DistillationBatch, Support
+from sdpo_ref.verification.checks.mismatch import ImplementationRaisedError, Mismatch, NoAnswerError, NotOfferedError
+from sdpo_ref.verification.checks.small_world import SmallWorld
+from sdpo_ref.verification.suite.capabilities import declared_capabilities
+
+
+@dataclass(frozen=True)
+class Gradient:
+    """A value and what it pulls on.
+
+    Attributes:
+        value: what was differentiated.
+        student: gradient with respect to the student's logits or log-probabilities.
+        teacher: the same for the teacher's logits; zero where none arrived.
+    """
+
+    value: Tensor
+    student: Tensor
+    teacher: Tensor
+
+
+class Subject:
+    """An implementation, as the checks see it.
+
+    Args:
+        implementation: any object with some of the attributes of
+            :class:`~sdpo_ref.protocols.parts.Implementation`.
+
+    Raises:
+        UsageError: if its profile or capabilities cannot be understood.
+    """
+
+    def __init__(self, implementation: object) -> None:
+        self._implementation = implementation
+        self.capabilities: frozenset[str] = declared_capabilities(implementation)
+        declared = getattr(implementation, "profile", "paper")
+        self.profile: Profile = resolve_profile(declared)
+        self.precision: torch.dtype = self._precision()
+        self.base_profile: str = declared if isinstance(declared, str) else str(declared.get("base", "paper"))
+
+    @property
+    def slack(self) -> float:
+        """Rounding allowed in a property that holds exactly on paper, in the unit of the quantity."""
+        return 1e-12 if self.precision is torch.float64 else 1e-5
+
+    def _precision(self) -> torch.dtype:
+        """Float32 if that is declared, or if the divergence or the loss answers float64 in float32; else float64."""
+        if getattr(self._implementation, "precision", None) == "float32":
+            return torch.float32
+        rows = torch.tensor([[[0.5, 0.3, 0.2]]], dtype=torch.float64).log()
+        true = torch.ones(1, 1, dtype=torch.bool)
+        batch = DistillationBatch(rows, rows.flip(-1), torch.zeros(1, 1).long(), true, true[0])
+        probes: tuple[tuple[str, tuple[object, ...], dict[str, object]], ...] = (
+            ("divergence", (rows, rows.flip(-1)), {}),
+            ("loss", (batch,), {"temperature": 1.0, "ratio_cap": None}),
+        )
+        for part, arguments, options in probes:
+            try:
+                answer = self._call(part, *arguments, alpha=1.0, support=FULL, **options)
+            except (NotOfferedError, ImplementationRaisedError):
+                continue
+            if isinstance(answer, Tensor) and answer.dtype is not torch.float64:
+                return torch.float32
+        return torch.float64
+
+    def offers(self, capability: str) -> bool:
+        """Whether the implementation declares a capability."""
+        return capability in self.capabilities
+
+    def has_part(self, part: str) -> bool:
+        """Whether there is something callable under the name of a part, declared or not."""
+        return callable(getattr(self._implementation, part, None))
+
+    def divergence(
+        self, student_log_probs: Tensor, teacher_log_probs: Tensor, *, alpha: float, support: Support
+    ) -> Tensor:
+        """Value only."""
+        value = self._call(
+            "divergence", _copy(student_log_probs), _copy(teacher_log_probs), alpha=alpha, support=support
+        )
+        return _tensor("divergence", value, student_log_probs.shape[:-1])
+
+    def divergence_gradient(
+        self, student_logits: Tensor, teacher_log_probs: Tensor, *, alpha: float, support: Support
+    ) -> Gradient:
+        """Value of each token, and the gradient of their sum with respect to the logits behind the student."""
+        student = _leaf(student_logits)
+        log_probs = torch.log_softmax(student, dim=-1)
+        result = self._call("divergence", log_probs, _copy(teacher_log_probs), alpha=alpha, support=support)
+        value = _tensor("divergence", result, student_logits.shape[:-1], graph=result)
+        (gradient,) = _gradients("divergence", result.sum(), [student])
+        return Gradient(value, _no_finer(gradient, value), torch.zeros_like(gradient))
+
+    def loss(
+        self,
+        batch: DistillationBatch,
+        *,
+        alpha: float,
+        support: Support,
+        temperature: float = 1.0,
+        ratio_cap: float | None = None,
+    ) -> Gradient:
+        """The scalar and its gradients; the teacher's logits ask for a gradient as well, to see whether one comes."""
+        own = _own(batch)
+        options = {"alpha": alpha, "support": support, "temperature": temperature, "ratio_cap": ratio_cap}
+        result = self._call("loss", own, **options)
+        return _loss_gradient("loss", result, own)
+
+    def loss_backward(
+        self, batch: DistillationBatch, *, alpha: float, support: Support, upstream: Sequence[float]
+    ) -> list[Tensor]:
+        """Gradients of one graph for several upstream factors, one after the other."""
+        own = _own(batch)
+        result = self._call("loss", own, alpha=alpha, support=support, temperature=1.0, ratio_cap=None)
+        _tensor("loss", result, torch.Size(()), graph=result)
+        gradients = [_gradients("loss", factor * result, [own.student_logits], again=True)[0] for factor in upstream]
+        return [_no_finer(gradient, result) for gradient in gradients]
+
+    def inputs_after_loss(self, batch: DistillationBatch, *, alpha: float, support: Support) -> DistillationBatch:
+        """The copies that the implementation was given, after forward and backward."""
+        own = _own(batch)
+        result = self._call("loss", own, alpha=alpha, support=support, temperature=1.0, ratio_cap=None)
+        _loss_gradient("loss", result, own)
+        return own
+
+    def hybrid_loss(
+        self,
+        batch: DistillationBatch,
+        rewards: Tensor,
+        group_ids: Tensor,
+        *,
+        reward_weight: float,
+        support: Support,
+    ) -> Gradient:
+        """The scalar and its gradients."""
+        own = _own(batch)
+        result = self._call(
+            "hybrid_loss", own, _copy(rewards), _copy(group_ids), reward_weight=reward_weight, support=support
+        )
+        return _loss_gradient("hybrid_loss", result, own)
+
+    def sdft_loss(self, batch: DistillationBatch, *, alpha: float, support: Support, skip_tokens: int) -> Gradient:
+        """The scalar and its gradients."""
+        own = _own(batch)
+        result = self._call("sdft_loss", own, alpha=alpha, support=support, skip_tokens=skip_tokens)
+        return _loss_gradient("sdft_loss", result, own)
+
+    def implicit_reward(
+        self, conditioned_logits: Tensor, reference_logits: Tensor, completions: Tensor, completion_mask: Tensor
+    ) -> Tensor:
+        """Nats per rollout."""
+        arguments = map(_copy, (conditioned_logits, reference_logits, completions, completion_mask))
+        result = self._call("implicit_reward", *arguments)
+        return _tensor("implicit_reward", result, completions.shape[:1])
+
+    def completion_mask(self, completions: Tensor, *, end_ids: Collection[int]) -> Tensor:
+        """The mask."""
+        result = self._call("completion_mask", _copy(completions), end_ids=frozenset(end_ids))
+        return _tensor("completion_mask", result, completions.shape)
+
+    def context(self, attempts: Sequence[Attempt], rules: ContextRules) -> list[TeacherContext]:
+        """One context for each attempt, rebuilt from plain strings."""
+        result = self._call("context", tuple(attempts), rules)
+        contexts = [
+            TeacherContext(_messages("context", context.messages), usable=bool(context.usable)) for context in result
+        ]
+        if len(contexts) != len(attempts):
+            raise Mismatch(f"{len(attempts)} contexts, one for each attempt", f"{len(contexts)} contexts")
+        return contexts
+
+    def demonstration_context(self, prompt: tuple[Message, ...], demonstration: str | None) -> tuple[Message, ...]:
+        """The messages, rebuilt from plain strings."""
+        return _messages("demonstration_context", self._call("demonstration_context", prompt, demonstration))
+
+    def step(self, problem: StepProblem) -> StepTrace:
+        """The weights after each optimiser step."""
+        result = self._call("step", problem)
+        moments = 1 + sum(len(iteration) for iteration in problem.iterations)
+        names = {name for name, _ in problem.make_model().named_parameters()}
+        for side in ("student", "teacher"):
+            weights = getattr(result, side)
+            if len(weights) != moments or any(set(at) != names for at in weights):
+                raise Mismatch(
+                    f"{moments} snapshots of {sorted(names)} for the {side}: the start and each optimiser step",
+                    f"{len(weights)} snapshots of {sorted({name for at in weights for name in at})}",
+                )
+        return StepTrace(
+            tuple({name: _copy(weight).to(self.precision) for name, weight in at.items()} for at in result.student),
+            tuple({name: _copy(weight).to(self.precision) for name, weight in at.items()} for at in result.teacher),
+        )
+
+    def trust_region(self, reference_logits: Tensor, student_logits: Tensor, *, mix: float) -> Tensor:
+        """Log-probabilities of the teacher, normalised here whatever was returned."""
+        result = self._call("trust_region", _copy(reference_logits), _copy(student_logits), mix=mix)
+        return torch.log_softmax(_tensor("trust_region", result, reference_logits.shape), dim=-1)
+
+    def low_rank_average(self, student: Sequence[LowRankFactors], *, update_rate: float) -> list[Tensor]:
+        """The teacher's weight changes."""
+        result = self._call("low_rank_average", [(_copy(b), _copy(a)) for b, a in student], update_rate=update_rate)
+        shape = (student[0][0] @ student[0][1]).shape
+        return [_tensor("low_rank_average", change, shape) for change in result]
+
+    def trained(self, part: str, small: SmallWorld, **options: object) -> Policy:
+        """The policy after one step of the trainer that a part makes."""
+        trainer = self._call(part, small.policy, small.teacher, **options)
+        if not isinstance(trainer, Trainer):
+            raise Mismatch(f"{part} returns an object with `policy` and `step`", f"a {type(trainer).__name__}")
+        try:
+            trainer.step(small.rollouts, small.judgement)
+        except KeyboardInterrupt:
+            raise
+        except BaseException as error:
+            raise ImplementationRaisedError(part, f"step: {_summary(error)}", traceback.format_exc()) from error
+        return trainer.policy
+
+    def defaults(self) -> Mapping[str, object]:
+        """Defaults of the published configuration."""
+        return dict(self._call("defaults"))
+
+    def raises(self, part: str, call: Callable[["Subject"], object]) -> str | None:
+        """The error with which the implementation refuses a call, or ``None`` if it returned something."""
+        try:
+            call(self)
+        except NoAnswerError:
+            raise
+        except ImplementationRaisedError as error:
+            return error.summary
+        except NotOfferedError as error:
+            return f"{part}: {error.summary}"
+        except Mismatch:
+            return None
+        return None
+
+    def _call(self, part: str, *arguments: object, **options: object) -> Any:
+        function = getattr(self._implementation, part, None)
+        if not callable(function):
+            raise NotOfferedError(part, f"there is no attribute {part!r}")
+        try:
+            result = function(*arguments, **options)
+        except NotImplementedError as error:
+            raise NotOfferedError(part, str(error) or type(error).__name__) from error
+        except (NoAnswerError, KeyboardInterrupt):
+            raise
+        except BaseException as error:  # SystemExit too, and what pytest skips a test with
+            raise ImplementationRaisedError(part, _summary(error), traceback.format_exc()) from error
+        return result
+
+
+def _summary(error: BaseException) -> str:
+    text = str(error).strip()
+    return f"{type(error).__name__}: {text}" if text else type(error).__name__
+
+
+def _copy(tensor: Tensor) -> Tensor:
+    return tensor.detach().clone()
+
+
+def _leaf(tensor: Tensor) -> Tensor:
+    return tensor.detach().clone().requires_grad_()
+
+
+def _own(batch: DistillationBatch) -> DistillationBatch:
+    """A batch that shares no memory with ``batch``; both logits ask for a gradient."""
+    behaviour = batch.behaviour_log_probs
+    own = DistillationBatch(
+        _copy(batch.student_logits),
+        _copy(batch.teacher_logits),
+        _copy(batch.completions),
+        _copy(batch.completion_mask),
+        _copy(batch.self_distillation_mask),
+        None if behaviour is None else _copy(behaviour),
+    )
+    own.student_logits.requires_grad_()
+    own.teacher_logits.requires_grad_()
+    return own
+
+
+def _tensor(part: str, result: object, shape: torch.Size, *, graph: object = None) -> Tensor:
+    """A copy of a result, once it is known to be a tensor of the right shape (and on a graph, if one is needed)."""
+    if not isinstance(result, Tensor):
+        raise Mismatch(f"{part} returns a tensor of shape {tuple(shape)}", f"a {type(result).__name__}")
+    if result.shape != shape:
+        raise Mismatch(f"{part} returns shape {tuple(shape)}", f"shape {tuple(result.shape)}")
+    if isinstance(graph, Tensor) and not graph.requires_grad:
+        raise Mismatch(
+            f"{part} returns a value that is attached to the student's logits", "a value without a gradient function"
+        )
+    return _copy(result)
+
+
+def _gradients(part: str, value: Tensor, wanted: Sequence[Tensor], *, again: bool = False) -> tuple[Tensor, ...]:
+    """Copies of the gradients; the graph is kept only if it is differentiated again, which costs and may be refused."""
+    try:
+        found = torch.autograd.grad(value, wanted, retain_graph=again, allow_unused=True, materialize_grads=True)
+    except KeyboardInterrupt:
+        raise
+    except BaseException as error:
+        raise ImplementationRaisedError(part, f"backward: {_summary(error)}", traceback.format_exc()) from error
+    return tuple(map(_copy, found))
+
+
+def _loss_gradient(part: str, result: object, own: DistillationBatch) -> Gradient:
+    value = _tensor(part, result, torch.Size(()), graph=result)
+    assert isinstance(result, Tensor)  # noqa: S101 - _tensor has made sure; this tells mypy
+    student, teacher = _gradients(part, result, [own.student_logits, own.teacher_logits])
+    return Gradient(value, _no_finer(student, value), teacher)
+
+
+def _no_finer(gradient: Tensor, value: Tensor) -> Tensor:
+    """A gradient is as exact as the value it belongs to, although autograd returns it in the dtype of the leaf."""
+    return gradient.float() if value.dtype is not torch.float64 else gradient
+
+
+def _messages(part: str, messages: object) -> tuple[Message, ...]:
+    if not isinstance(messages, Sequence):
+        raise Mismatch(f"{part} returns a sequence of messages", f"a {type(messages).__name__}")
+    return tuple({"role": str(message["role"]), "content": str(message["content"])} for message in messages)

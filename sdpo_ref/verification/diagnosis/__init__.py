@@ -1,0 +1,1 @@
+"""Which known defect the failures of an implementation look like."""

@@ -1,0 +1,108 @@
+"""From ``module:factory,key=value`` to a loaded implementation with its declarations resolved.
+
+How the text is read and the module found is in :mod:`sdpo_ref._loading`.
+"""
+
+import inspect
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from functools import partial
+from typing import TypeGuard
+
+from sdpo_ref._loading import Target, find, foreign_frames, parse, summary, where
+from sdpo_ref.errors import LoadError, SdpoRefError, UsageError
+from sdpo_ref.protocols.profile import Profile, resolve_profile
+from sdpo_ref.verification.suite.capabilities import PARTS, declared_capabilities
+
+SHORT_NAMES: Mapping[str, str] = {"reference": "sdpo_ref.bundled:make"}
+"""Names that stand for a longer one."""
+
+
+@dataclass(frozen=True)
+class Loaded:
+    """An implementation with its declarations resolved.
+
+    Attributes:
+        spec: the text that it was loaded from.
+        implementation: the object whose parts are called.
+        name: what it calls itself, or else its text.
+        profile: the choices that it declares.
+        capabilities: what it declares to offer.
+    """
+
+    spec: str
+    implementation: object
+    name: str
+    profile: Profile
+    capabilities: frozenset[str]
+
+
+def load(spec: str) -> Loaded:
+    """Import, call the factory, and resolve what the implementation declares.
+
+    Args:
+        spec: ``module:factory``, with ``,key=value`` for each keyword argument of the factory. Values are read as
+            Python literals where possible, and as text otherwise. ``reference`` is the bundled reference.
+
+    Raises:
+        LoadError: if the text is malformed, the module or the attribute does not exist, or importing or calling it
+            raises; the message says where and what to do.
+        UsageError: if the implementation declares an unknown profile, profile field or capability, or has no part.
+    """
+    target = parse(spec, SHORT_NAMES)
+    found = find(target)
+    if _is_factory(found):
+        implementation = _call(found, target)
+    elif target.options:
+        raise LoadError(
+            f"{target.attribute} in {target.module} is not a function, so it takes no {set(target.options)}"
+        )
+    else:
+        implementation = found
+    if implementation is None:
+        raise LoadError(f"{target.attribute}() in {target.module} returned None; end it with `return implementation`")
+    return _declared(spec, implementation)
+
+
+def _declared(spec: str, implementation: object) -> Loaded:
+    try:
+        return Loaded(
+            spec=spec,
+            implementation=implementation,
+            name=str(getattr(implementation, "name", None) or spec),
+            capabilities=declared_capabilities(implementation),
+            profile=resolve_profile(getattr(implementation, "profile", "paper")),
+        )
+    except SdpoRefError:
+        raise
+    except Exception as error:
+        raise LoadError(
+            f"reading name, capabilities and profile of {spec} raised {_what(error)}; "
+            "capabilities is a list of ids, profile a name or a mapping of fields"
+        ) from error
+
+
+def _is_factory(found: object) -> TypeGuard[Callable[..., object]]:
+    """A class, a function, or any callable without parts of its own is called; an object with parts is not."""
+    if inspect.isclass(found) or inspect.isroutine(found) or isinstance(found, partial):
+        return True
+    return callable(found) and not any(hasattr(found, part) for part in PARTS)
+
+
+def _call(factory: Callable[..., object], target: Target) -> object:
+    try:
+        return factory(**target.options)
+    except (LoadError, UsageError):  # it says itself what to do
+        raise
+    except (Exception, SystemExit) as error:
+        call = f"{target.attribute}({', '.join(f'{key}={value!r}' for key, value in target.options.items())})"
+        if isinstance(error, TypeError) and len(foreign_frames(error, machinery=__file__)) == 0:
+            raise LoadError(
+                f"{call} does not fit: {error}; name a factory, that is a function which takes no argument (or the "
+                "key=value given here) and returns an object with your parts"
+            ) from error
+        raise LoadError(f"{call} in {target.module} raised {_what(error)}") from error
+
+
+def _what(error: BaseException) -> str:
+    return f"{summary(error)} ({where(error, machinery=__file__)})"

@@ -1,0 +1,86 @@
+"""The pytest plugin: registers the markers, holds the implementation, and leaves out what does not apply.
+
+``sdpo-ref verify`` uses it inside its worker. It also works by itself, for a debugger or another test suite: ``pytest
+PATH/conformance -c PATH/conformance/pytest.ini -p sdpo_ref.verification.isolation.plugin --impl my_sdpo:make``.
+"""
+
+from collections.abc import Iterable
+
+import pytest
+
+from sdpo_ref._resources import content
+from sdpo_ref.errors import SdpoRefError
+from sdpo_ref.verification.isolation.loader import Loaded, load
+from sdpo_ref.verification.suite.applicability import not_declared, reason
+from sdpo_ref.verification.suite.catalogue import Catalogue
+from sdpo_ref.verification.suite.spec_text import read_catalogue
+
+implementation_key = pytest.StashKey[Loaded]()
+"""Where a check's fixtures find the implementation: ``request.config.stash[implementation_key]``."""
+
+REQUIREMENT = "requirement"
+NEEDS = "needs"
+not_applicable_key = pytest.StashKey[str]()
+"""Set on a check that was left out because the implementation does not declare what it needs: the reason."""
+
+_MARKERS = (
+    f"{REQUIREMENT}(*ids): the requirements of spec/ that the check decides",
+    f"{NEEDS}(*capabilities): what this check calls, where that differs from the needs of its requirements",
+)
+
+
+class SuitePlugin:
+    """Gives the checks their implementation, and leaves out those that need what it does not declare."""
+
+    def __init__(self, catalogue: Catalogue, loaded: Loaded | None) -> None:
+        self._catalogue = catalogue
+        self._loaded = loaded
+
+    def pytest_configure(self, config: pytest.Config) -> None:
+        """Register the markers and put the implementation where fixtures find it."""
+        for marker in _MARKERS:
+            config.addinivalue_line("markers", marker)
+        if self._loaded is not None:
+            config.stash[implementation_key] = self._loaded
+
+    @pytest.hookimpl(tryfirst=True)
+    def pytest_runtest_setup(self, item: pytest.Item) -> None:
+        """Leave a check out before any of its fixtures is made, if it needs what is not declared."""
+        if self._loaded is None:
+            return
+        missing = not_declared(needs_of(item, self._catalogue), self._loaded.capabilities)
+        if missing:
+            item.stash[not_applicable_key] = reason(missing)
+            pytest.skip(item.stash[not_applicable_key])
+
+
+def needs_of(item: pytest.Item, catalogue: Catalogue) -> tuple[str, ...]:
+    """Capabilities without which a check is left out: those that it is marked with, or else its requirements' own."""
+    known = catalogue.requirements
+    of_requirements = [need for name in marked(item, REQUIREMENT) if name in known for need in known[name].needs]
+    return marked(item, NEEDS) or tuple(dict.fromkeys(of_requirements))
+
+
+def marked(item: pytest.Item, name: str) -> tuple[str, ...]:
+    """Arguments of all markers of a name, outermost first, each once."""
+    markers: Iterable[pytest.Mark] = reversed(list(item.iter_markers(name)))
+    return tuple(dict.fromkeys(str(argument) for marker in markers for argument in marker.args))
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    """Add ``--impl`` for use without ``sdpo-ref verify``."""
+    group = parser.getgroup("sdpo-ref")
+    group.addoption("--impl", default="reference", help="module:factory[,key=value] of the implementation to verify")
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """Load the implementation named by ``--impl``.
+
+    Raises:
+        pytest.UsageError: if it cannot be loaded.
+    """
+    try:
+        plugin = SuitePlugin(read_catalogue(content("spec")), load(config.getoption("--impl")))
+    except SdpoRefError as error:
+        raise pytest.UsageError(str(error)) from error
+    config.pluginmanager.register(plugin, "sdpo-ref-suite")

@@ -1,0 +1,131 @@
+"""A source of runs of somebody else's trainer in an isolated process: runs are asked for, only numbers come back."""
+
+import json
+import os
+import queue
+import shutil
+import signal
+import tempfile
+import threading
+import time
+from collections.abc import Callable, Collection, Mapping
+from contextlib import suppress
+from pathlib import Path
+
+from sdpo_ref.claims.quantity import Metrics
+from sdpo_ref.claims.source import Asked
+from sdpo_ref.errors import TaskError
+from sdpo_ref.verification.isolation.process import start_secluded
+from sdpo_ref.verification.isolation.run_worker import ASKED
+
+_SECONDS_TO_START = 120.0
+_LONGEST_LINE = 1 << 26
+
+
+class SecludedRuns:
+    """Fresh runs, done where an implementation finds no network and no files of its user's.
+
+    Once it is closed, the process is gone with everything that it started and wrote.
+    """
+
+    def __init__(
+        self,
+        implementation: str,
+        *,
+        offers: Collection[str],
+        jobs: int,
+        memory: float,
+        time_limit: float,
+        budget: float | None,
+        progress: Callable[[int, int], None],
+    ) -> None:
+        """Start the process; the budget begins now.
+
+        Args:
+            implementation: ``module:factory[,key=value]`` of what stands in SDPO's place.
+            offers: its capabilities.
+            jobs: worker processes.
+            memory: of each process, in GiB.
+            time_limit: seconds that one batch of runs may take.
+            budget: seconds after which no further batch is begun; ``None`` for no end.
+            progress: is told how many of how many runs are done.
+        """
+        self._until = None if budget is None else time.monotonic() + budget
+        self._silence = time_limit + _SECONDS_TO_START
+        self._progress = progress
+        self._home = Path(tempfile.mkdtemp(prefix="sdpo-ref-"))
+        own = self._home / "worker"
+        own.mkdir()
+        with (self._home / "printed.txt").open("wb") as printed:
+            self._process = start_secluded("sdpo_ref.verification.isolation.run_worker", own, memory, printed)
+        self._lines: queue.SimpleQueue[str] = queue.SimpleQueue()
+        self._reader = threading.Thread(target=self._read, daemon=True)
+        self._reader.start()
+        self._ask(
+            {"implementation": implementation, "offers": sorted(offers), "jobs": jobs, "time_limit": time_limit},
+        )
+
+    def values(self, asked: Collection[Asked]) -> Mapping[Asked, Metrics]:
+        """Metrics of the runs that there was time for.
+
+        Args:
+            asked: which.
+
+        Raises:
+            TaskError: if a run raises, hangs or dies, or the process does, or it answers with anything but numbers.
+        """
+        runs = list(asked)
+        left = None if self._until is None else max(0.0, self._until - time.monotonic())
+        self._ask({"asked": ASKED.dump_python(runs, mode="json"), "seconds_left": left})
+        while True:
+            line = self._line()
+            try:
+                answer = json.loads(line)
+                if "error" in answer:
+                    raise TaskError(str(answer["error"]))
+                if "metrics" in answer:
+                    return _metrics(runs, answer["metrics"])
+                self._progress(int(answer["done"]), int(answer["runs"]))
+            except (AttributeError, KeyError, TypeError, ValueError) as error:
+                raise TaskError(
+                    f"the process that trains answered {line[:80]!r}, which is no result of runs"
+                ) from error
+
+    def close(self) -> None:
+        """End everything and remove what was written."""
+        with suppress(ProcessLookupError, PermissionError):
+            os.killpg(self._process.pid, signal.SIGKILL)
+        self._process.wait()
+        self._reader.join()
+        if self._process.stdin is not None:
+            with suppress(BrokenPipeError):
+                self._process.stdin.close()
+        shutil.rmtree(self._home, ignore_errors=True)
+
+    def _read(self) -> None:
+        if self._process.stdout is not None:
+            with self._process.stdout as lines:
+                while line := lines.readline(_LONGEST_LINE):
+                    self._lines.put(line)
+        self._lines.put("")
+
+    def _ask(self, what: Mapping[str, object]) -> None:
+        if self._process.stdin is not None:
+            with suppress(BrokenPipeError):
+                self._process.stdin.write(f"{json.dumps(what)}\n")
+                self._process.stdin.flush()
+
+    def _line(self) -> str:
+        try:
+            line = self._lines.get(timeout=self._silence)
+        except queue.Empty:
+            raise TaskError(f"a run did not end within {self._silence:g} s; something in it hangs") from None
+        if not line:
+            raise TaskError(f"the process that trains ended with exit code {self._process.wait()}")
+        return line
+
+
+def _metrics(runs: list[Asked], found: list[dict[str, float] | None]) -> dict[Asked, Metrics]:
+    """Metrics by run; a run for which there was no time has none."""
+    pairs = zip(runs, found, strict=True)
+    return {run: {name: float(value) for name, value in row.items()} for run, row in pairs if row is not None}

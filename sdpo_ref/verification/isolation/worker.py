@@ -1,0 +1,130 @@
+"""The isolated process in which a third party's code runs; ``isolation.sandbox`` calls ``main``.
+
+Reads one :class:`~sdpo_ref.verification.isolation.request.Request` from standard input and writes events to what was
+its standard output when it started. Before the implementation is imported, both are moved out of its reach, so nothing
+that it prints or reads can disturb them. On SIGUSR1 it writes where it is to standard error, so that the runner can say
+where a check hangs. When the runner is gone, so is the worker.
+"""
+
+import contextlib
+import faulthandler
+import os
+import platform
+import signal
+import threading
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import TextIO
+
+import hypothesis
+import pytest
+import torch
+
+from sdpo_ref import SPEC_VERSION, __version__
+from sdpo_ref.errors import SdpoRefError
+from sdpo_ref.verification.isolation.events import Closed, Event, Header, Opened, Refused, encode
+from sdpo_ref.verification.isolation.farewell import end_everything, scratch
+from sdpo_ref.verification.isolation.loader import Loaded, load
+from sdpo_ref.verification.isolation.plugin import SuitePlugin
+from sdpo_ref.verification.isolation.recorder import Recorder
+from sdpo_ref.verification.isolation.request import Request
+from sdpo_ref.verification.suite.spec_text import read_catalogue
+
+_REGULAR_ENDS = (pytest.ExitCode.OK, pytest.ExitCode.TESTS_FAILED, pytest.ExitCode.NO_TESTS_COLLECTED)
+
+
+_NOT_ISOLATED: Mapping[str, str] = {}
+
+
+def run(
+    request: Request,
+    emit: Callable[[Event], None],
+    *,
+    capture: bool = True,
+    isolation: Mapping[str, str] = _NOT_ISOLATED,
+) -> None:
+    """Load the implementation and run the checks that were asked for.
+
+    Args:
+        request: what to run.
+        emit: receives each event as it happens.
+        capture: whether what the implementation prints is kept from the terminal; a debugger needs it off.
+        isolation: what is in force in this process; nothing for a debugger.
+    """
+    torch.set_num_threads(1)
+    hypothesis.settings.register_profile("sdpo-ref", derandomize=True, database=None, deadline=None)
+    hypothesis.settings.load_profile("sdpo-ref")
+    catalogue = read_catalogue(request.spec)
+    loaded = None
+    if request.implementation is not None:
+        try:
+            loaded = load(request.implementation)
+        except SdpoRefError as error:
+            emit(Refused(str(error)))
+            return
+        emit(Opened(_header(loaded, isolation)))
+    ended = pytest.main(
+        [
+            str(request.conformance),
+            f"--config-file={request.conformance / 'pytest.ini'}",
+            f"--rootdir={request.conformance}",
+            "--import-mode=importlib",
+            f"--capture={'fd' if capture else 'no'}",
+            "--continue-on-collection-errors",
+            "-pno:terminal",
+            "-pno:cacheprovider",
+        ],
+        plugins=[SuitePlugin(catalogue, loaded), Recorder(request, catalogue, emit)],
+    )
+    if ended in _REGULAR_ENDS:
+        emit(Closed())
+
+
+def _header(loaded: Loaded, isolation: Mapping[str, str]) -> Header:
+    departures = loaded.profile.departures()
+    return Header(
+        spec=loaded.spec,
+        name=loaded.name,
+        profile={name: str(value) for name, value in loaded.profile.model_dump().items()},
+        departures={name: (str(declared), str(paper)) for name, (declared, paper) in departures.items()},
+        capabilities=tuple(sorted(loaded.capabilities)),
+        versions={
+            "suite": __version__,
+            "spec": SPEC_VERSION,
+            "python": platform.python_version(),
+            "torch": torch.__version__,
+        },
+        isolation=dict(isolation),
+    )
+
+
+def main(isolation: Mapping[str, str]) -> None:
+    """Serve one request, then leave.
+
+    Args:
+        isolation: what is in force in this process.
+    """
+    commands = os.fdopen(os.dup(0), "r", encoding="utf-8")
+    events = os.dup(1)
+    with open(os.devnull, "rb") as nothing:  # noqa: PTH123 - a device, not a path
+        os.dup2(nothing.fileno(), 0)
+    os.dup2(2, 1)
+    faulthandler.register(signal.SIGUSR1, file=os.dup(2), all_threads=False)
+    request = Request.decode(commands.readline())
+    threading.Thread(target=_leave_with_the_runner, args=(commands, scratch()), daemon=True).start()
+    run(request, lambda event: _write(events, event), isolation=isolation)
+    with contextlib.suppress(OSError):
+        os.close(events)
+    os._exit(0)  # threads that the implementation left running must not keep this process alive
+
+
+def _write(events: int, event: Event) -> None:
+    line = f"{encode(event)}\n".encode()
+    while line:
+        line = line[os.write(events, line) :]
+
+
+def _leave_with_the_runner(commands: TextIO, folder: Path | None) -> None:
+    """Wait for the runner's end of the pipe to close, then end this process and those that it started."""
+    commands.read()
+    end_everything(folder)

@@ -1,0 +1,180 @@
+"""The magnitude rule: two bands, and an interval that has to be inside one or clear of the other."""
+
+import math
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from sdpo_ref.claims.statistics.magnitude import MagnitudeRule
+from sdpo_ref.claims.statistics.ruling import Ruling
+from sdpo_ref.errors import InvalidInputError
+
+CLAIMED, TOLERATED = (0.15, 0.2), (0.1, 0.25)
+RULE = MagnitudeRule((8, 16, 32, 64), alpha=0.05, beta=0.01, claimed=CLAIMED, tolerated=TOLERATED)
+T_OF_15_FOR_90 = 1.7530503556925547
+"""0.95 quantile of Student's t with 15 degrees of freedom, from a printed table."""
+
+
+def around(mean: float, deviation: float, seeds: int) -> list[float]:
+    """Values whose mean and sample standard deviation are as asked, for an even number of seeds."""
+    step = deviation * math.sqrt((seeds - 1) / seeds)
+    return [mean + step, mean - step] * (seeds // 2)
+
+
+@pytest.mark.parametrize(
+    ("mean", "ruling"),
+    [(0.175, Ruling.PASS), (0.11, Ruling.PASS), (0.099, Ruling.FAIL), (0.3, Ruling.FAIL), (-1.0, Ruling.FAIL)],
+)
+def test_a_certain_mean_is_inside_or_outside(mean: float, ruling: Ruling) -> None:
+    """Without spread the interval is a point: PASS wherever that is tolerated, FAIL elsewhere, at the first look."""
+    decision = RULE.decide([mean] * 64)
+    assert (decision.ruling, decision.look, decision.seeds) == (ruling, 1, 16)
+    assert decision.interval == (mean, mean)
+
+
+def test_the_edge_of_the_tolerated_band_belongs_to_it() -> None:
+    """Exactly 0.25 is tolerated; and the claimed band's own edge does not refute it."""
+    assert RULE.decide([0.25] * 16).ruling is Ruling.PASS
+    claimed_only = MagnitudeRule((16,), alpha=0.05, beta=0.01, claimed=CLAIMED, tolerated=CLAIMED)
+    assert claimed_only.decide([0.2] * 16).ruling is Ruling.PASS
+
+
+@pytest.mark.parametrize(("factor", "ruling"), [(0.999, Ruling.PASS), (1.001, Ruling.INCONCLUSIVE)])
+def test_pass_needs_students_90_percent_interval_inside(factor: float, ruling: Ruling) -> None:
+    """With one look and alpha 5 %, half a width of t/sqrt(n) standard deviations must fit beside the mean."""
+    rule = MagnitudeRule((16,), alpha=0.05, beta=0.01, claimed=CLAIMED, tolerated=TOLERATED)
+    deviation = factor * 0.075 * math.sqrt(16) / T_OF_15_FOR_90
+    decision = rule.decide(around(0.175, deviation, 16))
+    assert decision.ruling is ruling
+    assert decision.interval == pytest.approx((0.175 - factor * 0.075, 0.175 + factor * 0.075))
+
+
+def test_looks_below_the_least_seeds_decide_and_spend_nothing() -> None:
+    """Looks at 4 and 8 change neither the ruling nor the confidence; they only shift the index of the look."""
+    plain = MagnitudeRule((16, 32), alpha=0.05, beta=0.01, claimed=CLAIMED, tolerated=TOLERATED)
+    early = MagnitudeRule((4, 8, 16, 32), alpha=0.05, beta=0.01, claimed=CLAIMED, tolerated=TOLERATED)
+    for deviation in (0.01, 0.1, 0.14, 0.15, 0.16, 0.2):
+        values = around(0.175, deviation, 32)
+        one, other = plain.decide(values), early.decide(values)
+        assert (one.ruling, one.reason, one.further_seeds) == (other.ruling, other.reason, other.further_seeds)
+        assert one.look is None or other.look == one.look + 2
+    waiting = early.decide([0.175] * 8)
+    assert (waiting.ruling, waiting.further_seeds) == (Ruling.INCONCLUSIVE, 8)
+
+
+def test_more_comparisons_make_fail_harder_and_leave_pass_alone() -> None:
+    """FAIL is a union over comparisons and shares beta; PASS is an intersection."""
+    alone = MagnitudeRule((16,), alpha=0.05, beta=0.01, claimed=CLAIMED, tolerated=TOLERATED)
+    many = MagnitudeRule((16,), alpha=0.05, beta=0.01, claimed=CLAIMED, tolerated=TOLERATED, comparisons=50)
+    refuting, passing = around(0.28, 0.1, 16), around(0.175, 0.16, 16)
+    assert (alone.decide(refuting).ruling, many.decide(refuting).ruling) == (Ruling.FAIL, Ruling.INCONCLUSIVE)
+    assert (alone.decide(passing).ruling, many.decide(passing).ruling) == (Ruling.PASS, Ruling.PASS)
+
+
+def test_an_outlier_keeps_a_look_from_deciding() -> None:
+    """One of 64 values far from the rest: 7.9 standard deviations, whatever its size, where 4.5 are allowed."""
+    rule = MagnitudeRule((64,), alpha=0.05, beta=0.01, claimed=CLAIMED, tolerated=TOLERATED)
+    values = [*around(0.175, 0.0001, 62), 0.175, 0.275]
+    decision = rule.decide(values)
+    assert (decision.ruling, decision.further_seeds) == (Ruling.INCONCLUSIVE, None)
+    assert "standard deviations" in decision.reason
+    lenient = MagnitudeRule((64,), alpha=0.05, beta=0.01, claimed=CLAIMED, tolerated=TOLERATED, largest_residual=8.0)
+    assert lenient.decide(values).ruling is Ruling.PASS
+
+
+def test_no_residual_can_exceed_the_bound_below_23_seeds() -> None:
+    """The largest possible residual of n values is (n - 1)/sqrt(n): 4.48 for 22, 4.59 for 23."""
+    for seeds, ruling in ((22, Ruling.PASS), (23, Ruling.INCONCLUSIVE)):
+        rule = MagnitudeRule((seeds,), alpha=0.05, beta=0.01, claimed=CLAIMED, tolerated=TOLERATED)
+        assert rule.decide([0.175] * (seeds - 1) + [0.18]).ruling is ruling
+
+
+@given(st.floats(-0.2, 0.5), st.floats(0.001, 0.5), st.sampled_from([16, 20, 32, 64]))
+def test_further_seeds_would_decide_and_one_look_less_would_not(mean: float, deviation: float, seeds: int) -> None:
+    """The same mean and spread over the named number of seeds decide; within the looks, the look before does not."""
+    decision = RULE.decide(around(mean, deviation, seeds))
+    if decision.further_seeds is None:
+        return
+    needed = seeds + decision.further_seeds
+    if needed <= 64:
+        assert needed in RULE.looks
+        later = around(mean, deviation, needed)
+        assert RULE.decide(later).ruling is not Ruling.INCONCLUSIVE
+    elif needed < 100_000:
+        longer = [
+            MagnitudeRule((16, 32, count), alpha=0.05, beta=0.01, claimed=CLAIMED, tolerated=TOLERATED)
+            for count in (needed + needed % 2, needed - 2 - needed % 2)
+        ]
+        assert longer[0].decide(around(mean, deviation, needed + needed % 2)).ruling is not Ruling.INCONCLUSIVE
+        if needed - 2 - needed % 2 > 64:
+            before = longer[1].decide(around(mean, deviation, needed - 2 - needed % 2))
+            assert before.ruling is Ruling.INCONCLUSIVE
+
+
+def test_a_mean_on_a_shared_edge_is_never_decided() -> None:
+    """Where the bands share an edge and the mean is on it, no number of seeds tells inside from outside."""
+    rule = MagnitudeRule((16,), alpha=0.05, beta=0.01, claimed=(0.0, 0.25), tolerated=(-1.0, 0.25))
+    values = [0.0, 0.5] * 8
+    assert rule.decide(values).ruling is Ruling.INCONCLUSIVE
+    assert rule.decide(values).further_seeds is None
+
+
+@given(st.lists(st.floats(-1.0, 1.0), min_size=16, max_size=64), st.sampled_from([0.25, 0.5, 2.0, 8.0]))
+def test_the_unit_of_the_values_does_not_matter(values: list[float], unit: float) -> None:
+    """Values and bands in another unit, a power of two so that nothing is rounded, give the same decision."""
+    scaled = MagnitudeRule(
+        RULE.looks,
+        alpha=0.05,
+        beta=0.01,
+        claimed=(CLAIMED[0] * unit, CLAIMED[1] * unit),
+        tolerated=(TOLERATED[0] * unit, TOLERATED[1] * unit),
+    )
+    plain, other = RULE.decide(values), scaled.decide([one * unit for one in values])
+    assert (plain.ruling, plain.look, plain.further_seeds) == (other.ruling, other.look, other.further_seeds)
+
+
+def test_a_value_that_is_not_finite_invalidates_what_uses_it() -> None:
+    """It is named by its index; after the deciding look it is not used."""
+    decision = RULE.decide([0.175] * 5 + [math.nan] + [0.175] * 26)
+    assert (decision.ruling, decision.mean, decision.interval) == (Ruling.INVALID, None, None)
+    assert "value 5" in decision.reason
+    assert RULE.decide([0.175] * 16 + [math.inf]).ruling is Ruling.PASS
+    assert RULE.decide([math.nan]).ruling is Ruling.INVALID
+
+
+def test_before_two_values_there_is_no_interval() -> None:
+    """The first look that may decide is named."""
+    for values in ([], [0.175]):
+        decision = RULE.decide(values)
+        assert (decision.ruling, decision.mean, decision.further_seeds) == (
+            Ruling.INCONCLUSIVE,
+            None,
+            16 - len(values),
+        )
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [
+        {"claimed": (0.2, 0.15)},
+        {"claimed": (0.05, 0.2)},
+        {"tolerated": (0.1, math.inf)},
+        {"looks": (8,)},
+        {"least_seeds": 1},
+        {"largest_residual": 0.0},
+        {"alpha": 0.6},
+        {"comparisons": 0},
+    ],
+)
+def test_a_design_that_cannot_work_is_refused(wrong: dict[str, object]) -> None:
+    """Bands are finite and nested, and a look has the seeds that a decision needs."""
+    design: dict[str, object] = {
+        "looks": (16,),
+        "alpha": 0.05,
+        "beta": 0.01,
+        "claimed": CLAIMED,
+        "tolerated": TOLERATED,
+    }
+    with pytest.raises(InvalidInputError, match="received"):
+        MagnitudeRule(**{**design, **wrong})  # type: ignore[arg-type]

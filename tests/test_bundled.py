@@ -1,0 +1,81 @@
+"""The doors to the optimised losses: which functions stand behind them."""
+
+import os
+import subprocess
+import sys
+from dataclasses import replace
+
+import pytest
+import torch
+
+from sdpo_ref import bundled
+from sdpo_ref.bundled import Losses, Reference, make
+from sdpo_ref.losses import chunked as package
+from sdpo_ref.protocols.profile import PROFILES
+from sdpo_ref.types import FULL, DistillationBatch, Support
+from sdpo_ref.verification.checks.inputs import every_row, on_policy, random_batch
+
+
+@pytest.mark.parametrize("profile", PROFILES)
+def test_chunked_answers_as_the_reference(profile: str) -> None:
+    """Divergence, loss, SDFT and hybrid of every profile, value and gradient."""
+    batch = every_row(random_batch(0))
+    rewards, group_ids = torch.tensor([1.0, 0.0, 0.5, 0.2]), torch.tensor([0, 0, 1, 1])
+    support = Support("sampled_token")
+    for part in ("divergence", "loss", "sdft", "hybrid"):
+        found = []
+        for subject in (bundled.chunked(profile), make(profile)):
+            student = batch.student_logits.clone().requires_grad_()
+            ready = replace(batch, student_logits=student)
+            value = {
+                "divergence": lambda ready=ready, subject=subject: subject.divergence(
+                    ready.student_logits.log_softmax(-1),
+                    ready.teacher_logits.log_softmax(-1),
+                    alpha=0.3,
+                    support=Support("top_k_tail", 3),
+                ).sum(),
+                "loss": lambda ready=ready, subject=subject: subject.loss(
+                    ready, alpha=0.3, support=Support("top_k_tail", 3), temperature=0.5, ratio_cap=None
+                ),
+                "sdft": lambda ready=ready, subject=subject: subject.sdft_loss(
+                    ready, alpha=0.0, support=FULL, skip_tokens=1
+                ),
+                "hybrid": lambda ready=ready, subject=subject: subject.hybrid_loss(
+                    ready, rewards, group_ids, reward_weight=0.3, support=support
+                ),
+            }[part]()
+            found.append((value.detach(), *torch.autograd.grad(value, student)))
+        for ours, expected in zip(*found, strict=True):
+            torch.testing.assert_close(ours, expected, rtol=1e-12, atol=1e-13)
+
+
+def test_the_loss_that_is_given_is_the_one_that_is_called() -> None:
+    """Loss, SDFT and a hybrid of losses go through it; a hybrid of advantages has no such loss."""
+    calls: list[str] = []
+
+    def counting(batch: DistillationBatch, **options: object) -> torch.Tensor:
+        calls.append(str(options["aggregation"]))
+        return package.sdpo_loss(batch, **options)  # type: ignore[arg-type]
+
+    subject = Reference("trl-sdpo", losses=Losses("counting", bundled.chunked().divergence, counting))  # type: ignore[arg-type]
+    batch = on_policy(every_row(random_batch(0)))
+    subject.loss(batch, alpha=1.0, support=FULL, temperature=1.0, ratio_cap=None)
+    subject.sdft_loss(batch, alpha=1.0, support=FULL, skip_tokens=0)
+    subject.hybrid_loss(batch, torch.ones(4), torch.zeros(4).long(), reward_weight=0.5, support=FULL)
+    assert calls == ["row_mean_all"] * 3
+    assert subject.name == "sdpo-ref counting"
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("variant", ["chunked", "fused"])
+def test_the_suite_of_levels_0_and_1_finds_nothing(variant: str) -> None:
+    """As a user asks; the fused kernels in Triton's interpreter, where float32 is a SHOULD not met (CONF-003)."""
+    done = subprocess.run(
+        [sys.executable, "-m", "sdpo_ref.cli.main", "verify", f"sdpo_ref.bundled:{variant}", "--level", "1"],
+        env={**os.environ, "TRITON_INTERPRET": "1", "COLUMNS": "100"},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert "55 of 55 MUST passed" in done.stdout

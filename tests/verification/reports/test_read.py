@@ -1,0 +1,82 @@
+"""What is refused as a saved report, and what the message says to do."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from sdpo_ref._resources import content
+from sdpo_ref.errors import UsageError
+from sdpo_ref.verification.reports.document import SCHEMA, Document
+from sdpo_ref.verification.reports.read import parse_document, read_document
+from sdpo_ref.verification.reports.schema import FILE_NAME, schema_text
+from tests.verification.reports.documents import everything, fields, read
+
+
+def test_the_schema_on_file_is_the_schema() -> None:
+    """`sdpo-ref report --schema conformance/report.schema.json` would change nothing."""
+    assert (content("conformance") / FILE_NAME).read_text(encoding="utf-8") == schema_text()
+
+
+def test_the_schema_explains_every_field_and_admits_no_other() -> None:
+    """It names its dialect; each object is closed, each field described."""
+    schema = json.loads(schema_text())
+    assert schema["$schema"] == "https://json-schema.org/draft/2020-12/schema"
+    objects = [it for it in (schema, *schema["$defs"].values()) if it.get("type") == "object"]
+    assert len(objects) > 15
+    assert all(it["additionalProperties"] is False for it in objects)
+    undescribed = [
+        f"{it['title']}.{name}"
+        for it in objects
+        for name, field in it["properties"].items()
+        if not {"description", "$ref"} & set(field)  # what refers to an object is described there
+    ]
+    assert undescribed == []
+
+
+def test_a_document_is_read_as_it_was_written(tmp_path: Path) -> None:
+    """Nothing is lost between the file and the document."""
+    (tmp_path / "it.json").write_text(json.dumps(everything()), encoding="utf-8")
+    found = read_document(tmp_path / "it.json")
+    written = json.loads(found.model_dump_json(by_alias=True, exclude_unset=True))
+    assert written == everything()
+
+
+@pytest.mark.parametrize(
+    ("changes", "words"),
+    [
+        ({"schema": "sdpo-ref/report/2"}, "'sdpo-ref/report/2', and this sdpo-ref reads 'sdpo-ref/report/1'; read it"),
+        ({"schema": 1}, "is not a report: its schema is 1 and should be"),
+        ({"verdict": None}, f"says that it follows {SCHEMA} and does not: verdict: "),
+        ({"extra": 1}, "extra: "),
+        ({"seconds": "1"}, "seconds: "),
+    ],
+)
+def test_another_document_is_refused(changes: dict[str, Any], words: str) -> None:
+    """The message names the file, what is wrong, and what to do."""
+    with pytest.raises(UsageError) as refused:
+        read({**fields(), **changes})
+    assert str(refused.value).startswith("the document ")
+    assert words in str(refused.value)
+    assert "sdpo-ref" in str(refused.value).rpartition(";")[2]
+
+
+@pytest.mark.parametrize("text", ["", "[]", "{", "null", "[" * 100_000, '{"schema": NaN}'])
+def test_what_is_no_report_is_refused(text: str) -> None:
+    """Whatever JSON, or none, it is."""
+    with pytest.raises(UsageError, match="write one with `sdpo-ref verify IMPL --json FILE`"):
+        parse_document(text, "it")
+
+
+def test_a_file_that_cannot_be_read_is_refused(tmp_path: Path) -> None:
+    """No file, a folder, bytes that are no text."""
+    (tmp_path / "bytes").write_bytes(b"\xff\xfe")
+    for name in ("none", "", "bytes"):
+        with pytest.raises(UsageError, match="write one with"):
+            read_document(tmp_path / name)
+
+
+def test_a_document_does_not_change() -> None:
+    """It is frozen, so that no form of a report can spoil the next."""
+    assert Document.model_config["frozen"]

@@ -1,0 +1,86 @@
+"""What a worker writes, the runner reads back unchanged; what is no event is refused."""
+
+from dataclasses import replace
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from sdpo_ref.verification.isolation.events import (
+    Check,
+    Closed,
+    Collected,
+    Event,
+    Failure,
+    Finished,
+    Header,
+    Opened,
+    Refused,
+    Started,
+    decode,
+    encode,
+)
+from sdpo_ref.verification.isolation.neutral import neutral
+from sdpo_ref.verification.isolation.printable import printable
+from sdpo_ref.verification.status import Status
+
+HEADER = Header("m:f", "mine", {"aggregation": "row_mean"}, {"aggregation": ("row_mean", "token_mean")}, ("loss",), {})
+EVENTS: tuple[Event, ...] = (
+    Refused("no\nmodule"),
+    Opened(HEADER),
+    Collected((Check("a.py::t[x]", ("LOSS-001",), ("loss",), selected=True),), ("b.py: broken",)),
+    Started("a.py::t[x]"),
+    Finished("a.py::t[x]", Status.PASS, "", 0.25),
+    Finished("a.py::t[x]", Status.FAIL, "", 0.25, Failure(got="2 nats")),
+    Closed(),
+)
+
+
+@pytest.mark.parametrize("event", EVENTS, ids=lambda event: type(event).__name__)
+def test_every_event_survives_the_pipe(event: Event) -> None:
+    """One line of JSON gives back an equal event."""
+    line = encode(event)
+    assert "\n" not in line
+    assert decode(line) == event
+
+
+@pytest.mark.parametrize("line", ["", "garbage", "3", "{}", '{"event": "Nothing"}', '{"event": "Started"}'])
+def test_what_is_no_event_is_refused(line: str) -> None:
+    """Noise on the pipe is an error, never an event."""
+    with pytest.raises(ValueError, match="event"):
+        decode(line)
+
+
+@pytest.mark.parametrize(
+    ("check", "function", "short"),
+    [
+        ("loss/test_a.py::test_b", "loss/test_a.py::test_b", "test_b"),
+        ("loss/test_a.py::test_b[c::d]", "loss/test_a.py::test_b", "test_b[c::d]"),
+    ],
+)
+def test_a_check_is_locked_without_and_shown_with_parameters(check: str, function: str, short: str) -> None:
+    """Parameters belong to what a person reads, and not to what the manifest locks."""
+    found = Check(check, (), (), selected=True)
+    assert (found.function, found.short) == (function, short)
+
+
+def test_control_characters_are_spelled_out() -> None:
+    """No output can move a cursor or break an XML file; line breaks and letters of any script stay."""
+    assert printable("a\x1b[31m\x00\ud800\ufffe ‖ß\n\t") == "a\\x1b[31m\\x00\\ud800\\ufffe ‖ß\n\t"
+
+
+@given(st.text(alphabet=st.characters(exclude_categories=())))
+def test_what_is_spelled_out_is_shown_and_stays(text: str) -> None:
+    """Of any text, only characters are left that are shown; a second time changes nothing."""
+    shown = printable(text)
+    assert all(letter.isprintable() or letter in "\n\t" for letter in shown)
+    assert printable(shown) == shown
+
+
+def test_names_are_one_line() -> None:
+    """No name in the header begins a row of its own, and no field of a failure keeps an escape sequence."""
+    opened = neutral(Opened(replace(HEADER, name="a\nverified  b\x1b[2J")))
+    assert isinstance(opened, Opened)
+    assert opened.header.name == "a verified b\\x1b[2J"
+    finished = neutral(Finished("a.py::t", Status.FAIL, "\r", failure=Failure(got="\x07", traceback="\x9b1A")))
+    assert finished == Finished("a.py::t", Status.FAIL, "\\r", failure=Failure(got="\\x07", traceback="\\x9b1A"))

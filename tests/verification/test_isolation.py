@@ -1,0 +1,194 @@
+"""What an untrusted implementation may do: no network, bounded memory and output, and nothing left behind."""
+
+import contextlib
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from rich.console import Console
+
+from sdpo_ref.errors import LoadError
+from sdpo_ref.verification.engine import Suite, verify
+from sdpo_ref.verification.isolation.events import Failure
+from sdpo_ref.verification.isolation.limits import Limits
+from sdpo_ref.verification.reports.report import print_report
+from sdpo_ref.verification.results import Report
+from sdpo_ref.verification.status import Status
+from tests.verification.hostile import HOSTILE
+
+LINUX = pytest.mark.skipif(sys.platform != "linux", reason="only Linux holds this")
+MODULE = (sys.executable, "-P", "-m")
+LITTER = "litter-of-sdpo-ref"
+
+
+@pytest.fixture(scope="module")
+def place(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A user's folder with a home and a place for temporary files beside it."""
+    root = tmp_path_factory.mktemp("isolation")
+    for name in ("user", "home", "temporary"):
+        (root / name).mkdir()
+    (root / "user" / "hostile.py").write_text(HOSTILE)
+    (root / "user" / "endless.py").write_text("while True:\n    pass\n")
+    return root
+
+
+@contextlib.contextmanager
+def standing_in(place: Path) -> Iterator[None]:
+    """The process's home and folders are those of the place."""
+    with pytest.MonkeyPatch.context() as patch, contextlib.chdir(place / "user"):
+        patch.setenv("HOME", str(place / "home"))
+        patch.setenv("TMPDIR", str(place / "temporary"))
+        patch.setattr("tempfile.tempdir", None)
+        yield
+
+
+@pytest.fixture(scope="module")
+def report(place: Path, suite: Suite) -> Report:
+    """The report on an implementation whose every part does some harm."""
+    with standing_in(place):
+        return verify("hostile:make", suite=suite, limits=Limits(check=60.0, memory=1.0), jobs=1)
+
+
+def failure(report: Report, id_: str) -> Failure:
+    """Of the first check of a requirement."""
+    (found,) = [decided for decided in report.decided if decided.requirement.id == id_]
+    assert found.status is Status.ERROR
+    assert found.first_failure is not None
+    assert found.first_failure.failure is not None
+    return found.first_failure.failure
+
+
+def processes(command: str) -> list[str]:
+    """Process ids whose command line is this."""
+    found = []
+    for entry in Path("/proc").glob("[0-9]*/cmdline"):
+        with contextlib.suppress(OSError):
+            if entry.read_bytes().replace(b"\0", b" ").decode().strip() == command:
+                found.append(entry.parent.name)
+    return found
+
+
+def gone_soon(command: str) -> bool:
+    """Whether no process with this command line is left after a moment."""
+    deadline = time.monotonic() + 10.0
+    while processes(command) and time.monotonic() < deadline:
+        time.sleep(0.05)
+    return not processes(command)
+
+
+def test_the_network_is_refused_by_name(report: Report) -> None:
+    """Whoever asks for another machine is told at once that there is none."""
+    assert "there is no network while an implementation is verified" in failure(report, "LOSS-004").message
+    assert "'192.0.2.1'" in failure(report, "LOSS-004").message
+
+
+def test_what_it_starts_has_no_network_either(report: Report) -> None:
+    """A program that knows nothing of the refusal finds no other machine, where the system allows that."""
+    if "namespace" not in report.header.isolation["network"]:
+        pytest.skip(f"here: {report.header.isolation['network']}")
+    assert "Network is unreachable" in failure(report, "LOSS-006").message
+
+
+@LINUX
+def test_memory_runs_out_for_the_check_only(report: Report) -> None:
+    """The message names the limit and the option; other checks go on."""
+    message = failure(report, "TEACH-001").message
+    assert "MemoryError" in message
+    assert message.endswith("each process may use 1 GiB; if it needs more, raise --memory-limit")
+
+
+def test_endless_printing_fills_no_disk(report: Report) -> None:
+    """Output ends at the ceiling, and the report has the end of it."""
+    found = failure(report, "TEACH-002")
+    assert "File too large" in found.message
+    assert found.message.endswith("a file, what is printed included, may grow to 256 MiB")
+    assert len(found.output) < 3000
+
+
+def test_nothing_is_left_behind(report: Report, place: Path) -> None:
+    """Neither in the home, nor among temporary files, nor in shared memory, nor as bytecode."""
+    assert [entry.status for entry in report.decided if entry.requirement.id == "TRAIN-001"] == [Status.PASS]
+    assert list((place / "home").rglob("*")) == []
+    assert list((place / "temporary").rglob("*")) == []
+    assert sorted(path.name for path in (place / "user").rglob("*")) == ["endless.py", "hostile.py"]
+    if report.header.isolation["processes"] == "what it starts ends with it":
+        assert not Path("/dev/shm", LITTER).exists()  # noqa: S108 - where Linux keeps shared memory
+
+
+def test_no_process_is_left_behind(report: Report) -> None:
+    """Eight children that left their process group end all the same, where the system allows that."""
+    if report.header.isolation["processes"] != "what it starts ends with it":
+        for number in processes("sleep 86397"):
+            os.kill(int(number), signal.SIGKILL)
+        pytest.skip(f"here: {report.header.isolation['processes']}")
+    assert gone_soon("sleep 86397")
+
+
+def test_nothing_it_says_has_power_over_a_terminal(report: Report, suite: Suite) -> None:
+    """Escape sequences and markup in its name, its exception and its output are shown as what they are."""
+    console = Console(width=80, record=True, force_terminal=True, file=Path(os.devnull).open("w"))  # noqa: SIM115
+    print_report(console, report, suite.catalogue())
+    console.file.close()
+    text = console.export_text(styles=False)
+    assert r"\x1b[2J[bold]evil[/bold] verified something else" in " ".join(text.split())
+    assert r"ValueError('\x1b]0;owned\x07[red]raised[/red]\u202e')" in " ".join(text.split())
+    assert r"\x1b[2J[bold]printed[/bold]" in text
+    assert not {letter for letter in text if not letter.isprintable()} - {"\n"}
+
+
+def test_the_report_says_what_was_in_force(report: Report) -> None:
+    """Network, memory, size of files, processes and time."""
+    assert report.header.isolation["network"].startswith("no network")
+    assert report.header.isolation["files"] == "256 MiB a file"
+    assert report.header.isolation["time"] == "60 s a check, 120 s to load"
+    if sys.platform == "linux":
+        assert report.header.isolation["memory"] == "1 GiB a process"
+
+
+@pytest.mark.slow
+def test_an_import_that_never_ends_is_refused(place: Path, suite: Suite) -> None:
+    """The time limit is in force before a module is imported."""
+    with standing_in(place), pytest.raises(LoadError, match="endless:make could not be loaded: it did not return"):
+        verify("endless:make", suite=suite, limits=Limits(start=6.0))
+
+
+def test_a_refusal_has_no_power_either(place: Path, suite: Suite) -> None:
+    """The message of a factory that raises reaches the terminal spelled out."""
+    with standing_in(place), pytest.raises(LoadError) as caught:
+        verify("hostile:refuses", suite=suite, jobs=1)
+    assert r"ValueError: \x1b[2Jno" in str(caught.value)
+    assert "\x1b" not in str(caught.value)
+
+
+@pytest.mark.slow
+@LINUX
+def test_a_runner_that_is_killed_leaves_nothing(place: Path, workplace: Path) -> None:
+    """The worker sees that nobody listens: it removes the scratch folder and ends with all that it started."""
+    with standing_in(place):
+        runner = subprocess.Popen(
+            [*MODULE, "sdpo_ref.cli.main", "verify", "hostile:waits", "--jobs", "1", "--suite", workplace / "suite"],
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.DEVNULL,
+        )
+        deadline = time.monotonic() + 60.0
+        while not processes("sleep 86398") and time.monotonic() < deadline:
+            time.sleep(0.05)
+        assert processes("sleep 86398")
+        runner.kill()
+        runner.wait()
+    deadline = time.monotonic() + 10.0
+    while list((place / "temporary").iterdir()) and time.monotonic() < deadline:
+        time.sleep(0.05)
+    assert list((place / "temporary").iterdir()) == []
+    found = subprocess.run(
+        [*MODULE, "sdpo_ref.verification.isolation.sandbox"], capture_output=True, text=True, check=False
+    )
+    if "what it starts ends with it\n" in found.stdout:
+        assert gone_soon("sleep 86398")
+    for number in processes("sleep 86398"):
+        os.kill(int(number), signal.SIGKILL)

@@ -1,0 +1,153 @@
+"""A stranger's copy of the reference with one wrong line: the report names the requirement of that line."""
+
+import contextlib
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+from rich.console import Console
+
+import sdpo_ref
+from sdpo_ref.verification.engine import Suite, verify
+from sdpo_ref.verification.reports.report import print_report
+from sdpo_ref.verification.suite.selection import Selection
+from sdpo_ref.verification.verdict import verdict
+
+_PACKAGE = Path(sdpo_ref.__file__).parent
+_DIVERGENCE = "functional/divergence.py"
+_LOSS = "losses/reference.py"
+_WRAPPER = """
+
+def make():
+    from types import SimpleNamespace
+
+    from sdpo_ref.functional.support import on_support
+
+    def divergence(student_log_probs, teacher_log_probs, *, alpha, support):
+        cells = on_support(student_log_probs, teacher_log_probs, support=support, top_k_from="student")
+        return generalized_jsd(*cells, alpha=alpha)
+
+    return SimpleNamespace(divergence=divergence, loss=sdpo_loss)
+"""
+
+
+LONGEST = 130
+"""Lines that a report on one wrong line may have."""
+
+
+@dataclass(frozen=True)
+class Slip:
+    """One line, written wrongly.
+
+    Attributes:
+        name: of the test.
+        file: the file that is copied and altered.
+        line: a piece of it, which stands there once.
+        instead: what the stranger wrote.
+        requirement: what that line implements, and what the report begins with.
+        diagnosis: how the diagnosis begins.
+    """
+
+    name: str
+    file: str
+    line: str
+    instead: str
+    requirement: str
+    diagnosis: str
+
+
+SLIPS = (
+    Slip(
+        "forward_and_reverse_exchanged",
+        _DIVERGENCE,
+        "return kl_divergence(teacher_log_probs, student_log_probs)",
+        "return kl_divergence(student_log_probs, teacher_log_probs)",
+        "LOSS-001",
+        "looks like M002, alpha 0 gives the reverse KL as well (D01)",
+    ),
+    Slip(
+        "weights_of_the_mixture",
+        _DIVERGENCE,
+        "student = torch.where(has_mass, student_log_probs, 0.0) + math.log1p(-alpha)",
+        "student = torch.where(has_mass, student_log_probs, 0.0) + math.log(alpha)",
+        "LOSS-003",
+        "nearest known defect: M008, JSD coefficients swapped",
+    ),
+    Slip(
+        "sign_in_the_kl",
+        _DIVERGENCE,
+        "terms = p * (near.expm1() - near)",
+        "terms = p * (near.expm1() + near)",
+        "LOSS-001",
+        "nearest known defect: M020, terms are averaged",
+    ),
+    Slip(
+        "no_mass_on_either_side",
+        _DIVERGENCE,
+        "return torch.where(has_mass, torch.logaddexp(student, teacher), _ZERO_MASS)",
+        "return torch.logaddexp(student_log_probs + math.log1p(-alpha), teacher_log_probs + math.log(alpha))",
+        "LOSS-007",
+        "nearest known defect: M024, the formulas as they stand in papers: zero times minus infinity (D09)",
+    ),
+    Slip(
+        "teacher_not_detached",
+        _LOSS,
+        "batch.teacher_logits.detach()",
+        "batch.teacher_logits",
+        "LOSS-060",
+        "looks like M142, the teacher's logits are not detached (T01)",
+    ),
+    Slip(
+        "temperature_of_the_student_only",
+        _LOSS,
+        "batch.teacher_logits.detach(), batch.loss_mask), temperature=temperature)",
+        "batch.teacher_logits.detach(), batch.loss_mask))",
+        "POLICY-003",
+        "looks like M150, only the student is tempered (I06)",
+    ),
+    Slip(
+        "masked_by_multiplication",
+        _LOSS,
+        "return torch.where(mask[..., None], logits, 0.0)",
+        "return logits * mask[..., None]",
+        "LOSS-051",
+        "nearest known defect: M108, the ids of padding are looked up in the vocabulary",
+    ),
+    Slip(
+        "unusable_rows_in_the_mean",
+        _LOSS,
+        "return aggregate(token_losses, batch.loss_mask, aggregation=aggregation)",
+        "return aggregate(token_losses, batch.completion_mask, aggregation=aggregation)",
+        "LOSS-053",
+        "looks like M125, tokens of unusable rows are in the denominator (M11)",
+    ),
+)
+
+
+def plant(folder: Path, slip: Slip) -> None:
+    """Write ``my_divergence.py`` and ``my_copy.py``: the reference's text with one piece exchanged."""
+    texts = {file: (_PACKAGE / file).read_text(encoding="utf-8") for file in (_DIVERGENCE, _LOSS)}
+    assert texts[slip.file].count(slip.line) == 1
+    texts[slip.file] = texts[slip.file].replace(slip.line, slip.instead)
+    loss = texts[_LOSS].replace("sdpo_ref.functional.divergence", "my_divergence") + _WRAPPER
+    (folder / "my_divergence.py").write_text(texts[_DIVERGENCE], encoding="utf-8")
+    (folder / "my_copy.py").write_text(loss, encoding="utf-8")
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("slip", SLIPS, ids=lambda slip: slip.name)
+def test_the_wrong_line_is_found(slip: Slip, tmp_path: Path) -> None:
+    """The run fails, the first block printed is the line's requirement, and the diagnosis is about that defect."""
+    plant(tmp_path, slip)
+    suite = Suite.released()
+    with contextlib.chdir(tmp_path), (tmp_path / "printed.txt").open("w", encoding="utf-8") as file:
+        report = verify("my_copy:make", suite=suite, selection=Selection(level=1))
+        print_report(Console(width=80, file=file), report, suite.catalogue())
+    printed = (tmp_path / "printed.txt").read_text(encoding="utf-8")
+    assert verdict(report).exit_code == 1
+    blocks = [line.split()[0] for line in printed.splitlines() if line.endswith(("FAIL  MUST", "ERROR  MUST"))]
+    assert blocks[0] == slip.requirement
+    assert len(printed.splitlines()) < LONGEST
+    assert report.diagnosis is not None
+    assert report.diagnosis.sentence.startswith(slip.diagnosis)
+    assert "Diagnosis" in printed

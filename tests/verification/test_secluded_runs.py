@@ -1,0 +1,98 @@
+"""Runs of somebody else's trainer behind a door: the same numbers, no network, and nothing left behind."""
+
+import contextlib
+import re
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from sdpo_ref.claims.comparison import comparisons
+from sdpo_ref.claims.fresh import Fresh
+from sdpo_ref.claims.reader import released_claims
+from sdpo_ref.claims.source import BUNDLED, Asked
+from sdpo_ref.errors import TaskError
+from sdpo_ref.verification.isolation.secluded_runs import SecludedRuns
+
+README = Path(__file__).parent.parent.parent / "README.md"
+FETCHES = """
+import socket
+from types import SimpleNamespace
+
+def trainer(policy, teacher, *, learning_rate):
+    socket.create_connection(("192.0.2.1", 80), 5)
+
+def make():
+    return SimpleNamespace(trainer=trainer, capabilities={"trainer"})
+"""
+
+
+@pytest.fixture
+def temporary(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
+    """Where temporary files go, while the working directory is a user's with two trainers; it is empty afterwards."""
+    user, folder = tmp_path / "user", tmp_path / "temporary"
+    user.mkdir()
+    folder.mkdir()
+    (block,) = re.findall(r"^```python\n# my_trainer\.py\n(.*?)^```$", README.read_text(), re.MULTILINE | re.DOTALL)
+    (user / "my_trainer.py").write_text(block)
+    (user / "fetches.py").write_text(FETCHES)
+    monkeypatch.setenv("TMPDIR", str(folder))
+    monkeypatch.setattr("tempfile.tempdir", None)
+    monkeypatch.chdir(user)
+    yield folder
+    assert list(folder.iterdir()) == []
+    assert sorted(path.name for path in user.iterdir()) == ["fetches.py", "my_trainer.py"]
+
+
+def asked(variant: str = "") -> Asked:
+    """The first run of F01."""
+    claim = released_claims()["F01"]
+    return Asked(claim.seeds, 0, comparisons(claim.part("level"))[0].cells[0], variant)
+
+
+def secluded(implementation: str, budget: float | None = None) -> contextlib.closing[SecludedRuns]:
+    """A source that is closed at the end."""
+    return contextlib.closing(
+        SecludedRuns(
+            implementation,
+            offers={"trainer"},
+            jobs=1,
+            memory=4.0,
+            time_limit=120.0,
+            budget=budget,
+            progress=lambda _done, _all: None,
+        )
+    )
+
+
+@pytest.mark.slow
+def test_the_numbers_are_those_of_a_run_here(temporary: Path) -> None:
+    """The way through JSON changes no bit; a second question is answered by the same process."""
+    run = asked(BUNDLED)
+    here = Fresh(None, 1).values([run])[run]
+    with secluded("my_trainer:make") as source:
+        assert source.values([run])[run] == here
+        assert source.values([run, asked()])[run] == here
+
+
+@pytest.mark.slow
+def test_a_trainer_finds_no_network(temporary: Path) -> None:
+    """Its attempt ends as its own exception, by name."""
+    with secluded("fetches:make") as source, pytest.raises(TaskError, match="there is no network while"):
+        source.values([asked()])
+
+
+@pytest.mark.slow
+def test_without_time_no_run_is_begun(temporary: Path) -> None:
+    """A budget of nothing has no metrics, and is no error."""
+    with secluded("my_trainer:make", budget=0.0) as source:
+        assert source.values([asked()]) == {}
+
+
+@pytest.mark.slow
+def test_a_process_that_ends_is_an_error(temporary: Path) -> None:
+    """Who asks a process that is gone is told so, and does not wait."""
+    with secluded("my_trainer:make") as source:
+        source._process.kill()
+        with pytest.raises(TaskError, match="the process that trains ended with exit code -9"):
+            source.values([asked()])

@@ -1,0 +1,1 @@
+"""Tools for those who maintain this project; none of them is in the wheel."""

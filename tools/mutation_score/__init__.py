@@ -1,0 +1,1 @@
+"""The mutation score: how many one-line changes of the reference the suite and the unit tests notice."""
