@@ -24,7 +24,7 @@ _WORKER = "sdpo_ref.verification.isolation.worker"
 _LONGEST_EVENT = 1 << 24
 _LONGEST_END = 1 << 16
 _FRAMES = 6
-_MACHINERY = re.compile(r"[/\\](_pytest|pluggy|sdpo_ref[/\\]verify)[/\\]")
+_MACHINERY = re.compile(r"[/\\](_pytest|pluggy|sdpo_ref[/\\]verification)[/\\]")
 _SECONDS_TO_SAY_WHERE = 1.0
 
 
