@@ -205,7 +205,7 @@ class Reference:
         return low_rank_average(student, update_rate=update_rate)
 
     def defaults(self) -> Mapping[str, object]:
-        """The published defaults of the profile."""
+        """The published defaults of the profile. Implements: TRAIN-008."""
         return DEFAULTS[self.profile]
 
 

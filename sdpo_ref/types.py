@@ -343,7 +343,10 @@ class Judgement:
     feedback: tuple[Feedback | None, ...]
 
     def __post_init__(self) -> None:
-        """Refuse a judgement that misses a rollout or carries a reward that cannot be ranked (ORACLE-001)."""
+        """Refuse a judgement that misses a rollout or carries a reward that cannot be ranked.
+
+        Implements: ORACLE-001.
+        """
         if len(self.feedback) != self.rewards.shape[0]:
             raise InvalidInputError(
                 f"received {self.rewards.shape[0]} rewards and {len(self.feedback)} feedbacks; "

@@ -25,7 +25,7 @@ def aggregation_weights(
     ==========================  ============================================
 
     A denominator that would be zero is one, so a batch in which nothing counts has weight zero everywhere.
-    Implements: LOSS-050, LOSS-053, LOSS-054.
+    Implements: LOSS-052, LOSS-053, LOSS-054, LOSS-056.
 
     Args:
         loss_mask: True where a token counts.
@@ -66,7 +66,7 @@ def aggregate(
     """The weighted sum of the tokens that count.
 
     A token that does not count is left out, not multiplied by zero: NaN times zero is NaN.
-    Implements: LOSS-051, LOSS-053, LOSS-054.
+    Implements: LOSS-050, LOSS-053, LOSS-054, LOSS-055, TRAIN-005, TRAIN-007.
 
     Args:
         token_losses: loss of each token. Gradient flows where the mask is True, and is exactly zero elsewhere.
@@ -147,7 +147,9 @@ def completion_mask(
 
 
 def skip_first_tokens(mask: Bool[Tensor, "rollout time"], *, count: int) -> Bool[Tensor, "rollout time"]:
-    """The mask without each row's first ``count`` counted tokens (SDFT leaves out three, LOSS-090).
+    """The mask without each row's first ``count`` counted tokens (SDFT leaves out three).
+
+    Implements: LOSS-090.
 
     Args:
         mask: True where a token counts; rows may start with padding.

@@ -33,7 +33,7 @@ def kl_divergence(
     has two. A cell without mass under ``p`` is only its ``q`` term, in value and gradient, also where ``q`` has none;
     plain arithmetic gives NaN there. A cell with mass under ``p`` and none under ``q`` makes the result ``+inf``, also
     where that mass is too small for its exponential.
-    Implements: LOSS-005, LOSS-007, LOSS-008.
+    Implements: LOSS-005, LOSS-007, LOSS-008, LOSS-011.
 
     Args:
         p_log_probs: the distribution that weights; sums to one. Gradient flows.
@@ -108,7 +108,7 @@ def generalized_jsd(
     ``alpha=0.01`` gives a loss about a hundred times smaller than ``alpha=0`` (LOSS-004). ``alpha=0`` is the forward
     KL, which covers the teacher's mass; ``alpha=1`` is the reverse KL, which seeks the teacher's mode. The value is
     at most the binary entropy of ``alpha`` in the interior.
-    Implements: LOSS-001, LOSS-002, LOSS-003, LOSS-004, LOSS-009.
+    Implements: LOSS-001, LOSS-002, LOSS-003, LOSS-004, LOSS-006, LOSS-009, LOSS-010, LOSS-012, LOSS-066.
 
     Args:
         student_log_probs: the student; each row's exponentials sum to one. Gradient flows.

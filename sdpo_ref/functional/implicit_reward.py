@@ -21,7 +21,7 @@ def implicit_reward(
 
     The second form telescopes from the first because both factor over the same tokens: the sum of the
     self-distillation advantages *is* the reward, with no normaliser. It describes reverse KL only.
-    Implements: LOSS-080, LOSS-081, LOSS-082.
+    Implements: LOSS-080, LOSS-081.
 
     Args:
         conditioned_logits: scores under the context. Gradient flows.
@@ -50,6 +50,8 @@ def implicit_token_rewards(
     completion_mask: Bool[Tensor, "rollout time"],
 ) -> Float[Tensor, "rollout time"]:
     """The credit of each token: the summands of :func:`implicit_reward`, zero where the mask is False.
+
+    Implements: LOSS-082.
 
     Args:
         conditioned_logits: scores under the context. Gradient flows.

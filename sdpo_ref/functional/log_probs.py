@@ -17,7 +17,7 @@ def log_probs(logits: Float[Tensor, "*batch vocab"], *, temperature: float = 1.0
 
     Logits in half precision are raised to float32 first: eight bits of mantissa cannot hold a log-probability near
     zero, and the error lands in the gradient (LOSS-063). A logit of ``-inf`` is a token of probability zero.
-    Implements: POLICY-002, POLICY-003, LOSS-063.
+    Implements: POLICY-002, POLICY-003, LOSS-062, LOSS-063, LOSS-066.
 
     Args:
         logits: unnormalised scores; ``-inf`` allowed, but not in every entry of a row. Gradient flows.
@@ -44,6 +44,8 @@ def token_log_probs(
     log_probs: Float[Tensor, "*batch vocab"], token_ids: Int[Tensor, "*batch"]
 ) -> Float[Tensor, "*batch"]:
     """Log-probability of one given token at each position.
+
+    Implements: LOSS-068.
 
     Args:
         log_probs: log-probabilities of every token. Gradient flows.

@@ -15,6 +15,8 @@ from sdpo_ref.types import Support, TopKFrom
 def top_k_ids(log_probs: Float[Tensor, "*batch vocab"], *, k: int) -> Int[Tensor, "*batch cell"]:
     """Ids of the ``min(k, vocab)`` most likely tokens, most likely first; ties fall either way.
 
+    Implements: LOSS-022, LOSS-027.
+
     Args:
         log_probs: log-probabilities (or logits: the order is the same). No gradient.
         k: how many; at least one.
@@ -39,7 +41,7 @@ def tail_log_mass(
 
     Summed over the tail itself, never as one minus the head: the subtraction loses every digit once the tail is
     smaller than the rounding of one, and the clamp that published codes put there stops its gradient (LOSS-025).
-    Implements: LOSS-020, LOSS-025.
+    Implements: LOSS-025.
 
     Args:
         log_probs: log-probabilities over the vocabulary. Gradient flows to the tail.
@@ -69,7 +71,7 @@ def with_tail(
 
     The cells sum to one, so a divergence on them is a divergence; by coarse-graining it is at most the one on the
     full vocabulary (LOSS-023).
-    Implements: LOSS-020, LOSS-024.
+    Implements: LOSS-020, LOSS-023, LOSS-024.
 
     Args:
         log_probs: log-probabilities over the vocabulary. Gradient flows.
@@ -95,7 +97,7 @@ def renormalized(
 
     What lies outside the head is forgotten: the divergence on this support is neither bounded by the full one nor
     does it grow with k, and it is zero at ``k=1``.
-    Implements: LOSS-021.
+    Implements: LOSS-021, LOSS-026.
 
     Args:
         log_probs: log-probabilities over the vocabulary. Gradient flows.

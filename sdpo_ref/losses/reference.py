@@ -40,7 +40,7 @@ def sdpo_loss(
 
     The prefixes are sampled by the student but treated as fixed: no score-function term. The teacher is a constant
     here, whoever computed it.
-    Implements: LOSS-001 to LOSS-069, POLICY-002, POLICY-003.
+    Implements: LOSS-061, LOSS-064, LOSS-065, LOSS-067.
 
     Args:
         batch: logits, sampled tokens and masks. Gradient flows into ``student_logits`` only.
@@ -96,6 +96,8 @@ def sdpo_token_losses(
     .. math::
         \ell_{it} = \rho_{it}\, D_\alpha\!\left(p_S(\cdot \mid x_i, y_{i,<t}),\;
             \mathrm{sg}\, p_T(\cdot \mid x_i, c_i, y_{i,<t})\right)
+
+    Implements: LOSS-028, LOSS-043, LOSS-044, LOSS-050, LOSS-069.
 
     Args:
         batch: as for :func:`sdpo_loss`.
@@ -193,7 +195,7 @@ def hybrid_loss(
     The paper mixes advantages, on the sampled token; TRL mixes losses, with its ``distillation_weight`` equal to
     :math:`1 - \lambda`. Both agree on sampled tokens if every row has a teacher and the means are the same. A row
     without a teacher has no self-distillation advantage but keeps its reward's.
-    Implements: LOSS-063, LOSS-070, LOSS-071, LOSS-072.
+    Implements: LOSS-063, LOSS-070, LOSS-072.
 
     Args:
         batch: logits, sampled tokens and masks. Gradient flows into ``student_logits`` only.
@@ -250,7 +252,8 @@ def _student_and_teacher(
     """Log-probabilities of both sides; masked positions are harmless constants, the teacher carries no gradient.
 
     A masked position may hold anything, NaN included. It is replaced *before* it is computed with: multiplying by a
-    zero mask afterwards would leave NaN in the gradient even where the value looks right (LOSS-051).
+    zero mask afterwards would leave NaN in the gradient even where the value looks right.
+    Implements: LOSS-051, LOSS-060, LOSS-063.
     """
     student = log_probs(_neutral_where_masked(batch.student_logits, batch.loss_mask), temperature=temperature)
     teacher = log_probs(_neutral_where_masked(batch.teacher_logits.detach(), batch.loss_mask), temperature=temperature)

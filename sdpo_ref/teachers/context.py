@@ -37,7 +37,7 @@ def teacher_contexts(
 
     A row is usable exactly if a demonstration or feedback reaches it; otherwise the teacher would see what the
     student saw and could teach nothing.
-    Implements: TEACH-001 to TEACH-013, ORACLE-002 to ORACLE-005.
+    Implements: TEACH-005, TEACH-006, TEACH-008.
 
     Args:
         attempts: judged rollouts; those of one prompt share a group.
@@ -107,7 +107,9 @@ def demonstration_context(
 
 
 def without_thinking(text: str) -> str:
-    r"""The text without its reasoning trace, also where the opening tag stood in the prompt (TEACH-010).
+    r"""The text without its reasoning trace, also where the opening tag stood in the prompt.
+
+    Implements: TEACH-010, TEACH-013.
 
     Example:
         >>> without_thinking("hm, two and two...</think>\n4")
@@ -128,7 +130,10 @@ def _question(prompt: tuple[Message, ...]) -> str:
 def _demonstration(
     index: int, attempts: Sequence[Attempt], succeeded: Sequence[bool], rules: ContextRules
 ) -> str | None:
-    """The first success of the attempt's group, or none."""
+    """The first success of the attempt's group, or none.
+
+    Implements: TEACH-001, TEACH-002, TEACH-003, TEACH-007, TEACH-012.
+    """
     if not rules.use_demonstrations:
         return None
     for other, attempt in enumerate(attempts):
@@ -139,7 +144,10 @@ def _demonstration(
 
 
 def _feedback(attempt: Attempt, rules: ContextRules, *, failed: bool, has_demonstration: bool) -> str | None:
-    """The attempt's own feedback, if it has any and the rules let it through."""
+    """The attempt's own feedback, if it has any and the rules let it through.
+
+    Implements: TEACH-004, ORACLE-002, ORACLE-006.
+    """
     if not rules.use_feedback or attempt.feedback is None or not attempt.feedback.strip():
         return None
     match rules.feedback_when:
@@ -153,7 +161,10 @@ def _feedback(attempt: Attempt, rules: ContextRules, *, failed: bool, has_demons
 
 
 def _joined(question: str, shown: str | None, said: str | None, words: Template) -> str:
-    """Concatenation, never string formatting: braces in any part are text."""
+    """The question, the evidence and the instruction, joined and never formatted: braces in any part are text.
+
+    Implements: TEACH-008, TEACH-009.
+    """
     blocks = [question]
     blocks += [f"{words.demonstration_heading}\n{shown}"] if shown is not None else []
     blocks += [f"{words.feedback_heading}\n{said}"] if said is not None else []
@@ -171,8 +182,9 @@ def _fitting_text(
 ) -> str | None:
     """The whole message if it fits; else with its longest evidence cut at the end; ``None`` if nothing of it fits.
 
-    The question and the closing instruction are never cut (TEACH-011): a teacher that does not know the question, or
-    is cut off before the turn ends, scores the attempt under a different task.
+    The question and the closing instruction are never cut: a teacher that does not know the question, or is cut off
+    before the turn ends, scores the attempt under a different task.
+    Implements: TEACH-011.
     """
     text = _joined(question, shown, said, words)
     while max_length is not None and length(text) > max_length:

@@ -12,8 +12,10 @@ from sdpo_ref.types import Judgement, Rollouts, TeacherView
 class EmaTeacher:
     """An exponential moving average of the student's weights, conditioned on feedback: the paper's default.
 
+    Implements: TEACH-020, TEACH-022.
+
     Args:
-        student: the policy that is going to be trained; the average starts as its copy in memory (TEACH-022).
+        student: the policy that is going to be trained; the average starts as its copy in memory.
         conditioning: how it reads the judgement.
         update_rate: share of the student in each update, in ``[0, 1]``; the paper uses 0.05 and 0.01.
 

@@ -10,7 +10,8 @@ from sdpo_ref.types import Judgement, Rollouts, TeacherView
 class FrozenTeacher:
     """The initial student, conditioned on feedback, for ever.
 
-    The copy is taken from memory, from the student as it was given (TEACH-022), not from the file it came from.
+    The copy is taken from memory, from the student as it was given, not from the file it came from.
+    Implements: TEACH-022, TEACH-024.
 
     Args:
         student: the policy that is going to be trained.

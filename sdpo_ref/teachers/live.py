@@ -10,6 +10,7 @@ class LiveTeacher:
 
     Departs from :class:`~sdpo_ref.teachers.ema.EmaTeacher`: nothing is copied, so nothing lags. The SDPO paper sees
     it diverge.
+    Implements: TEACH-025.
 
     Args:
         student: the policy that is trained.

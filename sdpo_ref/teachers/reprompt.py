@@ -39,7 +39,8 @@ def left_padded(rows: Sequence[Sequence[int]], group_ids: Int[Tensor, " rollout"
 class Reprompter:
     """Shows a policy the prompt together with a demonstration or feedback, and reads off its logits.
 
-    The tokens of the completion are scored verbatim: they are never turned into text and back (POLICY-005).
+    The tokens of the completion are scored verbatim: they are never turned into text and back.
+    Implements: POLICY-005.
 
     Attributes:
         encode: token ids of chat messages, generation prompt included.
@@ -82,7 +83,9 @@ class Reprompter:
         return prompts, torch.tensor([context.usable for context in contexts], dtype=torch.bool)
 
     def view(self, policy: Policy, rollouts: Rollouts, judgement: Judgement) -> TeacherView:
-        """What ``policy`` says about the rollouts once it has read the judgement; without gradient (TEACH-029).
+        """What ``policy`` says about the rollouts once it has read the judgement; without gradient.
+
+        Implements: TEACH-029.
 
         Args:
             policy: whose weights to use.

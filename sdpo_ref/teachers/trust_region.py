@@ -14,6 +14,7 @@ class TrustRegionTeacher:
 
     Departs from :class:`~sdpo_ref.teachers.ema.EmaTeacher`: distributions are averaged, not weights, and only two of
     them; the paper's best teacher.
+    Implements: TEACH-026.
 
     Args:
         student: the policy that is going to be trained.

@@ -55,7 +55,7 @@ def accumulate_gradient(
     ``global`` gives the gradient of the whole batch however it was cut; ``micro_batch_mean`` averages the losses of
     the micro-batches, so that tokens in a sparse one weigh more. Both divide: the size of the update does not grow
     with the number of micro-batches.
-    Implements: TRAIN-002, TRAIN-003, TRAIN-004.
+    Implements: TRAIN-002, TRAIN-003, TRAIN-004, TRAIN-010.
 
     Args:
         sources: the micro-batches of the step.

@@ -21,7 +21,7 @@ from sdpo_ref.types import DistillationBatch, Prompts
 def run_steps(problem: StepProblem, *, profile: Profile) -> StepTrace:
     """Every optimiser step of a problem by plain gradient descent.
 
-    Implements: TRAIN-001 to TRAIN-010, TEACH-020 to TEACH-025, TEACH-029.
+    Implements: TRAIN-001, TRAIN-007, TRAIN-009, TEACH-021, TEACH-022, TEACH-024, TEACH-025, TEACH-029.
 
     Args:
         problem: the model, what it is trained on, and how.
@@ -58,7 +58,10 @@ def run_steps(problem: StepProblem, *, profile: Profile) -> StepTrace:
 
 
 def _batch(student: nn.Module, teacher: nn.Module, micro_batch: MicroBatch) -> DistillationBatch:
-    """Student and teacher on the same completions, each after its own prompt; the teacher without gradient."""
+    """Student and teacher on the same completions, each after its own prompt; the teacher without gradient.
+
+    Implements: POLICY-005, TRAIN-006.
+    """
     with torch.no_grad():
         teacher_logits = _completion_logits(teacher, micro_batch.reprompts, micro_batch)
     return DistillationBatch(
@@ -71,7 +74,10 @@ def _batch(student: nn.Module, teacher: nn.Module, micro_batch: MicroBatch) -> D
 
 
 def _completion_logits(model: nn.Module, prompts: Prompts, micro_batch: MicroBatch) -> Tensor:
-    """Logits that predict each completion token: those at the position before it (POLICY-001)."""
+    """Logits that predict each completion token: those at the position before it.
+
+    Implements: POLICY-001, POLICY-004.
+    """
     input_ids = torch.cat([prompts.token_ids, micro_batch.completions], dim=-1)
     attention_mask = torch.cat([prompts.mask, micro_batch.completion_mask], dim=-1).long()
     logits: Tensor = model(input_ids, attention_mask)

@@ -1,5 +1,6 @@
 """Spec, code and checks name each other: no requirement without a check, no id that does not exist."""
 
+import ast
 import re
 import subprocess
 import sys
@@ -15,6 +16,7 @@ from sdpo_ref.verification.suite.catalogue import Catalogue
 from sdpo_ref.verification.suite.spec_text import read_catalogue
 
 ROOT = Path(__file__).parent.parent.parent
+LIBRARY = ROOT / "sdpo_ref"
 ID = re.compile(r"\b(?:POLICY|ORACLE|TEACH|LOSS|TRAIN|CONF|SIM|STAT)-\d{3}\b")
 
 
@@ -39,22 +41,54 @@ def test_every_id_in_code_and_checks_exists(catalogue: Catalogue) -> None:
 
 def test_every_requirement_of_the_study_is_implemented() -> None:
     """What spec/06 demands of our own world is named by the code that does it; tests/ decide it, not verify."""
-    parts = ("simulation", "teachers", "trainers", "functional", "study", "claims")
-    named = {name for part in parts for file in (ROOT / "sdpo_ref" / part).rglob("*.py") for name in ids_in(file)}
     demanded = set(read_catalogue(content("spec"), study=True).requirements) - set(
         read_catalogue(content("spec")).requirements
     )
     assert demanded
-    assert demanded - named == set()
+    assert demanded - ids_in_docstrings(LIBRARY) == set()
 
 
-def ids_in(file: Path) -> set[str]:
-    """Requirement ids that a file names, ranges such as ``LOSS-001 to LOSS-012`` spelt out."""
-    text = file.read_text(encoding="utf-8")
-    found = set(ID.findall(text))
-    for prefix, low, high in re.findall(r"\b([A-Z]+)-(\d{3}) to \1-(\d{3})", text):
-        found |= {f"{prefix}-{number:03d}" for number in range(int(low), int(high) + 1)}
+def ids_in_docstrings(folder: Path) -> set[str]:
+    """Requirement ids that docstrings of functions, classes and methods name behind "Implements:"."""
+    return {name for docstring in docstrings(folder) for name in implemented(docstring)}
+
+
+def docstrings(folder: Path) -> list[str]:
+    """Docstrings of all functions, classes and methods in a folder; not of modules, which obey nothing."""
+    kinds = (ast.FunctionDef, ast.AsyncFunctionDef, ast.ClassDef)
+    return [
+        ast.get_docstring(node) or ""
+        for file in sorted(folder.rglob("*.py"))
+        if "_content" not in file.parts
+        for node in ast.walk(ast.parse(file.read_text(encoding="utf-8")))
+        if isinstance(node, kinds)
+    ]
+
+
+def implemented(docstring: str) -> list[str]:
+    """The single ids that a docstring names behind "Implements:"; anything else there, such as a range, is an error."""
+    found = []
+    for line in docstring.split("Implements:")[1:]:
+        sentence = line.partition(".")[0].split()
+        ids = [word.rstrip(",") for word in sentence]
+        if not ids or ", ".join(ids).split() != sentence or not all(ID.fullmatch(name) for name in ids):
+            raise AssertionError(
+                f"'Implements:' lists single ids, separated by commas; received {' '.join(sentence)!r}"
+            )
+        found += ids
     return found
+
+
+def test_implements_names_single_ids() -> None:
+    """A range names requirements of which the function may know nothing; a list of single ids is read as it stands."""
+    assert implemented("One.\n\nImplements: LOSS-001, TEACH-002,\n    SIM-003.\n\nArgs:") == [
+        "LOSS-001",
+        "TEACH-002",
+        "SIM-003",
+    ]
+    for wrong in ("LOSS-001 to LOSS-012.", "LOSS-001-LOSS-012.", "LOSS-001 LOSS-002.", "spec/04-loss.", "."):
+        with pytest.raises(AssertionError, match="single ids"):
+            implemented(f"One. Implements: {wrong}")
 
 
 def test_every_requirement_has_a_check(catalogue: Catalogue) -> None:
@@ -65,17 +99,18 @@ def test_every_requirement_has_a_check(catalogue: Catalogue) -> None:
     assert set(catalogue.requirements) - checked == set(read_claims(content("spec")))
 
 
-def test_every_requirement_is_implemented_or_on_others(catalogue: Catalogue) -> None:
-    """Each MUST is named by a docstring of the reference, alone or in a range, except those about the suite itself."""
-    parts = ("functional", "losses", "teachers", "trainers", "simulation/policies", "protocols")
-    files = [file for part in parts for file in (ROOT / "sdpo_ref" / part).glob("*.py")]
-    named = {name for file in [*files, ROOT / "sdpo_ref" / "types.py"] for name in ids_in(file)}
-    missing = {
+def test_every_must_is_named_by_what_obeys_it(catalogue: Catalogue) -> None:
+    """Each MUST of levels 0 to 3 is named by a function, class or method of the library, except those about the suite.
+
+    A claim (level 4) is decided by an experiment and its record.
+    """
+    demanded = {
         name
         for name, requirement in catalogue.requirements.items()
-        if requirement.strength == "MUST" and not name.startswith("CONF") and name not in named
+        if requirement.strength == "MUST" and requirement.level <= 3 and not name.startswith("CONF")
     }
-    assert missing == set(read_claims(content("spec")))  # a claim is an experiment and a record
+    assert demanded
+    assert demanded - ids_in_docstrings(LIBRARY) == set()
 
 
 def test_needs_are_capabilities(catalogue: Catalogue) -> None:

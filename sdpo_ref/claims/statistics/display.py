@@ -1,4 +1,4 @@
-"""What is shown beside a ruling and never decided with. Implements: STAT-009."""
+"""What is shown beside a ruling and never decided with."""
 
 from collections.abc import Callable, Sequence
 
@@ -14,6 +14,8 @@ Statistic = Callable[[Sequence[Sequence[float]]], float]
 
 def interquartile_mean(values: Sequence[float]) -> float:
     """Mean of the middle half: a quarter of the values, rounded down, is left out at either end.
+
+    Implements: STAT-009.
 
     Args:
         values: at least one, finite.
@@ -77,6 +79,8 @@ def stratified_bootstrap(
     confidence: float = 0.95,
 ) -> tuple[float, float]:
     """Percentile interval of a statistic, resampling the values within each stratum.
+
+    Implements: STAT-009.
 
     Args:
         strata: the values of each, at least one, finite; such as one stratum a regime.

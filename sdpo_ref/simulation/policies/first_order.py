@@ -71,7 +71,9 @@ class FirstOrderPolicy(nn.Module):
         completions: Int[Tensor, "rollout time"],
         completion_mask: Bool[Tensor, "rollout time"],
     ) -> Float[Tensor, "rollout time vocab"]:
-        """Scores for completion token t given the prompt and the token before t (POLICY-001).
+        """Scores for completion token t given the prompt and the token before t.
+
+        Implements: POLICY-001.
 
         Args:
             prompts: ``group_ids`` says which prompt each rollout answers.

@@ -71,10 +71,11 @@ class PrefixSumPolicy(nn.Module):
         completions: Int[Tensor, "rollout time"],
         completion_mask: Bool[Tensor, "rollout time"],
     ) -> Float[Tensor, "rollout time vocab"]:
-        """Scores for completion token t, read at the position before it (POLICY-001).
+        """Scores for completion token t, read at the position before it.
 
         Prompts may be padded on either side: the padding is moved to the left first, so that the token before the
-        first completion token is always the last one of the prompt (POLICY-004).
+        first completion token is always the last one of the prompt.
+        Implements: POLICY-001, POLICY-004.
 
         Args:
             prompts: what stands before the completions.
