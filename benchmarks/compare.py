@@ -7,7 +7,7 @@ from benchmarks.record import Cost, Results
 from benchmarks.table import aligned, seconds
 
 _NOISE = 0.05
-"""Below this relative change nothing is said: two runs of the same code differ as much."""
+"""Smaller relative changes are not reported: two runs of the same code differ as much."""
 
 
 def comparison(old: Results, new: Results) -> str:
@@ -25,15 +25,15 @@ def comparison(old: Results, new: Results) -> str:
 
 
 def _warnings(old: Results, new: Results) -> list[str]:
-    said = [f"{name} results are of size 'tiny'" for name, one in (("old", old), ("new", new)) if one.size == "tiny"]
+    lines = [f"{name} results are of size 'tiny'" for name, one in (("old", old), ("new", new)) if one.size == "tiny"]
     differing = [
         f"{name} {old.machine.get(name, 'none')} -> {new.machine.get(name, 'none')}"
         for name in sorted(old.machine.keys() | new.machine.keys())
         if name not in {"commit", "load"} and old.machine.get(name) != new.machine.get(name)
     ]
     if differing:
-        said.append("other machine or versions: " + "; ".join(differing) + "; only ratios can be compared")
-    return said
+        lines.append("other machine or versions: " + "; ".join(differing) + "; only ratios can be compared")
+    return lines
 
 
 def _goals(old: Results, new: Results) -> str:

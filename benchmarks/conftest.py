@@ -32,7 +32,7 @@ def pytest_configure(config: pytest.Config) -> None:
 
 
 def pytest_benchmark_update_machine_info(machine_info: dict[str, object]) -> None:
-    """Pytest-benchmark's own file, if somebody asks for it, names no host either."""
+    """Pytest-benchmark's own file, if it is asked for, names no host either."""
     machine_info.pop("node", None)
 
 

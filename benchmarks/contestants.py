@@ -1,4 +1,4 @@
-"""What is compared on one batch: our variants, plain torch, and the bare matrix products below which nobody gets."""
+"""What is compared on one batch: our variants, plain torch, and the bare matrix products, which are the lower bound."""
 
 import math
 from collections.abc import Callable
@@ -104,7 +104,7 @@ def chunked(*, alpha: float, support: Support = FULL) -> Loss:
 
 
 def fused(*, alpha: float, support: Support = FULL, counted_tokens: int | None = None) -> Loss:
-    """The fused variant, with the chunks that it takes by itself; told how many tokens count, if that is known."""
+    """The fused variant with its default chunks; with the number of counted tokens, if that is known."""
     from sdpo_ref.losses.fused import sdpo_loss
 
     return lambda batch: sdpo_loss(batch, alpha=alpha, support=support, counted_tokens=counted_tokens)

@@ -59,7 +59,7 @@ class Measure:
 
 @dataclass(frozen=True)
 class Goal:
-    """What was asked of an optimised variant before it was written.
+    """What an optimised variant has to reach, fixed before it was written.
 
     Attributes:
         id: letter and number.

@@ -1,7 +1,7 @@
 """Refuses the network inside Python, with a message; what other languages do is not seen.
 
-A process that shuts itself off says so in its environment. Whichever Python below it loads somebody else's code through
-:mod:`sdpo_ref._loading` then shuts itself off as well.
+A process that refuses itself the network sets a variable in its environment. Every Python process that it starts and
+that loads a third party's code through :mod:`sdpo_ref._loading` then refuses itself the network as well.
 """
 
 import errno

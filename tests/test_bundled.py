@@ -1,4 +1,4 @@
-"""The doors to the optimised losses: which functions stand behind them."""
+"""The bundled implementations: which functions they call."""
 
 import os
 import subprocess

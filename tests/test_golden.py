@@ -31,7 +31,7 @@ def flip(path: Path, place: int) -> None:
 
 
 def test_the_released_files_are_those_that_were_recorded() -> None:
-    """Nobody has changed a golden file without the command that writes it, and every one of them is recorded."""
+    """No golden file was changed without the command that writes it, and every one of them is recorded."""
     require_golden(content("conformance"))
     recorded = {line.split()[1] for line in (content("conformance") / SUMS).read_text().splitlines()}
     folders = {Path(name).parts[0] for name in recorded}
@@ -48,7 +48,7 @@ def test_one_flipped_bit_is_named(conformance: Path, name: str) -> None:
 
 
 def test_a_file_that_went_or_came_is_named(conformance: Path) -> None:
-    """A golden file that is missing, and one that nobody recorded."""
+    """A golden file that is missing, and one that was not recorded."""
     (conformance / "reference" / "F04.json").rename(conformance / "vectors" / "more.json")
     with pytest.raises(IntegrityError, match=r"reference/F04.json is missing; vectors/more.json is not among them"):
         require_golden(conformance)
@@ -68,7 +68,7 @@ def test_only_what_was_written_is_recorded_anew(conformance: Path) -> None:
 
 
 def test_a_suite_without_a_list_is_nobodys_release(conformance: Path) -> None:
-    """Somebody's own suite need not have one; recording begins with an empty list."""
+    """A third party's suite need not have one; recording begins with an empty list."""
     (conformance / SUMS).unlink()
     flip(conformance / "claims.json", -3)
     require_golden(conformance)

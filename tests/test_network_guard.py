@@ -68,6 +68,6 @@ def test_others_are_refused_by_name() -> None:
 
 
 def test_a_python_below_is_told_by_the_environment() -> None:
-    """Whoever loads an implementation in a process that was started from a shut one is shut as well."""
+    """A process that was started by one without a network has none either when it loads an implementation."""
     (line,) = python(LOAD, SDPO_REF_NO_NETWORK="1")
     assert "it asked for '192.0.2.1'" in line

@@ -15,7 +15,7 @@ _COMMANDS: Mapping[str, str] = {
     "vectors": "Regenerate and compare the golden vectors.",
     "results": "Results of third-party implementations.",
     "study": "The simulation study: run it, see how far it is, list its experiments.",
-    "claims": "The study's claims: as registered, decided, and stored.",
+    "claims": "The study's claims: registered records, results, and stored runs.",
     "selftest": "Run the suite on known-wrong and known-right implementations, and write the kill matrix.",
     "doctor": "Say what is installed and what can run here.",
 }

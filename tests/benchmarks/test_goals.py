@@ -1,4 +1,4 @@
-"""The goals as data: they can be read, judged, and each is decided by a benchmark or says why not."""
+"""The goals as data: they can be read and judged, and each is measured by a benchmark or says why not."""
 
 import re
 from collections.abc import Iterable
@@ -70,8 +70,8 @@ def test_each_goal_is_decided_somewhere() -> None:
     on_cpu = _ids(re.findall(r"pytest\.mark\.goal\((.*)\)", _text(BENCHMARKS.glob("test_*.py"))))
     on_gpu = _ids([_text((BENCHMARKS / "gpu").glob("*.py"))])
     for goal in goals().values():
-        decided = goal.id in (on_gpu if goal.needs_gpu else on_cpu)
-        assert decided or goal.not_measured not in DEFAULT_REASONS, f"{goal.id} is decided by nothing"
+        measured = goal.id in (on_gpu if goal.needs_gpu else on_cpu)
+        assert measured or goal.not_measured not in DEFAULT_REASONS, f"{goal.id} is measured by nothing"
 
 
 def _text(files: Iterable[Path]) -> str:

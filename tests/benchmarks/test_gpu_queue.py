@@ -63,10 +63,10 @@ def test_an_error_is_told_without_a_path() -> None:
     try:
         int("x" * 10 + "\nmore")
     except ValueError as error:
-        told = described(error)
-    assert told.startswith("ValueError at test_gpu_queue.py:")
-    assert "\n" not in told
-    assert str(Path(__file__).parent) not in told
+        line = described(error)
+    assert line.startswith("ValueError at test_gpu_queue.py:")
+    assert "\n" not in line
+    assert str(Path(__file__).parent) not in line
 
 
 def test_an_unknown_item_is_refused(tmp_path: Path) -> None:

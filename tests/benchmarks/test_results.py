@@ -94,10 +94,10 @@ def test_what_stands_behind_a_number_is_shown() -> None:
 
 def test_a_comparison_says_what_became_better_and_worse() -> None:
     """Lower is better for C1; the verdict's change and the contestant's time are shown; noise is 'same'."""
-    said = comparison(some(peak=0.1, seconds=2.0), some(peak=0.2, seconds=1.0))
-    assert "+100% worse" in said
-    assert "stretch -> missed" in said
-    assert "-50% better" in said
+    lines = comparison(some(peak=0.1, seconds=2.0), some(peak=0.2, seconds=1.0))
+    assert "+100% worse" in lines
+    assert "stretch -> missed" in lines
+    assert "-50% better" in lines
     assert "same" in comparison(some(peak=0.1), some(peak=0.101))
 
 
@@ -112,9 +112,9 @@ def test_a_comparison_knows_which_way_is_better() -> None:
 def test_a_comparison_warns_of_another_machine() -> None:
     """The processor differs, the load may."""
     new = replace(some(), machine={**MACHINE, "cpu": "another CPU", "load": "9"})
-    said = comparison(some(), new)
-    assert "cpu a CPU -> another CPU" in said
-    assert "load" not in said
+    lines = comparison(some(), new)
+    assert "cpu a CPU -> another CPU" in lines
+    assert "load" not in lines
     assert "other machine" not in comparison(some(), some())
 
 
