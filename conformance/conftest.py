@@ -1,4 +1,4 @@
-"""What every check gets: the implementation behind a wall, and inputs that leave no defect a place to hide."""
+"""What every check gets: the wrapped implementation, and the reason why a check does not apply."""
 
 from collections.abc import Callable
 from typing import NoReturn

@@ -9,7 +9,7 @@ from sdpo_ref.protocols.parts import MicroBatch, StepProblem
 from sdpo_ref.types import SAMPLED_TOKEN, Prompts
 from sdpo_ref.verification.checks.closed_form import closed_form_trace, divergence_of
 from sdpo_ref.verification.checks.comparison import assert_close, assert_finite, assert_that
-from sdpo_ref.verification.checks.problems import VOCAB, cut, select, step_problem, with_a_sure_teacher
+from sdpo_ref.verification.checks.problems import VOCAB, cut, select, step_problem, with_a_confident_teacher
 from sdpo_ref.verification.checks.subject import Subject
 
 EQUAL = (((3, 3, 3, 3),),)
@@ -74,7 +74,9 @@ def test_step_on_one_token(subject: Subject, alpha: float) -> None:
 @pytest.mark.requirement("TRAIN-001")
 def test_large_gradient(subject: Subject) -> None:
     """A gradient with a norm far above ten is not cut."""
-    problem = with_a_sure_teacher(step_problem(steps_per_iteration=RAGGED, alpha=1.0, learning_rate=0.1), factor=300.0)
+    problem = with_a_confident_teacher(
+        step_problem(steps_per_iteration=RAGGED, alpha=1.0, learning_rate=0.1), factor=300.0
+    )
     found = subject.step(problem)
     expected = closed_form_trace(problem, subject.profile, teacher_start=found.teacher[0]).student
     for name, start in expected[0].items():

@@ -73,7 +73,7 @@ def main() -> None:
         from rich.console import Console
         from rich.text import Text
 
-        from sdpo_ref.verification.isolation.printable import printable
+        from sdpo_ref.verification.isolation.text import printable
 
         Console(stderr=True).print(Text(printable(f"error: {error}"), style="red"), soft_wrap=True)
         sys.exit(4 if isinstance(error, IntegrityError) else 2)

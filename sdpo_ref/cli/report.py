@@ -9,7 +9,7 @@ from rich.table import Table
 from rich.text import Text
 
 from sdpo_ref.errors import UsageError
-from sdpo_ref.verification.isolation.printable import printable
+from sdpo_ref.verification.isolation.text import printable
 from sdpo_ref.verification.reports.diff import difference
 from sdpo_ref.verification.reports.document import Document
 from sdpo_ref.verification.reports.forms import forms

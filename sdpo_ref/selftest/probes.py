@@ -18,7 +18,7 @@ from sdpo_ref.protocols.parts import Attempt, StepProblem
 from sdpo_ref.types import FULL, SAMPLED_TOKEN, DistillationBatch, Support
 from sdpo_ref.verification.checks.attempts import group_of, prompt
 from sdpo_ref.verification.checks.inputs import every_row, input_generator, on_policy, random_batch
-from sdpo_ref.verification.checks.problems import cut, step_problem, with_a_sure_teacher
+from sdpo_ref.verification.checks.problems import cut, step_problem, with_a_confident_teacher
 from sdpo_ref.verification.checks.subject import Subject
 
 Call = Callable[[Subject], object]
@@ -417,7 +417,7 @@ def _step() -> Entries:
     tempered = step_problem(alpha=1.0, temperature=3.0, seed=954)
     yield "a step at temperature three", "step", _steps(tempered)
     yield "a step on the sampled token", "step", _steps(step_problem(alpha=1.0, support=SAMPLED_TOKEN, seed=955))
-    sure = with_a_sure_teacher(step_problem(alpha=1.0, seed=956), factor=200.0)
+    sure = with_a_confident_teacher(step_problem(alpha=1.0, seed=956), factor=200.0)
     yield "a step to a sure teacher", "step", _steps(sure)
     some = replace(whole.iterations[0][0][0], self_distillation_mask=torch.tensor([True, False, True, False]))
     yield "a step with unusable rows", "step", _steps(replace(whole, iterations=(((some,),),)))

@@ -29,7 +29,7 @@ from sdpo_ref.verification.isolation.events import Check, Collected, Event, Fini
 from sdpo_ref.verification.isolation.loader import load
 from sdpo_ref.verification.isolation.plugin import SuitePlugin, not_applicable_key
 from sdpo_ref.verification.isolation.recorder import Recorder
-from sdpo_ref.verification.isolation.request import Request
+from sdpo_ref.verification.isolation.run import Request
 from sdpo_ref.verification.status import Status
 from sdpo_ref.verification.suite.capabilities import part_of
 from sdpo_ref.verification.suite.catalogue import Catalogue

@@ -15,7 +15,7 @@ from sdpo_ref.verification.diagnosis.kill_matrix import FILE as KILL_MATRIX
 from sdpo_ref.verification.diagnosis.kill_matrix import KillMatrix, read_kill_matrix
 from sdpo_ref.verification.isolation.events import Check, Event
 from sdpo_ref.verification.isolation.limits import Limits
-from sdpo_ref.verification.isolation.request import Request
+from sdpo_ref.verification.isolation.run import Request
 from sdpo_ref.verification.isolation.runner import default_jobs, run_in_process, run_isolated
 from sdpo_ref.verification.level4 import Level4, decide_claims
 from sdpo_ref.verification.results import Report, judge

@@ -21,13 +21,13 @@ from sdpo_ref.errors import TaskError
 from sdpo_ref.study.workers import available_jobs
 from sdpo_ref.verification.decided import Decided
 from sdpo_ref.verification.isolation.events import Failure, Finished, Header
+from sdpo_ref.verification.isolation.isolated_runs import IsolatedRuns
 from sdpo_ref.verification.isolation.limits import Limits
 from sdpo_ref.verification.isolation.loader import SHORT_NAMES
-from sdpo_ref.verification.isolation.printable import printable
-from sdpo_ref.verification.isolation.request import Request
-from sdpo_ref.verification.isolation.secluded_runs import SecludedRuns
+from sdpo_ref.verification.isolation.run import Request
+from sdpo_ref.verification.isolation.text import printable
 from sdpo_ref.verification.status import Status
-from sdpo_ref.verification.suite.applicability import not_declared, reason
+from sdpo_ref.verification.suite.capabilities import not_declared, not_offered
 from sdpo_ref.verification.suite.catalogue import Catalogue, Requirement
 
 BUNDLED_MODULE = "sdpo_ref.bundled"
@@ -108,7 +108,7 @@ def decide_claims(
     decided = []
     for name in asked:
         if missing[name]:
-            decided.append(_without(catalogue[name], Status.NA, reason(missing[name])))
+            decided.append(_without(catalogue[name], Status.NA, not_offered(missing[name])))
         elif name in left_out:
             decided.append(_without(catalogue[name], Status.SKIPPED, "five seeds are for the claims about F01's runs"))
         elif not wanted[name]:
@@ -128,7 +128,7 @@ def _source(header: Header, options: Level4, jobs: int, *, bundled: bool) -> Abs
         until = None if options.budget is None else time.monotonic() + options.budget
         return nullcontext(Fresh(None, jobs, until=until, progress=options.progress))
     return closing(
-        SecludedRuns(
+        IsolatedRuns(
             header.spec,
             offers=header.capabilities,
             jobs=jobs,

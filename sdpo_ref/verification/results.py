@@ -10,7 +10,7 @@ from sdpo_ref.verification.diagnosis.diagnosis import Diagnosis
 from sdpo_ref.verification.isolation.events import Check, Finished, Header
 from sdpo_ref.verification.isolation.run import Run
 from sdpo_ref.verification.status import Status, worst
-from sdpo_ref.verification.suite.applicability import not_declared, reason
+from sdpo_ref.verification.suite.capabilities import not_declared, not_offered
 from sdpo_ref.verification.suite.catalogue import Catalogue, Requirement, Strength
 from sdpo_ref.verification.suite.manifest import Manifest, differences, lock
 from sdpo_ref.verification.suite.prerequisites import after_prerequisites
@@ -146,7 +146,7 @@ def _own(requirement: Requirement, run: Run, header: Header) -> Decided:
     checks = tuple(_of(requirement, run.checks, run.finished))
     missing = not_declared(requirement.needs, header.capabilities)
     if missing:
-        return Decided(requirement, Status.NA, reason(missing), Status.NA, checks)
+        return Decided(requirement, Status.NA, not_offered(missing), Status.NA, checks)
     status = worst(check.status for check in checks)
     because = next((check.reason for check in checks if check.status is status), "no check decides it")
     needs = {check.id: check.needs for check in run.checks}

@@ -20,8 +20,7 @@ from sdpo_ref.verification.isolation.events import (
     decode,
     encode,
 )
-from sdpo_ref.verification.isolation.neutral import neutral
-from sdpo_ref.verification.isolation.printable import printable
+from sdpo_ref.verification.isolation.text import printable, printable_event
 from sdpo_ref.verification.status import Status
 
 HEADER = Header("m:f", "mine", {"aggregation": "row_mean"}, {"aggregation": ("row_mean", "token_mean")}, ("loss",), {})
@@ -79,8 +78,8 @@ def test_what_is_spelled_out_is_shown_and_stays(text: str) -> None:
 
 def test_names_are_one_line() -> None:
     """No name in the header begins a row of its own, and no field of a failure keeps an escape sequence."""
-    opened = neutral(Opened(replace(HEADER, name="a\nverified  b\x1b[2J")))
+    opened = printable_event(Opened(replace(HEADER, name="a\nverified  b\x1b[2J")))
     assert isinstance(opened, Opened)
     assert opened.header.name == "a verified b\\x1b[2J"
-    finished = neutral(Finished("a.py::t", Status.FAIL, "\r", failure=Failure(got="\x07", traceback="\x9b1A")))
+    finished = printable_event(Finished("a.py::t", Status.FAIL, "\r", failure=Failure(got="\x07", traceback="\x9b1A")))
     assert finished == Finished("a.py::t", Status.FAIL, "\\r", failure=Failure(got="\\x07", traceback="\\x9b1A"))

@@ -121,8 +121,11 @@ def test_an_id_twice_is_refused(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("wrong", "message"),
     [
-        (waiver("LOSS-030"), "a waiver is about nothing: no requirement is called 'LOSS-030'; did you mean LOSS-003"),
-        (waiver("LOSS-009"), "a waiver is about nothing: LOSS-009 was retired: it said the same"),
+        (
+            waiver("LOSS-030"),
+            "a waiver names no requirement: no requirement is called 'LOSS-030'; did you mean LOSS-003",
+        ),
+        (waiver("LOSS-009"), "a waiver names no requirement: LOSS-009 was retired: it said the same"),
         (waiver(expires=TODAY - dt.timedelta(1)), "LOSS-003 expired on 2026-11-22 and today is 2026-11-23"),
         (waiver(expires=TODAY + LONGEST + dt.timedelta(1)), "allowed is up to 2027-11-24, a year from today"),
     ],

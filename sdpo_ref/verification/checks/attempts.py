@@ -28,7 +28,7 @@ def completion(group: int, index: int) -> str:
 
 
 def note(group: int, index: int) -> str:
-    """What the oracle said about attempt ``index`` of a group."""
+    """The oracle's feedback on attempt ``index`` of a group."""
     return f"NOTE-{group}-{index}-MARK"
 
 
@@ -48,10 +48,10 @@ def group_of(group: int, rewards: Sequence[float], feedback: Sequence[str | None
     Returns:
         Attempts in order.
     """
-    said = feedback or [None] * len(rewards)
+    texts = feedback or [None] * len(rewards)
     return [
         Attempt(group, prompt(group), completion(group, index), reward, about)
-        for index, (reward, about) in enumerate(zip(rewards, said, strict=True))
+        for index, (reward, about) in enumerate(zip(rewards, texts, strict=True))
     ]
 
 
@@ -75,5 +75,5 @@ def text_of(context: TeacherContext) -> str:
 
 
 def shown_completions(context: TeacherContext, attempts: Sequence[Attempt]) -> list[str]:
-    """Completions of the attempts that stand in what the teacher reads."""
+    """Completions of the attempts that the teacher reads."""
     return [attempt.completion for attempt in attempts if attempt.completion in text_of(context)]

@@ -13,7 +13,7 @@ FLOAT32_RELATIVE, FLOAT32_ABSOLUTE = 1e-4, 1e-5
 """Tolerances for results in float32: rounding of 6e-8 in logarithms of size 30, summed over a small vocabulary."""
 
 Margin = Callable[[float, float, float], None]
-"""Told the relative and the absolute tolerance of a comparison, and its largest error in units of the tolerance."""
+"""Called with the relative and absolute tolerance of a comparison, and its largest error in units of the tolerance."""
 
 _listeners: list[Margin] = []
 
@@ -23,10 +23,10 @@ _SHOWN = 24
 
 @contextmanager
 def margins_to(listener: Margin) -> Iterator[None]:
-    """Tell somebody how far each comparison is from its tolerance: ``sdpo-ref selftest`` derives tolerances from that.
+    """Report how far each comparison is from its tolerance: ``sdpo-ref selftest`` derives tolerances from that.
 
     Args:
-        listener: is called with every comparison made meanwhile.
+        listener: called for every comparison made meanwhile.
     """
     _listeners.append(listener)
     try:

@@ -1,4 +1,4 @@
-"""The failure that a check raises: structured, so that a report can say what to fix without knowing the check."""
+"""The failure that a check raises: structured, so that a report can name the fix, whatever the check."""
 
 from dataclasses import dataclass
 
@@ -44,7 +44,7 @@ class ImplementationRaisedError(Exception):
 
 
 class NoAnswerError(ImplementationRaisedError):
-    """The implementation is a program that ended, hung or wrote what is no answer: neither a result nor a refusal."""
+    """The implementation is a program that ended, hung or wrote an invalid answer: neither a result nor a refusal."""
 
     def __str__(self) -> str:
         """The part, and what happened instead of an answer."""
@@ -52,7 +52,7 @@ class NoAnswerError(ImplementationRaisedError):
 
 
 class NotOfferedError(Exception):
-    """The implementation says that it does not offer a part or an option (``NotImplementedError``)."""
+    """The implementation does not offer a part or an option (it raised ``NotImplementedError``)."""
 
     def __init__(self, part: str, summary: str) -> None:
         super().__init__(f"{part} does not offer this: {summary}")

@@ -1,4 +1,4 @@
-"""The loss in a process that runs no test: whoever behaves only while being tested is found out (LOSS-065).
+"""The loss in a process that runs no test, to detect an implementation that behaves differently under test (LOSS-065).
 
 The process imports no test runner, and its environment names none. Tensors travel as safetensors.
 """
@@ -25,7 +25,7 @@ ALPHA = 0.25
 
 
 def loss_outside(target: str, batch: DistillationBatch) -> tuple[Tensor, Tensor] | str:
-    """Loss and gradient of a batch on the full vocabulary, on-policy, computed where nothing is tested.
+    """Loss and gradient of a batch on the full vocabulary, on-policy, computed in a process that runs no test.
 
     Args:
         target: ``module:factory[,key=value]`` of the implementation.
@@ -33,7 +33,7 @@ def loss_outside(target: str, batch: DistillationBatch) -> tuple[Tensor, Tensor]
 
     Returns:
         The loss and its gradient with respect to the student's logits; or the last line that the process printed,
-        if it came to nothing.
+        if it failed.
     """
     with tempfile.TemporaryDirectory() as folder:
         asked, answered = Path(folder) / "asked.safetensors", Path(folder) / "answered.safetensors"

@@ -63,10 +63,10 @@ def step_problem(
     return StepProblem(make_model, iterations, learning_rate, alpha, support, temperature, teacher, update_rate)
 
 
-def with_a_sure_teacher(problem: StepProblem, *, factor: float) -> StepProblem:
-    """The same problem, in which one token makes its reader sure, and the teacher alone reads it.
+def with_a_confident_teacher(problem: StepProblem, *, factor: float) -> StepProblem:
+    """The same problem, in which one token makes the model that reads it confident, and only the teacher reads it.
 
-    A student that is unsure and far from its teacher has large gradients under the reverse KL.
+    A student that is uncertain and far from its teacher has large gradients under the reverse KL.
 
     Args:
         problem: of one step with one micro-batch.
@@ -75,25 +75,25 @@ def with_a_sure_teacher(problem: StepProblem, *, factor: float) -> StepProblem:
     Returns:
         The problem with the last token of the vocabulary at the end of each reprompt, and nowhere else.
     """
-    sure = VOCAB - 1
+    confident = VOCAB - 1
     (((batch,),),) = problem.iterations
 
     def without(token_ids: Tensor) -> Tensor:
-        return token_ids.where(token_ids != sure, 0)
+        return token_ids.where(token_ids != confident, 0)
 
-    told = without(batch.reprompts.token_ids)
-    told[:, -1] = sure
+    reprompts = without(batch.reprompts.token_ids)
+    reprompts[:, -1] = confident
     batch = replace(
         batch,
         prompts=replace(batch.prompts, token_ids=without(batch.prompts.token_ids)),
-        reprompts=replace(batch.reprompts, token_ids=told),
+        reprompts=replace(batch.reprompts, token_ids=reprompts),
         completions=without(batch.completions),
     )
 
     def make_model() -> nn.Module:
         model = problem.make_model()
         with torch.no_grad():
-            model.get_parameter("prefix")[sure] *= factor
+            model.get_parameter("prefix")[confident] *= factor
         return model
 
     return replace(problem, make_model=make_model, iterations=(((batch,),),))
@@ -135,11 +135,11 @@ def _micro_batch(lengths: Sequence[int], *, usable: bool, ragged: bool, generato
 
     group_ids = torch.zeros(len(lengths), dtype=torch.long)
     asked = [tokens(2 + (row % 2 if ragged else 0)) for row in range(len(lengths))]
-    told = [[*question, *tokens(2 + (row % 3 if ragged else 0))] for row, question in enumerate(asked)]
+    reprompted = [[*question, *tokens(2 + (row % 3 if ragged else 0))] for row, question in enumerate(asked)]
     mask = torch.arange(TIME) < torch.tensor(lengths)[:, None]
     return MicroBatch(
         left_padded(asked, group_ids),
-        left_padded(told, group_ids),
+        left_padded(reprompted, group_ids),
         torch.randint(VOCAB, (len(lengths), TIME), generator=generator),
         mask,
         torch.full((len(lengths),), usable),

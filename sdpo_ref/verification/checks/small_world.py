@@ -16,7 +16,7 @@ from sdpo_ref.types import Judgement, Rollouts
 
 @dataclass(frozen=True)
 class SmallWorld:
-    """What a trainer is given, and what it is then told.
+    """What a trainer is given, and the judgement that it then receives.
 
     Attributes:
         policy: to be trained.
@@ -34,7 +34,7 @@ class SmallWorld:
 
 
 def small_world() -> SmallWorld:
-    """A world of two prompts, four positions and eight tokens; another one at each call, and always the same."""
+    """A world of two prompts, four positions and eight tokens; made anew at each call, always the same."""
     sizes = WorldSettings(prompts=2, time=4, vocab=8, embedding=4, aspects=2)
     parts = assemble(RunSettings(world=sizes, method=Sdpo()), seed=0)
     policy = parts.trainer.policy

@@ -1,8 +1,8 @@
-"""The implementation under test, behind a wall: everything is copied on its way in and on its way out.
+"""The implementation under test, wrapped: inputs and outputs are copied, and outputs are checked.
 
 A check never touches the implementation itself. What goes in is a copy, so that an implementation that writes into
-its inputs is found out (LOSS-064) and cannot spoil the expectation; what comes out is a copy, so that one that reuses
-its buffers is not compared with itself. What comes out is also looked at before it is compared: kind, shape, dtype.
+its inputs is detected (LOSS-064) and cannot change the expectation; what comes out is a copy, so that one that reuses
+its buffers is not compared with itself. Kind, shape and dtype of an output are checked before it is compared.
 """
 
 import traceback
@@ -33,7 +33,7 @@ from sdpo_ref.verification.suite.capabilities import declared_capabilities
 
 @dataclass(frozen=True)
 class Gradient:
-    """A value and what it pulls on.
+    """A value and its gradients.
 
     Attributes:
         value: what was differentiated.

@@ -1,6 +1,6 @@
-"""Doors to ``verify`` beside the command line: each translates a caller or an implementation, and judges nothing.
+"""Other ways to run the suite than the command line: a pytest plugin, and programs that answer JSON lines.
 
-``pytest_plugin`` shows a run as items of somebody's own pytest session; ``json_lines`` is an implementation whose parts
-are answered by a program in any language. What is checked, and how, is decided in ``sdpo_ref.verification`` alone
-(spec/decisions/0027).
+``pytest_plugin`` shows a run as items of the user's own pytest session; ``json_lines`` is an implementation whose parts
+are answered by a program in any language. Both only translate: the rest of
+``sdpo_ref.verification`` alone decides what is checked, and how (spec/decisions/0027).
 """

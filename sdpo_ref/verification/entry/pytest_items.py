@@ -11,8 +11,7 @@ import pytest
 
 from sdpo_ref.errors import SdpoRefError
 from sdpo_ref.verification.engine import Suite, verify
-from sdpo_ref.verification.entry.pytest_outcomes import VERDICT, Outcome, Outcomes, outcomes, shared
-from sdpo_ref.verification.entry.pytest_plugin import SHARED
+from sdpo_ref.verification.entry.pytest_outcomes import SHARED, VERDICT, Outcome, Outcomes, outcomes, shared
 from sdpo_ref.verification.isolation.events import Check
 from sdpo_ref.verification.suite.selection import Selection
 
@@ -25,7 +24,7 @@ class NotConformantError(Exception):
 
 
 class Requirements(pytest.Collector):
-    """Stands above the items, and runs the suite once for all of them."""
+    """The parent of the items; runs the suite once for all of them."""
 
     def __init__(self, *, implementation: str, selection: Selection, **of_pytest: Any) -> None:
         super().__init__(**of_pytest)
@@ -34,7 +33,7 @@ class Requirements(pytest.Collector):
         self._names = (VERDICT, *_asked_for(selection, Suite.released()))
 
     def collect(self) -> Iterable["RequirementItem"]:
-        """One item for each requirement that was asked for, the verdict first."""
+        """One item for each selected requirement, the verdict first."""
         return [RequirementItem.from_parent(self, name=name) for name in self._names]
 
     def outcome(self, name: str) -> Outcome:
@@ -42,13 +41,13 @@ class Requirements(pytest.Collector):
         if _found not in self.config.stash:
             folder = getattr(self.config, "workerinput", {}).get(SHARED)
             self.config.stash[_found] = self._run() if folder is None else shared(Path(folder), self._run)
-        return self.config.stash[_found].get(name, Outcome("skipped", "no check of it was asked for"))
+        return self.config.stash[_found].get(name, Outcome("skipped", "no check of it was selected"))
 
     def _run(self) -> Outcomes:
         try:
             with _importable_as_here(self.config):
                 return outcomes(verify(self._implementation, selection=self._selection))
-        except SdpoRefError as error:  # nothing was judged, and no other item shall try again
+        except SdpoRefError as error:  # nothing was checked, and no other item tries again
             return dict.fromkeys(self._names, Outcome("failed", str(error)))
 
 
@@ -71,7 +70,7 @@ class RequirementItem(pytest.Item):
             raise NotConformantError(found.text)
 
     def repr_failure(self, excinfo: pytest.ExceptionInfo[BaseException], style: Any = None) -> Any:
-        """The block that the command line prints, or one line if there was no run; no traceback of ours."""
+        """The block that the command line prints, or one line if there was no run; no traceback of the suite."""
         if isinstance(excinfo.value, NotConformantError):
             return str(excinfo.value)
         return super().repr_failure(excinfo, style)
@@ -107,7 +106,7 @@ def collect(session: pytest.Session, implementation: str, *, level: int, only: t
 
 
 def _asked_for(selection: Selection, suite: Suite) -> tuple[str, ...]:
-    """Ids of the requirements that were asked for, as the manifest has their checks: none is collected for it."""
+    """Ids of the selected requirements; their checks are those of the manifest, so none is collected."""
     locked = suite.manifest().items()
     checks = [Check(check, (name,), (), selected=True) for name, entry in locked for check in entry.checks]
     without_parameters = replace(selection, only=tuple(only.partition("[")[0] for only in selection.only))
@@ -116,7 +115,7 @@ def _asked_for(selection: Selection, suite: Suite) -> tuple[str, ...]:
 
 @contextlib.contextmanager
 def _importable_as_here(config: pytest.Config) -> Iterator[None]:
-    """Let the worker find modules where this session does: in the folders of the setting ``pythonpath``, too."""
+    """Let the worker import from where this session does, the folders of the setting ``pythonpath`` included."""
     before = os.environ.get("PYTHONPATH")
     folders = [str(config.rootpath / folder) for folder in config.getini("pythonpath")]
     os.environ["PYTHONPATH"] = os.pathsep.join([*folders, *filter(None, [before])])

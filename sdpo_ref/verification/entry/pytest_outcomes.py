@@ -19,6 +19,9 @@ from sdpo_ref.verification.verdict import verdict
 VERDICT = "verdict"
 """Name of the item that says what the run as a whole amounts to."""
 
+SHARED = "sdpo_ref_shared"
+"""Where a process of pytest-xdist finds the folder that all processes share: ``config.workerinput[SHARED]``."""
+
 _WIDTH = 100
 
 
@@ -47,7 +50,7 @@ def outcomes(report: Report) -> Outcomes:
 
     Returns:
         Only a MUST fails; what else does not hold is ``xfail``. What is not decided is skipped, and the verdict fails
-        for it, unless a failed requirement is there to be seen.
+        for it, unless a requirement fails.
     """
     found = {entry.requirement.id: _outcome(entry, report.header.spec) for entry in report.decided}
     return {VERDICT: _verdict(report), **found}
@@ -58,7 +61,7 @@ def shared(folder: Path, run: Callable[[], Outcomes]) -> Outcomes:
 
     Args:
         folder: known to all of them; empty at first.
-        run: is called in the process that comes first, while the others wait.
+        run: called in the first process, while the others wait.
 
     Returns:
         The same in every process.

@@ -1,4 +1,4 @@
-"""``pytest --sdpo-impl my_pkg.sdpo:make``: the requirements as items of somebody's own pytest session.
+"""``pytest --sdpo-impl my_pkg.sdpo:make``: the requirements as items of the user's own pytest session.
 
 The plugin is registered for every pytest session of the environment, so without the option it does nothing, and
 imports nothing but pytest. The items belong to no file: choose among them with ``--sdpo-only`` or ``-k``, not by path.
@@ -13,9 +13,6 @@ import pytest
 IMPLEMENTATION, LEVEL, ONLY = "sdpo_impl", "sdpo_level", "sdpo_only"
 STANDARD_LEVEL = 3
 """Level 4 trains for minutes, so it runs on request only."""
-
-SHARED = "sdpo_ref_shared"
-"""Where a process of pytest-xdist finds the folder that it shares with the others: ``config.workerinput[SHARED]``."""
 
 _shared = pytest.StashKey[str]()
 
@@ -64,9 +61,11 @@ def pytest_collection_modifyitems(session: pytest.Session, config: pytest.Config
 
 @pytest.hookimpl(optionalhook=True)
 def pytest_configure_node(node: Any) -> None:
-    """Tell a process of pytest-xdist where the one run of the suite leaves its results for all of them."""
+    """Give a process of pytest-xdist the folder in which the one run of the suite stores its results for all."""
     config = node.config
     if config.getoption(IMPLEMENTATION):
+        from sdpo_ref.verification.entry.pytest_outcomes import SHARED
+
         if _shared not in config.stash:
             config.stash[_shared] = tempfile.mkdtemp(prefix="sdpo-ref-pytest-")
         node.workerinput[SHARED] = config.stash[_shared]

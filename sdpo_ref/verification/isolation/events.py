@@ -1,4 +1,4 @@
-"""What a worker tells the runner, one JSON object a line: the header, the checks found, and how each one ended.
+"""Events that a worker sends to the runner, one JSON object a line: the header, the checks found, how each one ended.
 
 A run is ``Refused``, or else ``Opened``, ``Collected``, then ``Started`` and ``Finished`` in turn, then ``Closed``.
 """
@@ -19,7 +19,7 @@ class Check:
         id: path, function and parameters, such as ``loss/test_ends.py::test_forward[float64]``.
         requirements: ids of the requirements that it decides.
         needs: capabilities without which it is left out.
-        selected: whether this run is asked to run it.
+        selected: whether this run is to run it.
     """
 
     id: str
@@ -75,7 +75,7 @@ class Failure:
 
 @dataclass(frozen=True)
 class Header:
-    """What is being verified, and with what.
+    """What is being verified, and with which versions.
 
     Attributes:
         spec: the ``module:factory`` text as the user typed it.
@@ -84,7 +84,7 @@ class Header:
         departures: profile fields that differ from the paper's, as (declared, paper's).
         capabilities: what it declares, sorted.
         versions: of suite, specification, Python and torch.
-        isolation: what kept the implementation from the rest of the machine, by subject; empty if nothing did.
+        isolation: the isolation in force, by subject; empty if there was none.
     """
 
     spec: str
@@ -105,7 +105,7 @@ class Header:
 
 @dataclass(frozen=True)
 class Refused:
-    """The implementation could not be loaded, so nothing is judged."""
+    """The implementation could not be loaded, so nothing is checked."""
 
     message: str
 
@@ -153,7 +153,7 @@ class Finished:
 
 @dataclass(frozen=True)
 class Closed:
-    """The worker has run everything that it was asked to run."""
+    """The worker has run all checks of its share."""
 
 
 Event = Refused | Opened | Collected | Started | Finished | Closed
@@ -170,7 +170,7 @@ def encode(event: Event) -> str:
 
 
 def decode(line: str) -> Event:
-    """The event that a line stands for.
+    """The event in a line.
 
     Raises:
         ValueError: if the line is not an event.

@@ -22,7 +22,7 @@ _CHANGING = "a result that changes between two calls with the same input"
 def classify(error: BaseException) -> tuple[Status, Failure]:
     """Status and failure of a check that ended with this exception.
 
-    A property-based check may report several exceptions as a group; the one that says most is taken: a broken
+    A property-based check may report several exceptions as a group; the most informative is taken: a broken
     control, then an implementation that raised, then a wrong result, then anything else.
 
     Example:

@@ -1,4 +1,4 @@
-"""The pytest plugin: registers the markers, holds the implementation, and leaves out what does not apply.
+"""The pytest plugin: registers the markers, stores the implementation, and skips what does not apply.
 
 ``sdpo-ref verify`` uses it inside its worker. It also works by itself, for a debugger or another test suite: ``pytest
 PATH/conformance -c PATH/conformance/pytest.ini -p sdpo_ref.verification.isolation.plugin --impl my_sdpo:make``.
@@ -11,7 +11,7 @@ import pytest
 from sdpo_ref._resources import content
 from sdpo_ref.errors import SdpoRefError
 from sdpo_ref.verification.isolation.loader import Loaded, load
-from sdpo_ref.verification.suite.applicability import not_declared, reason
+from sdpo_ref.verification.suite.capabilities import not_declared, not_offered
 from sdpo_ref.verification.suite.catalogue import Catalogue
 from sdpo_ref.verification.suite.spec_text import read_catalogue
 
@@ -21,7 +21,7 @@ implementation_key = pytest.StashKey[Loaded]()
 REQUIREMENT = "requirement"
 NEEDS = "needs"
 not_applicable_key = pytest.StashKey[str]()
-"""Set on a check that was left out because the implementation does not declare what it needs: the reason."""
+"""Set on a check that was skipped because the implementation does not declare what it needs: the reason."""
 
 _MARKERS = (
     f"{REQUIREMENT}(*ids): the requirements of spec/ that the check decides",
@@ -30,7 +30,7 @@ _MARKERS = (
 
 
 class SuitePlugin:
-    """Gives the checks their implementation, and leaves out those that need what it does not declare."""
+    """Gives the checks their implementation, and skips those that need what it does not declare."""
 
     def __init__(self, catalogue: Catalogue, loaded: Loaded | None) -> None:
         self._catalogue = catalogue
@@ -45,17 +45,17 @@ class SuitePlugin:
 
     @pytest.hookimpl(tryfirst=True)
     def pytest_runtest_setup(self, item: pytest.Item) -> None:
-        """Leave a check out before any of its fixtures is made, if it needs what is not declared."""
+        """Skip a check before any of its fixtures is made, if it needs what is not declared."""
         if self._loaded is None:
             return
         missing = not_declared(needs_of(item, self._catalogue), self._loaded.capabilities)
         if missing:
-            item.stash[not_applicable_key] = reason(missing)
+            item.stash[not_applicable_key] = not_offered(missing)
             pytest.skip(item.stash[not_applicable_key])
 
 
 def needs_of(item: pytest.Item, catalogue: Catalogue) -> tuple[str, ...]:
-    """Capabilities without which a check is left out: those that it is marked with, or else its requirements' own."""
+    """Capabilities without which a check is skipped: those that it is marked with, or else its requirements' own."""
     known = catalogue.requirements
     of_requirements = [need for name in marked(item, REQUIREMENT) if name in known for need in known[name].needs]
     return marked(item, NEEDS) or tuple(dict.fromkeys(of_requirements))

@@ -16,8 +16,8 @@ from pathlib import Path
 from typing import BinaryIO
 
 from sdpo_ref.verification.isolation.events import Event, decode
-from sdpo_ref.verification.isolation.farewell import SCRATCH
-from sdpo_ref.verification.isolation.request import Request
+from sdpo_ref.verification.isolation.run import Request
+from sdpo_ref.verification.isolation.sandbox import SCRATCH
 
 _SANDBOX = "sdpo_ref.verification.isolation.sandbox"
 _WORKER = "sdpo_ref.verification.isolation.worker"
@@ -25,7 +25,7 @@ _LONGEST_EVENT = 1 << 24
 _LONGEST_END = 1 << 16
 _FRAMES = 6
 _MACHINERY = re.compile(r"[/\\](_pytest|pluggy|sdpo_ref[/\\]verification)[/\\]")
-_SECONDS_TO_SAY_WHERE = 1.0
+_SECONDS_FOR_STACK = 1.0
 
 
 def isolated_environment(home: Path) -> dict[str, str]:
@@ -44,10 +44,10 @@ def isolated_environment(home: Path) -> dict[str, str]:
     }
 
 
-def secluded_environment(home: Path) -> dict[str, str]:
-    """The isolated environment with a home of its own, so that caches go where everything is removed.
+def environment_with_own_home(home: Path) -> dict[str, str]:
+    """The isolated environment with a home of its own, so that caches are removed at the end.
 
-    Packages that the user installed for himself stay visible.
+    Packages in the user's own site directory stay importable.
 
     Args:
         home: an empty folder inside one that is removed at the end.
@@ -57,11 +57,11 @@ def secluded_environment(home: Path) -> dict[str, str]:
     return isolated_environment(home) | own | {"PYTHONUSERBASE": site.getuserbase(), SCRATCH: str(home.parent)}
 
 
-def start_secluded(module: str, home: Path, memory: float, printed: BinaryIO) -> subprocess.Popen[str]:
+def start_isolated(module: str, home: Path, memory: float, printed: BinaryIO) -> subprocess.Popen[str]:
     """Start ``MODULE.main`` in its own process group, isolated by :mod:`sdpo_ref.verification.isolation.sandbox`.
 
     Args:
-        module: whose ``main`` takes what is in force.
+        module: whose ``main`` takes the isolation in force, by subject.
         home: an empty folder for whatever it writes, inside one that is removed at the end.
         memory: of each process, in GiB.
         printed: receives its standard error.
@@ -71,7 +71,7 @@ def start_secluded(module: str, home: Path, memory: float, printed: BinaryIO) ->
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
         stderr=printed,
-        env=secluded_environment(home),
+        env=environment_with_own_home(home),
         start_new_session=True,
         text=True,
         encoding="utf-8",
@@ -80,12 +80,12 @@ def start_secluded(module: str, home: Path, memory: float, printed: BinaryIO) ->
 
 
 class WorkerProcess:
-    """A running worker, and what is known about it.
+    """A running worker process and its state.
 
     Attributes:
-        request: what it was asked to do.
+        request: what it runs.
         check: the check that it is in, or ``None``.
-        heard: when it last said something, in seconds of the monotonic clock.
+        last_event: when it last sent an event, in seconds of the monotonic clock.
     """
 
     def __init__(
@@ -94,11 +94,11 @@ class WorkerProcess:
         """Start it; ``listener`` is called from another thread with each event, and with ``None`` at the end."""
         self.request = request
         self.check: str | None = None
-        self.heard = time.monotonic()
+        self.last_event = time.monotonic()
         self._own = Path(tempfile.mkdtemp(prefix="worker-", dir=home))
         self._printed = self._own.with_suffix(".txt")
         with self._printed.open("wb") as printed:
-            self._process = start_secluded(_WORKER, self._own, memory, printed)
+            self._process = start_isolated(_WORKER, self._own, memory, printed)
         threading.Thread(target=self._read, args=(listener,), daemon=True).start()
         stdin = self._process.stdin
         if stdin is not None:
@@ -115,8 +115,8 @@ class WorkerProcess:
         listener(self, None)
 
     def is_silent_for(self, seconds: float) -> bool:
-        """Whether it has said nothing for longer than this."""
-        return time.monotonic() - self.heard > seconds
+        """Whether it has sent nothing for longer than this."""
+        return time.monotonic() - self.last_event > seconds
 
     def kill(self) -> None:
         """End it and every process that it started, and remove what it wrote; harmless if it is gone."""
@@ -129,11 +129,11 @@ class WorkerProcess:
         shutil.rmtree(self._own, ignore_errors=True)
 
     def where(self) -> str:
-        """Ask where it is, innermost call first; empty if it is too stuck to answer."""
+        """Its current stack, innermost call first; empty if it does not answer."""
         before = self._printed.stat().st_size
         with contextlib.suppress(ProcessLookupError):
             os.kill(self._process.pid, signal.SIGUSR1)
-        deadline = time.monotonic() + _SECONDS_TO_SAY_WHERE
+        deadline = time.monotonic() + _SECONDS_FOR_STACK
         while self._printed.stat().st_size == before and time.monotonic() < deadline:
             time.sleep(0.05)
         return self.last_stack()

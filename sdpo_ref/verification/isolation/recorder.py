@@ -9,7 +9,7 @@ import pytest
 from sdpo_ref.verification.isolation.events import Check, Collected, Event, Failure, Finished, Started
 from sdpo_ref.verification.isolation.outcome import classify
 from sdpo_ref.verification.isolation.plugin import REQUIREMENT, marked, needs_of, not_applicable_key
-from sdpo_ref.verification.isolation.request import Request
+from sdpo_ref.verification.isolation.run import Request
 from sdpo_ref.verification.status import Status
 from sdpo_ref.verification.suite.catalogue import Catalogue
 
@@ -18,7 +18,7 @@ _LONGEST_TEXT = 20_000
 
 
 class Recorder:
-    """Reports collection, then the start and the end of each check that falls to this worker."""
+    """Reports collection, then the start and the end of each check in this worker's share."""
 
     def __init__(self, request: Request, catalogue: Catalogue, emit: Callable[[Event], None]) -> None:
         self._request = request
@@ -99,7 +99,7 @@ def _printed(report: pytest.TestReport) -> str:
 
 
 def _bounded(failure: Failure) -> Failure:
-    """With every text cut that is longer than anybody reads, so that none fills the pipe."""
+    """With long texts cut, so that none fills the pipe."""
     return Failure(**{name: _cut(text) for name, text in asdict(failure).items()})
 
 

@@ -1,18 +1,61 @@
-"""What happened in a run, put together from the events of one worker or of several."""
+"""What the runner asks a worker to run, and what happened, collected from the events of one worker or of several."""
 
+import json
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
+from pathlib import Path
 
 from sdpo_ref.errors import IntegrityError, LoadError
 from sdpo_ref.verification.isolation.events import Check, Collected, Event, Finished, Header, Opened, Refused
-from sdpo_ref.verification.isolation.neutral import neutral
+from sdpo_ref.verification.isolation.text import printable_event
 from sdpo_ref.verification.suite.capabilities import part_of
+from sdpo_ref.verification.suite.selection import ALL, Selection
+
+
+@dataclass(frozen=True)
+class Request:
+    """Which checks to run on which implementation.
+
+    Attributes:
+        implementation: ``module:factory``; ``None`` to collect the checks and run none.
+        conformance: folder of the checks.
+        spec: folder of the specification.
+        selection: what the user selected.
+        share: run every ``share[1]``-th selected check, starting at ``share[0]``.
+        finished: checks that have ended already and must not be run again.
+    """
+
+    implementation: str | None
+    conformance: Path
+    spec: Path
+    selection: Selection = ALL
+    share: tuple[int, int] = (0, 1)
+    finished: frozenset[str] = frozenset()
+
+    def encode(self) -> str:
+        """One line of JSON."""
+        fields = asdict(self)
+        fields.update(conformance=str(self.conformance), spec=str(self.spec), finished=sorted(self.finished))
+        return json.dumps(fields)
+
+    @classmethod
+    def decode(cls, line: str) -> "Request":
+        """The request in a line."""
+        fields = json.loads(line)
+        return cls(
+            implementation=fields["implementation"],
+            conformance=Path(fields["conformance"]),
+            spec=Path(fields["spec"]),
+            selection=Selection(fields["selection"]["level"], tuple(fields["selection"]["only"])),
+            share=(fields["share"][0], fields["share"][1]),
+            finished=frozenset(fields["finished"]),
+        )
 
 
 @dataclass(frozen=True)
 class Run:
-    """Everything that happened.
+    """What happened in a run of the suite.
 
     Attributes:
         header: what was verified; ``None`` if checks were only collected.
@@ -39,9 +82,9 @@ class RunLog:
         self._observe = observe
         self._began = time.monotonic()
 
-    def hear(self, event: Event) -> None:
-        """Take note of an event without its power; pass it on unless another worker has already said the same."""
-        event = neutral(event)
+    def record(self, event: Event) -> None:
+        """Record an event with its text escaped; pass it on unless another worker has already sent the same."""
+        event = printable_event(event)
         match event:
             case Refused(message):
                 raise LoadError(message)
@@ -64,12 +107,12 @@ class RunLog:
         return [check for check in selected[share[0] :: share[1]] if check.id not in self.finished]
 
     def parts(self, check_id: str) -> frozenset[str]:
-        """Parts of the implementation that a check calls; one empty name if it does not say."""
+        """Parts of the implementation that a check calls; one empty name if it declares none."""
         checks = {} if self.collected is None else {check.id: check for check in self.collected.checks}
         return frozenset(map(part_of, checks[check_id].needs)) or frozenset({""})
 
     def run(self) -> Run:
-        """Everything heard."""
+        """Everything recorded."""
         if self.collected is None:
             raise IntegrityError("the checks could not be collected; reinstall sdpo-ref")
         seconds = time.monotonic() - self._began

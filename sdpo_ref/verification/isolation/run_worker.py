@@ -1,8 +1,8 @@
 """The isolated process that trains with a third party's trainer; ``isolation.sandbox`` calls ``main``.
 
-The first line of standard input says whose trainer it is, each further line which runs are asked for. What was its
-standard output when it started gets a line for each progress, and one with the metrics or with what went wrong. The
-worker processes of the study are below this one, so they are isolated as it is.
+The first line of standard input names the trainer, each further line requests runs. What was its standard output when
+it started receives progress, one line each, and then one line with the metrics or with the error. The worker processes
+of the study are its children, so they are isolated too.
 """
 
 import json
@@ -19,17 +19,17 @@ from pydantic import TypeAdapter
 from sdpo_ref.claims.fresh import Fresh
 from sdpo_ref.claims.source import Asked
 from sdpo_ref.errors import SdpoRefError
-from sdpo_ref.verification.isolation.farewell import end_everything, scratch
+from sdpo_ref.verification.isolation.sandbox import scratch_folder, terminate_all
 
 ASKED = TypeAdapter(list[Asked])
-"""How runs that are asked for travel as JSON."""
+"""Requested runs as JSON."""
 
 
 def main(_isolation: Mapping[str, str]) -> None:
-    """Serve until standard input ends, and then end with everything that was started.
+    """Serve until standard input ends, then terminate this process and its children.
 
     Args:
-        _isolation: what is in force in this process; the header of the report has it already.
+        _isolation: in force in this process; the report has it already.
     """
     commands = os.fdopen(os.dup(0), "r", encoding="utf-8")
     answers = os.fdopen(os.dup(1), "w", encoding="utf-8")
@@ -37,14 +37,14 @@ def main(_isolation: Mapping[str, str]) -> None:
         os.dup2(nothing.fileno(), 0)
     os.dup2(2, 1)
     lines: queue.SimpleQueue[str] = queue.SimpleQueue()
-    threading.Thread(target=_listen, args=(commands, lines, scratch()), daemon=True).start()
+    threading.Thread(target=_listen, args=(commands, lines, scratch_folder()), daemon=True).start()
     settings = json.loads(lines.get())
     source = Fresh(
         implementation=settings["implementation"],
         jobs=settings["jobs"],
         offers=frozenset(settings["offers"]),
         time_limit=settings["time_limit"],
-        progress=lambda done, runs: _say(answers, {"done": done, "runs": runs}),
+        progress=lambda done, runs: _send(answers, {"done": done, "runs": runs}),
     )
     while True:
         request = json.loads(lines.get())
@@ -54,18 +54,18 @@ def main(_isolation: Mapping[str, str]) -> None:
         try:
             found = source.values(asked)
         except SdpoRefError as error:
-            _say(answers, {"error": str(error)})
+            _send(answers, {"error": str(error)})
         else:
-            _say(answers, {"metrics": [found.get(one) for one in asked]})
+            _send(answers, {"metrics": [found.get(one) for one in asked]})
 
 
-def _say(answers: TextIO, what: Mapping[str, object]) -> None:
+def _send(answers: TextIO, what: Mapping[str, object]) -> None:
     answers.write(f"{json.dumps(what)}\n")
     answers.flush()
 
 
 def _listen(commands: TextIO, lines: "queue.SimpleQueue[str]", folder: Path | None) -> None:
-    """Hand on each line; when the other end is gone, so is this process with those that it started."""
+    """Queue each line; at the end of input, terminate this process and its children."""
     for line in commands:
         lines.put(line)
-    end_everything(folder)
+    terminate_all(folder)

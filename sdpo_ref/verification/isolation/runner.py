@@ -1,6 +1,6 @@
-"""Runs the suite: starts workers, notices when one hangs or dies, and starts the next one with what is left.
+"""Runs the suite: starts workers, detects one that hangs or dies, and starts another one with the remaining checks.
 
-An implementation that hangs or dies costs the check that it was in, not the run. Data flows one way:
+An implementation that hangs or dies fails the check that it was in, and the run goes on. Data flows one way:
 worker -> events -> this file -> :class:`~sdpo_ref.verification.isolation.run.Run` -> ``verification.results``.
 """
 
@@ -16,12 +16,10 @@ from pathlib import Path
 
 from sdpo_ref.errors import IntegrityError, LoadError
 from sdpo_ref.verification.isolation.events import Check, Event, Failure, Finished, Opened, Started
-from sdpo_ref.verification.isolation.exhausted import named_ceiling
-from sdpo_ref.verification.isolation.limits import Limits
-from sdpo_ref.verification.isolation.neutral import one_line
+from sdpo_ref.verification.isolation.limits import Limits, name_exceeded_limit
 from sdpo_ref.verification.isolation.process import WorkerProcess, isolated_environment
-from sdpo_ref.verification.isolation.request import Request
-from sdpo_ref.verification.isolation.run import Run, RunLog
+from sdpo_ref.verification.isolation.run import Request, Run, RunLog
+from sdpo_ref.verification.isolation.text import one_line
 from sdpo_ref.verification.status import Status
 
 _STANDARD_LIMITS = Limits()
@@ -29,8 +27,8 @@ _LOSSES_PER_PART = 3
 _LOSSES_WITHOUT_PROGRESS = 3
 _TICK_SECONDS = 0.1
 _LONGEST_LINE = 500
-_ENDING_HELPS = "something in this check leaves or crashes the whole process"
-_HANGING_HELPS = "if it is only slow, raise --time-limit"
+_ADVICE_ON_ENDING = "something in this check leaves or crashes the whole process"
+_ADVICE_ON_HANGING = "if it is only slow, raise --time-limit"
 
 
 def default_jobs(request: Request) -> int:
@@ -52,7 +50,7 @@ def run_isolated(
         request: what to run.
         limits: how long to wait for a check and for the start, and how much memory to give.
         jobs: number of workers that share the checks.
-        observe: is told each event as it happens, for a progress line.
+        observe: called with each event as it happens, for a progress line.
 
     Returns:
         How every selected check ended: none is ever missing.
@@ -82,7 +80,7 @@ def run_in_process(request: Request, *, observe: Callable[[Event], None] = lambd
             os.environ.clear()
             os.environ.update(isolated)
             sys.dont_write_bytecode = True
-            worker.run(request, log.hear, capture=False)
+            worker.run(request, log.record, capture=False)
         finally:
             os.environ.clear()
             os.environ.update(before)
@@ -122,7 +120,7 @@ class _Supervisor:
         )
 
     def _wait(self) -> None:
-        """Handle the next event; if there is none, see whether somebody hangs."""
+        """Handle the next event; while there is none, look for workers that hang."""
         try:
             worker, event = self._inbox.get(timeout=_TICK_SECONDS)
         except queue.Empty:
@@ -131,10 +129,10 @@ class _Supervisor:
             return
         if worker not in self._workers:
             return
-        worker.heard = time.monotonic()
+        worker.last_event = time.monotonic()
         if event is None:
             worker.kill()
-            self._retire(worker, f"the process ended with {worker.ending()}", _ENDING_HELPS, worker.last_stack())
+            self._retire(worker, f"the process ended with {worker.ending()}", _ADVICE_ON_ENDING, worker.last_stack())
             return
         match event:
             case Opened(header):
@@ -145,8 +143,8 @@ class _Supervisor:
                 worker.check = None
                 if status is not Status.NA:
                     self._losses_without_progress = 0
-                event = named_ceiling(event, self._limits)
-        self._log.hear(event)
+                event = name_exceeded_limit(event, self._limits)
+        self._log.record(event)
 
     def _time(self) -> str:
         return f"{self._limits.check:g} s a check, {self._limits.start:g} s to load"
@@ -156,10 +154,10 @@ class _Supervisor:
         if worker.is_silent_for(limit):
             stack = worker.where()
             worker.kill()
-            self._retire(worker, f"it did not return within {limit:g} s", _HANGING_HELPS, stack)
+            self._retire(worker, f"it did not return within {limit:g} s", _ADVICE_ON_HANGING, stack)
 
     def _retire(self, worker: WorkerProcess, how: str, advice: str, stack: str) -> None:
-        """Account for a worker that is gone, and start another one if checks of its share are left."""
+        """Record how a worker ended, and start another one if checks of its share are left."""
         self._workers.remove(worker)
         if self._log.header is None and self._request.implementation is not None:
             raise LoadError(self._never_opened(how, worker))
@@ -168,7 +166,7 @@ class _Supervisor:
         if worker.check is not None:
             self._losses.update(self._log.parts(worker.check))
             failure = Failure(message=f"{how}; {advice}", traceback=stack)
-            self._log.hear(Finished(worker.check, Status.ERROR, failure=failure))
+            self._log.record(Finished(worker.check, Status.ERROR, failure=failure))
         remaining = self._log.remaining(worker.request.share)
         if self._request.implementation is None or not remaining:
             return
@@ -190,12 +188,12 @@ class _Supervisor:
 
     def _give_up(self, checks: list[Check], reason: str) -> None:
         for check in checks:
-            self._log.hear(Finished(check.id, Status.NOT_RUN, reason))
+            self._log.record(Finished(check.id, Status.NOT_RUN, reason))
 
     def _never_opened(self, how: str, worker: WorkerProcess) -> str:
-        told = f" (it printed: {_last_line(worker)})" if _last_line(worker) else ""
+        printed = f" (it printed: {_last_line(worker)})" if _last_line(worker) else ""
         name = self._request.implementation
-        return f"{name} could not be loaded: {how}{told}; import it and call its factory by hand to see why"
+        return f"{name} could not be loaded: {how}{printed}; import it and call its factory by hand to see why"
 
 
 def _last_line(worker: WorkerProcess) -> str:

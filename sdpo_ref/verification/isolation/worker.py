@@ -1,9 +1,9 @@
 """The isolated process in which a third party's code runs; ``isolation.sandbox`` calls ``main``.
 
-Reads one :class:`~sdpo_ref.verification.isolation.request.Request` from standard input and writes events to what was
+Reads one :class:`~sdpo_ref.verification.isolation.run.Request` from standard input and writes events to what was
 its standard output when it started. Before the implementation is imported, both are moved out of its reach, so nothing
-that it prints or reads can disturb them. On SIGUSR1 it writes where it is to standard error, so that the runner can say
-where a check hangs. When the runner is gone, so is the worker.
+that it prints or reads can disturb them. On SIGUSR1 it writes its stack to standard error, so that the runner can
+report where a check hangs. It terminates when the runner exits.
 """
 
 import contextlib
@@ -23,11 +23,11 @@ import torch
 from sdpo_ref import SPEC_VERSION, __version__
 from sdpo_ref.errors import SdpoRefError
 from sdpo_ref.verification.isolation.events import Closed, Event, Header, Opened, Refused, encode
-from sdpo_ref.verification.isolation.farewell import end_everything, scratch
 from sdpo_ref.verification.isolation.loader import Loaded, load
 from sdpo_ref.verification.isolation.plugin import SuitePlugin
 from sdpo_ref.verification.isolation.recorder import Recorder
-from sdpo_ref.verification.isolation.request import Request
+from sdpo_ref.verification.isolation.run import Request
+from sdpo_ref.verification.isolation.sandbox import scratch_folder, terminate_all
 from sdpo_ref.verification.suite.spec_text import read_catalogue
 
 _REGULAR_ENDS = (pytest.ExitCode.OK, pytest.ExitCode.TESTS_FAILED, pytest.ExitCode.NO_TESTS_COLLECTED)
@@ -43,13 +43,13 @@ def run(
     capture: bool = True,
     isolation: Mapping[str, str] = _NOT_ISOLATED,
 ) -> None:
-    """Load the implementation and run the checks that were asked for.
+    """Load the implementation and run the selected checks.
 
     Args:
         request: what to run.
         emit: receives each event as it happens.
         capture: whether what the implementation prints is kept from the terminal; a debugger needs it off.
-        isolation: what is in force in this process; nothing for a debugger.
+        isolation: in force in this process, by subject; nothing for a debugger.
     """
     torch.set_num_threads(1)
     hypothesis.settings.register_profile("sdpo-ref", derandomize=True, database=None, deadline=None)
@@ -99,10 +99,10 @@ def _header(loaded: Loaded, isolation: Mapping[str, str]) -> Header:
 
 
 def main(isolation: Mapping[str, str]) -> None:
-    """Serve one request, then leave.
+    """Serve one request, then exit.
 
     Args:
-        isolation: what is in force in this process.
+        isolation: in force in this process, by subject.
     """
     commands = os.fdopen(os.dup(0), "r", encoding="utf-8")
     events = os.dup(1)
@@ -111,7 +111,7 @@ def main(isolation: Mapping[str, str]) -> None:
     os.dup2(2, 1)
     faulthandler.register(signal.SIGUSR1, file=os.dup(2), all_threads=False)
     request = Request.decode(commands.readline())
-    threading.Thread(target=_leave_with_the_runner, args=(commands, scratch()), daemon=True).start()
+    threading.Thread(target=_terminate_with_runner, args=(commands, scratch_folder()), daemon=True).start()
     run(request, lambda event: _write(events, event), isolation=isolation)
     with contextlib.suppress(OSError):
         os.close(events)
@@ -124,7 +124,7 @@ def _write(events: int, event: Event) -> None:
         line = line[os.write(events, line) :]
 
 
-def _leave_with_the_runner(commands: TextIO, folder: Path | None) -> None:
-    """Wait for the runner's end of the pipe to close, then end this process and those that it started."""
+def _terminate_with_runner(commands: TextIO, folder: Path | None) -> None:
+    """Wait for the runner's end of the pipe to close, then terminate this process and its children."""
     commands.read()
-    end_everything(folder)
+    terminate_all(folder)

@@ -4,7 +4,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from enum import StrEnum
 
-from sdpo_ref.verification.isolation.printable import printable
+from sdpo_ref.verification.isolation.text import printable
 from sdpo_ref.verification.reports.document import Document, Requirement
 from sdpo_ref.verification.status import Status
 

@@ -2,7 +2,7 @@
 
 import re
 
-from sdpo_ref.verification.isolation.printable import printable
+from sdpo_ref.verification.isolation.text import printable
 
 _SAFE = ",;()=/'\"%+-?"
 _LAST_ASCII = 127

@@ -6,7 +6,7 @@ case with its message. XML has no control characters, not even as numbers: they 
 
 from xml.etree import ElementTree as ET
 
-from sdpo_ref.verification.isolation.printable import printable
+from sdpo_ref.verification.isolation.text import printable
 from sdpo_ref.verification.reports.contents import chapters
 from sdpo_ref.verification.reports.document import Document, Failure, Requirement
 from sdpo_ref.verification.status import Status

@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 from html import escape
 
-from sdpo_ref.verification.isolation.printable import printable
+from sdpo_ref.verification.isolation.text import printable
 
 
 @dataclass(frozen=True)

@@ -15,8 +15,7 @@ from sdpo_ref.verification.reports.layout import STYLES, grid, indented
 from sdpo_ref.verification.reports.report_failures import diagnosis_block, failure_blocks, waiver_block
 from sdpo_ref.verification.results import Count, Report
 from sdpo_ref.verification.status import ExitCode, Status
-from sdpo_ref.verification.suite.applicability import NOT_OFFERED
-from sdpo_ref.verification.suite.capabilities import part_of
+from sdpo_ref.verification.suite.capabilities import NOT_OFFERED, part_of
 from sdpo_ref.verification.suite.catalogue import Catalogue, Strength
 from sdpo_ref.verification.verdict import Verdict, verdict
 

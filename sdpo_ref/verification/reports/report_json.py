@@ -12,7 +12,7 @@ from sdpo_ref.claims.seeds import verdict_seed
 from sdpo_ref.claims.verdict import ClaimVerdict
 from sdpo_ref.verification.decided import Decided
 from sdpo_ref.verification.isolation.events import Finished
-from sdpo_ref.verification.isolation.printable import printable
+from sdpo_ref.verification.isolation.text import printable
 from sdpo_ref.verification.reports.claims_table import RATES, suite_rates
 from sdpo_ref.verification.reports.report import NOT_ASKED
 from sdpo_ref.verification.results import Count, Report

@@ -1,1 +1,1 @@
-"""What is asked: requirements, the checks that decide them, the locked manifest, capabilities, selections, waivers."""
+"""What is checked: requirements, their checks, the locked manifest, capabilities, selections, waivers."""

@@ -1,6 +1,6 @@
-"""What an implementation may offer: one id for each part and option, with the part that must be there for it."""
+"""What an implementation may offer, one id for each part and option, and whether a requirement applies to it."""
 
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Iterable, Mapping
 
 from sdpo_ref.errors import UsageError
 
@@ -52,7 +52,7 @@ PARTS: tuple[str, ...] = tuple(dict.fromkeys(part_of(capability) for capability 
 
 
 def declared_capabilities(implementation: object) -> frozenset[str]:
-    """What an implementation says that it offers; without a declaration, all that its parts could.
+    """The capabilities that an implementation declares; without a declaration, all those of its parts.
 
     Raises:
         UsageError: if a declared capability is unknown, or if there is no part at all.
@@ -70,3 +70,25 @@ def declared_capabilities(implementation: object) -> frozenset[str]:
             "for instance a function `divergence(student_log_probs, teacher_log_probs, *, alpha, support)`"
         )
     return frozenset(declared)
+
+
+NOT_OFFERED = "not offered: "
+"""How the reason of a status N/A begins, if it is about capabilities and not about the profile."""
+
+
+def not_declared(needs: Iterable[str], declared: Collection[str]) -> tuple[str, ...]:
+    """Needed capabilities that are not declared; only the part itself, where the whole part is missing.
+
+    Example:
+        >>> not_declared(["loss", "loss.temperature"], {"divergence"})
+        ('loss',)
+        >>> not_declared(["loss", "loss.temperature"], {"loss"})
+        ('loss.temperature',)
+    """
+    missing = (need for need in needs if need not in declared)
+    return tuple(dict.fromkeys(need if part_of(need) in declared else part_of(need) for need in missing))
+
+
+def not_offered(missing: Iterable[str]) -> str:
+    """The reason of a status N/A."""
+    return f"{NOT_OFFERED}{', '.join(missing)}"

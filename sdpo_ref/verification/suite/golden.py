@@ -1,8 +1,8 @@
 """The golden files of a suite and their hashes: what was released, byte by byte.
 
 ``conformance/SHA256SUMS`` has one line a file, as ``sha256sum --check SHA256SUMS`` reads them. The commands that write
-golden files record them; ``sdpo-ref verify`` looks before it uses them. What tells *which number* changed lies inside
-the files: each golden vector has a hash of its content, and so has each registered record.
+golden files record them; ``sdpo-ref verify`` compares them before it uses them. Each golden vector and each
+registered record also has a hash of its own, so that a changed number can be located.
 """
 
 import hashlib
@@ -46,12 +46,12 @@ def require_golden(conformance: Path) -> None:
     problems = [
         *(f"{name} was changed" for name in changed),
         *(f"{name} is missing" for name in sorted(recorded.keys() - found)),
-        *(f"{name} is not among them" for name in sorted(found.keys() - recorded)),
+        *(f"{name} is not recorded" for name in sorted(found.keys() - recorded)),
     ]
     if problems:
         raise IntegrityError(
             f"golden files in {conformance} are not those that {SUMS} records: {'; '.join(problems)}; {_REPAIR}. "
-            "Whoever changes them on purpose uses the command that writes them (CONTRIBUTING.md)"
+            "To change them on purpose, use the command that writes them (CONTRIBUTING.md)"
         )
 
 
@@ -85,5 +85,5 @@ def _recorded(conformance: Path) -> dict[str, str]:
     parsed = [_LINE.fullmatch(line) for line in lines]
     wrong = [line for line, match in zip(lines, parsed, strict=True) if match is None]
     if wrong:
-        raise IntegrityError(f"{path} has a line that is no hash and file: {wrong[0][:80]!r}; {_REPAIR}")
+        raise IntegrityError(f"{path} has a line that is not a hash and a file: {wrong[0][:80]!r}; {_REPAIR}")
     return {match[2]: match[1] for match in parsed if match is not None}

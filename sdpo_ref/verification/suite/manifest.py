@@ -1,7 +1,7 @@
 """The locked denominator: which requirements there are, with which words, and which checks decide each.
 
 ``conformance/manifest.json`` is rewritten by ``sdpo-ref spec lock`` only. If what a run finds differs from it, checks
-may have gone missing without anybody noticing, so the run does not count (exit code 5).
+may be missing, so the run is incomplete (exit code 5).
 """
 
 import json

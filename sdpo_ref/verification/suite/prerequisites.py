@@ -1,7 +1,7 @@
-"""One fault shall not print forty failures: what fails after something more basic has failed is not decided.
+"""Prerequisites: what fails after a more basic requirement has failed is not decided, so one fault is one failure.
 
 A requirement comes after those that it names (``After:`` in the specification). Every requirement also comes after
-CONF-001 in what it calls: a part that does not answer its simplest call fails all that is asked of it.
+CONF-001 in what it calls: a part that fails its simplest call fails every check that calls it.
 """
 
 from collections.abc import Iterable, Mapping
@@ -34,7 +34,7 @@ def after_prerequisites(own: Mapping[str, Decided], checks: Iterable[Check]) -> 
 
 
 def basic_first(requirements: Iterable[Requirement]) -> list[Requirement]:
-    """Requirements in the order in which to mend them: what others rest on first, then by level, then as they stand.
+    """Requirements in the order in which to fix them: what others rest on first, then by level, then as they stand.
 
     Args:
         requirements: in reading order.

@@ -1,4 +1,4 @@
-"""Which requirements and checks a run is asked for: all, up to a level, or a few by name."""
+"""Which requirements and checks a run covers: all, up to a level, or a few by name."""
 
 import difflib
 from collections.abc import Iterable
@@ -12,7 +12,7 @@ from sdpo_ref.verification.suite.manifest import Manifest
 
 @dataclass(frozen=True)
 class Selection:
-    """What the user asked for.
+    """What the user selected.
 
     Attributes:
         level: highest level, or ``None`` for all.
@@ -28,9 +28,9 @@ class Selection:
         return self.level is None and not self.only
 
     def wanted(self, check_id: str, requirement_ids: Iterable[str], catalogue: Catalogue) -> frozenset[str]:
-        """The requirements that this check decides and that were asked for; the check runs if there is any.
+        """The selected requirements that this check decides; the check runs if there is any.
 
-        A piece of the check's id asks for all requirements of the check.
+        A piece of the check's id selects all requirements of the check.
         """
         within = {requirement.id for requirement in catalogue if self.level is None or requirement.level <= self.level}
         decided = within.intersection(requirement_ids)

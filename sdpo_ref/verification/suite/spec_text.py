@@ -17,7 +17,7 @@ from sdpo_ref.verification.suite.catalogue import Catalogue, Requirement, Streng
 
 _CHAPTERS = "[0-9][0-9]-*.md"
 _STUDY = "06-"
-"""The chapter about our own simulated world: what it demands is decided by ``tests/``, and asked of nobody else."""
+"""The chapter about our own simulated world: ``tests/`` decide it, and no implementation is checked for it."""
 _CLAIM = r"F\d{2}"
 """Ids of claims, as the study has called them from the beginning."""
 _ANY_HEADING = re.compile(r"^#{1,6} ")
@@ -35,7 +35,7 @@ def read_catalogue(spec: Path, *, study: bool = False) -> Catalogue:
 
     Args:
         spec: folder that holds ``00-notation.md`` and so on; other files are not read.
-        study: whether to include those of the simulated world, which no implementation under test is asked for.
+        study: whether to include those of the simulated world, which no implementation is checked for.
 
     Raises:
         IntegrityError: if the folder has no requirement, or an entry is malformed, repeated, or refers to a

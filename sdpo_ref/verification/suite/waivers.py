@@ -1,6 +1,6 @@
 """Requirements that a user knows to fail for now, each with a reason, a link and a date on which that ends.
 
-A waiver keeps a user's build useful while a known failure waits to be mended. It changes no result
+A waiver keeps a user's build green until a known failure is fixed. It changes no result
 (spec/decisions/0026): a waived MUST is listed, and nothing that waives one is conformant.
 """
 
@@ -14,17 +14,17 @@ from typing import Annotated, Any
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, StringConstraints, ValidationError
 
 from sdpo_ref.errors import UsageError
-from sdpo_ref.verification.isolation.printable import printable
+from sdpo_ref.verification.isolation.text import printable
 from sdpo_ref.verification.suite.catalogue import Catalogue
 
 LONGEST = dt.timedelta(days=366)
-"""How far ahead a waiver may expire: after a year somebody has to look at it again."""
+"""How far ahead a waiver may expire: after a year it must be reviewed."""
 
 _EXAMPLE = 'id = "LOSS-003", reason = "...", link = "https://...", expires = 2027-01-31'
 _ALLOWED = {
     "id": "the id of a requirement, such as LOSS-003",
     "reason": "one sentence that says why it fails",
-    "link": "the http or https address of the issue where it is being mended",
+    "link": "the http or https address of the issue where it is being fixed",
     "expires": "a date without quotes, such as 2027-01-31",
 }
 
@@ -42,7 +42,7 @@ class Waiver(BaseModel):
     Attributes:
         id: the requirement.
         reason: why it fails.
-        link: where it is being mended.
+        link: where it is being fixed.
         expires: the last day on which the waiver holds.
     """
 
@@ -70,7 +70,7 @@ def today() -> dt.date:
 
 
 def read_waivers(path: Path) -> tuple[Waiver, ...]:
-    """The entries of a file; what they are about is looked at by :func:`refuse_wrong`.
+    """The entries of a file; what they name is checked by :func:`refuse_wrong`.
 
     Args:
         path: a TOML file of ``[[waiver]]`` entries, or an empty one.
@@ -109,10 +109,10 @@ def _parse(entry: dict[str, Any], where: str) -> Waiver:
 
 
 def refuse_wrong(waivers: Iterable[Waiver], catalogue: Catalogue, on: dt.date) -> None:
-    """Refuse waivers of nothing, and those that hold no more or for too long, before anything is started.
+    """Refuse waivers without a requirement, expired ones, and those that last too long, before anything is started.
 
     Args:
-        waivers: to look at.
+        waivers: to check.
         catalogue: the specification.
         on: today.
 
@@ -123,14 +123,14 @@ def refuse_wrong(waivers: Iterable[Waiver], catalogue: Catalogue, on: dt.date) -
         try:
             catalogue[waiver.id]
         except UsageError as error:
-            raise UsageError(f"a waiver is about nothing: {error}; correct its id or remove it") from error
+            raise UsageError(f"a waiver names no requirement: {error}; correct its id or remove it") from error
         if waiver.expires < on:
             raise UsageError(
-                f"the waiver of {waiver.id} expired on {waiver.expires} and today is {on}; mend what fails and remove "
+                f"the waiver of {waiver.id} expired on {waiver.expires} and today is {on}; fix what fails and remove "
                 f"the entry, or look at {waiver.link} again and give it a new date"
             )
         if waiver.expires > on + LONGEST:
             raise UsageError(
                 f"the waiver of {waiver.id} expires on {waiver.expires}; allowed is up to {on + LONGEST}, a year from "
-                "today, so that somebody looks at it again"
+                "today, so that it is reviewed"
             )

@@ -184,8 +184,8 @@ def test_what_it_prints_is_shown_with_the_check(command: Command, capfd: pytest.
         ("dies", r"it ended with signal SIGKILL"),
         ("closes", r"it closed its standard output"),
         ("cut", r"it ended with exit code 3, after a line without an end: '\{\"id\": 1, \"result\": '"),
-        ("garbage", r"it wrote a line that is no JSON \(.*\): 'oops\\x1b'"),
-        ("not a number", r'.* \(NaN is no number in JSON; write "inf", "-inf" or "nan"'),
+        ("garbage", r"it wrote a line that is not JSON \(.*\): 'oops\\x1b'"),
+        ("not a number", r'.* \(NaN is not a number in JSON; write "inf", "-inf" or "nan"'),
         ("other id", r"the answer to request 1 must have its id, received '\{\"id\": 2"),
         ("no id", r"the answer to request 1 must have its id"),
         ("a list", r"an answer holds id and one of result, error, unsupported, received '\[1\]'"),
@@ -240,7 +240,7 @@ def test_a_line_that_nobody_asked_for_is_found(command: Command) -> None:
     """The second of two lines is not taken for the answer to the next request."""
     implementation = make(command("twice"))
     divergence(implementation)
-    with pytest.raises(NoAnswerError, match=r"a line that nobody had asked for: '\{\"id\": 1"):
+    with pytest.raises(NoAnswerError, match=r"a line without a request: '\{\"id\": 1"):
         divergence(implementation)
 
 
@@ -275,8 +275,8 @@ def test_within_a_check_it_is_not_asked_again(
 
 
 def test_patience_ends(command: Command, tmp_path: Path) -> None:
-    """After three silences an operation is not asked any more; an end costs little, so it may come again and again."""
-    for mode, times, message in (("sleeps", 3, "not asked any more: 3 times it did not"), ("counts", 5, "exit code 3")):
+    """After three silences an operation is not called any more; an end costs little, so it may come again and again."""
+    for mode, times, message in (("sleeps", 3, "not called any more: it did not answer"), ("counts", 5, "exit code 3")):
         asked = tmp_path / mode
         implementation = make(command(mode, str(asked)), call_limit=1.0)
         for _ in range(4):
@@ -296,7 +296,7 @@ def test_patience_ends(command: Command, tmp_path: Path) -> None:
             r"it ended with exit code 0 \(it printed: the reason is here\); it must answer the line",
         ),
         ("silent", LoadError, r"it did not answer within 1 s; it must answer the line"),
-        ("old", LoadError, r"it speaks protocol 0, this door speaks 1"),
+        ("old", LoadError, r"its protocol is 0, supported is 1"),
         ("misspelt", LoadError, r"its hello holds nmae = 'x'; allowed are protocol, capabilities, name"),
         ("coarse", LoadError, r"its precision must be one of float64, float32, received 'float16'"),
         ("no list", LoadError, r"its capabilities must be a list of names, received 'divergence'"),

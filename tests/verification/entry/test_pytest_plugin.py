@@ -235,4 +235,4 @@ def test_a_requirement_without_an_outcome_is_skipped() -> None:
     of_config = SimpleNamespace(stash=pytest.Stash())
     of_config.stash[_found] = {}
     asked = cast("Requirements", SimpleNamespace(config=of_config))
-    assert Requirements.outcome(asked, "LOSS-001") == Outcome("skipped", "no check of it was asked for")
+    assert Requirements.outcome(asked, "LOSS-001") == Outcome("skipped", "no check of it was selected")

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from markdown_it import MarkdownIt
 from markdown_it.token import Token
 
-from sdpo_ref.verification.isolation.printable import printable
+from sdpo_ref.verification.isolation.text import printable
 from sdpo_ref.verification.reports.badge import badge_as_json, badge_as_svg
 from sdpo_ref.verification.reports.diff import difference
 from sdpo_ref.verification.reports.gfm import code, fence, plain

@@ -1,4 +1,4 @@
-"""A program in any language as an implementation: one line of JSON for each question, one for each answer.
+"""A program in any language as an implementation: one line of JSON for each request and each answer.
 
 ``sdpo-ref verify --cmd './impl --serve'`` is short for
 ``sdpo-ref verify "sdpo_ref.verification.entry.json_lines:make,command='./impl --serve'"``. What the lines hold is in
@@ -13,7 +13,7 @@ from sdpo_ref.verification.entry.json_lines.program import Program
 from sdpo_ref.verification.suite.capabilities import CAPABILITIES, part_of
 
 CALL_LIMIT = 10.0
-"""Seconds that a program has for one answer, unless the factory is told otherwise."""
+"""Seconds that a program has for one answer, unless the factory is given another limit."""
 
 
 def program_name(command: str) -> str:
@@ -37,7 +37,7 @@ def program_name(command: str) -> str:
 
 
 def make(command: str, call_limit: float = CALL_LIMIT) -> SimpleNamespace:
-    """Start a program and ask it what it is.
+    """Start a program and ask it for its capabilities.
 
     Args:
         command: the program and its arguments, quoted as in a shell; no shell reads it.
@@ -48,7 +48,7 @@ def make(command: str, call_limit: float = CALL_LIMIT) -> SimpleNamespace:
 
     Raises:
         LoadError: if the program cannot be started, or does not introduce itself.
-        UsageError: if it declares a capability that is unknown or cannot be reached through this door.
+        UsageError: if it declares a capability that is unknown or cannot be reached through JSON lines.
     """
     if not call_limit > 0.0:
         raise UsageError(f"call_limit must be a positive number of seconds, received {call_limit}")
@@ -61,8 +61,8 @@ def make(command: str, call_limit: float = CALL_LIMIT) -> SimpleNamespace:
     beyond = sorted(parts - REACHABLE)
     if beyond:
         raise UsageError(
-            f"{command} declares {', '.join(beyond)}, which cannot be reached through JSON lines because live objects "
-            "would have to cross; leave them out of its capabilities"
+            f"{command} declares {', '.join(beyond)}, which cannot be reached through JSON lines because they take "
+            "live objects; leave them out of its capabilities"
         )
     if not parts:
         raise LoadError(f"{command} declares no capability; name what it offers, such as 'divergence', in its hello")

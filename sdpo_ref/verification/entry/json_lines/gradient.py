@@ -23,7 +23,7 @@ class _Known(torch.autograd.Function):
 
 
 class _Numbers(torch.autograd.Function):
-    """The gradient, which depends on the student in a way that nobody here knows."""
+    """The gradient; how it depends on the student is unknown here."""
 
     @staticmethod
     def forward(ctx: Any, student: Tensor, gradient: Tensor) -> Tensor:
@@ -34,8 +34,8 @@ class _Numbers(torch.autograd.Function):
     def backward(ctx: Any, upstream: Tensor) -> tuple[Tensor, None]:
         del ctx, upstream
         raise RuntimeError(
-            "the program behind the JSON-lines door returned its gradient as numbers, which cannot be differentiated "
-            "again; take first derivatives only"
+            "the JSON-lines program returned its gradient as numbers, which cannot be differentiated again; take first "
+            "derivatives only"
         )
 
 

@@ -1,4 +1,4 @@
-"""A child process that is given a line and owes a line: with a time limit, a size limit, and its last words kept."""
+"""A child process that answers each line with one line, within limits of time and size; its standard error is kept."""
 
 import contextlib
 import os
@@ -16,7 +16,7 @@ LONGEST_LINE = 2**26
 
 _CHUNK = 2**16
 _SHOWN = 200
-_LAST_WORDS = 2000
+_LONGEST_ERRORS = 2000
 _SECONDS_TO_END = 1.0
 
 
@@ -42,7 +42,7 @@ def excerpt(received: bytes) -> str:
 class LineProcess:
     """One running program.
 
-    It stays in the process group of whoever started it, so that it ends with the worker that it serves. Its standard
+    It stays in the process group of its parent, so that it ends with the worker that it serves. Its standard
     error goes to a file, so that it never waits for a reader. Its environment does not say which check is running.
     """
 
@@ -71,8 +71,8 @@ class LineProcess:
         except OSError as error:
             self._errors.close()
             raise NoLineError(f"{words[0]!r} cannot be started: {error.strerror}") from error
-        self._told = 0
-        self._unasked = b""
+        self._shown = 0
+        self._extra = b""
         self.stop = weakref.finalize(self, _stop, self._process, self._errors)
 
     def ask(self, line: bytes, *, limit: float) -> bytes:
@@ -89,8 +89,8 @@ class LineProcess:
             SilenceError: if it does not answer in time.
             NoLineError: if it ends, or writes something that is not one line.
         """
-        if self._unasked:
-            raise NoLineError(f"it wrote a line that nobody had asked for: {excerpt(self._unasked)}")
+        if self._extra:
+            raise NoLineError(f"it wrote a line without a request: {excerpt(self._extra)}")
         assert self._process.stdin is not None  # noqa: S101 - both are pipes; this tells mypy
         assert self._process.stdout is not None  # noqa: S101
         stdin, stdout = self._process.stdin.fileno(), self._process.stdout.fileno()
@@ -118,13 +118,13 @@ class LineProcess:
                         raise NoLineError(f"it wrote {len(received)} bytes without a line break: {shown}")
                 if time.monotonic() >= deadline:
                     raise SilenceError(f"it did not answer within {limit:g} s{_unfinished(bytes(received))}")
-        answer, _, self._unasked = bytes(received).partition(b"\n")
+        answer, _, self._extra = bytes(received).partition(b"\n")
         return answer
 
-    def last_words(self) -> str:
-        """What it wrote to standard error since this was asked before; of much, the end."""
+    def new_errors(self) -> str:
+        """What it wrote to standard error since the last call; of a long text, the end."""
         written = os.fstat(self._errors.fileno()).st_size
-        since, self._told = max(self._told, written - _LAST_WORDS), written
+        since, self._shown = max(self._shown, written - _LONGEST_ERRORS), written
         # the offset is shared with the process, so it must not be moved
         return os.pread(self._errors.fileno(), written - since, since).decode("utf-8", errors="replace")
 
@@ -141,7 +141,7 @@ class LineProcess:
 
 
 def _send(pipe: int, unsent: memoryview) -> memoryview:
-    """What is left after one write; nothing, once nobody reads: the process's end then shows on its output."""
+    """What is left after one write; nothing once the reader is gone: the process's end then shows on its output."""
     try:
         return unsent[os.write(pipe, unsent) :]
     except BlockingIOError:

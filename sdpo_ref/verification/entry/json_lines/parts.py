@@ -1,6 +1,6 @@
-"""The parts of an implementation that take values and return values, each asked of a program.
+"""The parts of an implementation that take values and return values, each computed by a program.
 
-A loss is asked for its gradient whenever the student's tensor wants one, in the same request as the value.
+The gradient of a loss is requested together with its value whenever the student's tensor requires one.
 """
 
 from collections.abc import Callable, Collection, Mapping, Sequence
@@ -32,7 +32,7 @@ class Parts:
     """Every reachable part, as :class:`~sdpo_ref.protocols.parts.Implementation` has it.
 
     Args:
-        program: who answers.
+        program: answers the requests.
     """
 
     def __init__(self, program: Program) -> None:
@@ -128,9 +128,9 @@ class Parts:
 
     def context(self, attempts: Sequence[Attempt], rules: ContextRules) -> list[TeacherContext]:
         """One context for each attempt."""
-        told = [{**asdict(attempt), "reward": encode_number(attempt.reward)} for attempt in attempts]
+        described = [{**asdict(attempt), "reward": encode_number(attempt.reward)} for attempt in attempts]
         limits = {name: _scalar(value) for name, value in rules.model_dump().items()}
-        return self._value("context", {"attempts": told, "rules": limits}, _contexts)
+        return self._value("context", {"attempts": described, "rules": limits}, _contexts)
 
     def demonstration_context(self, prompt: tuple[Message, ...], demonstration: str | None) -> tuple[Message, ...]:
         """The messages that the teacher reads."""

@@ -1,8 +1,7 @@
-"""The conversation with a program: it introduces itself, then answers requests; whoever falls silent is replaced.
+"""Requests to a program: it introduces itself, then answers; one that hangs or ends is restarted.
 
-A program that ends, hangs or writes what is no answer is stopped, and a new one is started for the next check. Within
-one check it is not asked again, because the check has failed already and would only wait once more for each input that
-it tries.
+A program that ends, hangs or writes an invalid answer is stopped, and a new one is started for the next check. Within
+one check it is not called again, because the check has failed already and would only wait once more for each input.
 """
 
 import json
@@ -18,12 +17,12 @@ from sdpo_ref.verification.checks.mismatch import NoAnswerError
 from sdpo_ref.verification.entry.json_lines.lines import LineProcess, NoLineError, SilenceError, excerpt
 
 PROTOCOL = 1
-"""Version of the lines; a program answers with the version that it speaks."""
+"""Version of the protocol; a program answers with its own."""
 
 START_LIMIT = 60.0
 """Seconds that a program has to introduce itself, or the limit of a call if that is longer."""
 
-_PATIENCE = 3
+_ALLOWED_SILENCES = 3
 _OPTIONAL = {"name": (str,), "profile": (str, dict), "precision": (str,)}
 _PRECISIONS = ("float64", "float32")
 _KINDS = ("result", "error", "unsupported")
@@ -35,7 +34,7 @@ class Hello:
 
     Attributes:
         capabilities: what it offers.
-        declared: its name, profile and precision, as far as it says them.
+        declared: its name, profile and precision, as far as it declares them.
     """
 
     capabilities: tuple[str, ...]
@@ -43,7 +42,7 @@ class Hello:
 
 
 class Program:
-    """A program that can be asked, again and again.
+    """A program that answers requests.
 
     Args:
         command: the program and its arguments.
@@ -59,28 +58,28 @@ class Program:
         self._lost = ("", "")
 
     def introduce(self) -> Hello:
-        """Start it, and ask what it is.
+        """Start it, and ask for its capabilities.
 
         Raises:
-            LoadError: if it cannot be started or does not say what it is.
+            LoadError: if it cannot be started or does not introduce itself.
         """
         try:
             return self._start()
         except NoLineError as error:
-            told = self._stop()
-            printed = f" (it printed: {told.splitlines()[-1]})" if told else ""
+            errors = self._stop()
+            printed = f" (it printed: {errors.splitlines()[-1]})" if errors else ""
             raise LoadError(
                 f"{self._command}: {error}{printed}; it must answer the line "
                 f'{{"id": 0, "op": "hello", "protocol": {PROTOCOL}}}, see conformance/json-lines/README.md'
             ) from error
 
     def call(self, op: str, arguments: Mapping[str, object], *, gradient: bool = False) -> Mapping[str, object]:
-        """Ask one question.
+        """Send one request.
 
         Args:
             op: name of the part.
             arguments: what it is given, ready for JSON.
-            gradient: whether the answer shall hold a gradient.
+            gradient: whether the answer must hold a gradient.
 
         Returns:
             The fields of the result, as JSON has them.
@@ -93,8 +92,8 @@ class Program:
         check, what = self._lost
         if check and check == _current_check():
             raise NoAnswerError(op, what, "")
-        if self._silences[op] >= _PATIENCE:
-            raise NoAnswerError(op, f"not asked any more: {_PATIENCE} times it did not answer in time", "")
+        if self._silences[op] >= _ALLOWED_SILENCES:
+            raise NoAnswerError(op, f"not called any more: it did not answer in time {_ALLOWED_SILENCES} times", "")
         try:
             if self._process is None:
                 self._start()
@@ -104,24 +103,24 @@ class Program:
             self._silences[op] += isinstance(error, SilenceError)
             self.give_up(op, str(error))
         if self._process is not None:
-            sys.stderr.write(self._process.last_words())
+            sys.stderr.write(self._process.new_errors())
         if isinstance(content, dict):
             return content
         raise (InvalidInputError if kind == "error" else UnsupportedError)(content)
 
     def give_up(self, op: str, what: str) -> NoReturn:
-        """Stop the program, because what it did is no answer.
+        """Stop the program, because it gave no valid answer.
 
         Args:
-            op: what was asked.
-            what: what it did.
+            op: name of the part.
+            what: what it did instead of answering.
 
         Raises:
             NoAnswerError: always.
         """
-        told = self._stop()
+        errors = self._stop()
         self._lost = _current_check(), what
-        raise NoAnswerError(op, what, told)
+        raise NoAnswerError(op, what, errors)
 
     def _start(self) -> Hello:
         self._process = LineProcess(self._command)
@@ -135,9 +134,9 @@ class Program:
         process, self._process = self._process, None
         if process is None:
             return ""
-        told = process.last_words()
+        errors = process.new_errors()
         process.stop()
-        return told
+        return errors
 
     def _ask(self, request: Mapping[str, object], *, limit: float) -> tuple[str, dict[str, object] | str]:
         """Kind and content of an answer: a result's fields, or the text of a refusal."""
@@ -152,7 +151,7 @@ def _answer(received: bytes, number: int) -> tuple[str, dict[str, object] | str]
     try:
         answer = json.loads(received, parse_constant=_refuse_constant)
     except (ValueError, RecursionError) as error:
-        raise NoLineError(f"it wrote a line that is no JSON ({error}): {excerpt(received)}") from error
+        raise NoLineError(f"it wrote a line that is not JSON ({error}): {excerpt(received)}") from error
     if not isinstance(answer, dict) or set(answer) - {"id"} not in [{kind} for kind in _KINDS]:
         raise NoLineError(f"an answer holds id and one of {', '.join(_KINDS)}, received {excerpt(received)}")
     if answer.get("id") != number or isinstance(answer["id"], bool):
@@ -165,12 +164,12 @@ def _answer(received: bytes, number: int) -> tuple[str, dict[str, object] | str]
 
 
 def _refuse_constant(name: str) -> NoReturn:
-    raise ValueError(f'{name} is no number in JSON; write "inf", "-inf" or "nan"')
+    raise ValueError(f'{name} is not a number in JSON; write "inf", "-inf" or "nan"')
 
 
 def _hello(content: Mapping[str, object]) -> Hello:
     if content.get("protocol") != PROTOCOL:
-        raise NoLineError(f"it speaks protocol {content.get('protocol')!r}, this door speaks {PROTOCOL}")
+        raise NoLineError(f"its protocol is {content.get('protocol')!r}, supported is {PROTOCOL}")
     capabilities = content.get("capabilities")
     if not isinstance(capabilities, list) or not all(isinstance(name, str) for name in capabilities):
         raise NoLineError(f"its capabilities must be a list of names, received {capabilities!r}")

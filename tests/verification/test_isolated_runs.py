@@ -12,7 +12,7 @@ from sdpo_ref.claims.fresh import Fresh
 from sdpo_ref.claims.reader import released_claims
 from sdpo_ref.claims.source import BUNDLED, Asked
 from sdpo_ref.errors import TaskError
-from sdpo_ref.verification.isolation.secluded_runs import SecludedRuns
+from sdpo_ref.verification.isolation.isolated_runs import IsolatedRuns
 
 README = Path(__file__).parent.parent.parent / "README.md"
 FETCHES = """
@@ -50,10 +50,10 @@ def asked(variant: str = "") -> Asked:
     return Asked(claim.seeds, 0, comparisons(claim.part("level"))[0].cells[0], variant)
 
 
-def secluded(implementation: str, budget: float | None = None) -> contextlib.closing[SecludedRuns]:
+def isolated(implementation: str, budget: float | None = None) -> contextlib.closing[IsolatedRuns]:
     """A source that is closed at the end."""
     return contextlib.closing(
-        SecludedRuns(
+        IsolatedRuns(
             implementation,
             offers={"trainer"},
             jobs=1,
@@ -70,7 +70,7 @@ def test_the_numbers_are_those_of_a_run_here(temporary: Path) -> None:
     """The way through JSON changes no bit; a second question is answered by the same process."""
     run = asked(BUNDLED)
     here = Fresh(None, 1).values([run])[run]
-    with secluded("my_trainer:make") as source:
+    with isolated("my_trainer:make") as source:
         assert source.values([run])[run] == here
         assert source.values([run, asked()])[run] == here
 
@@ -78,21 +78,21 @@ def test_the_numbers_are_those_of_a_run_here(temporary: Path) -> None:
 @pytest.mark.slow
 def test_a_trainer_finds_no_network(temporary: Path) -> None:
     """Its attempt ends as its own exception, by name."""
-    with secluded("fetches:make") as source, pytest.raises(TaskError, match="there is no network while"):
+    with isolated("fetches:make") as source, pytest.raises(TaskError, match="there is no network while"):
         source.values([asked()])
 
 
 @pytest.mark.slow
 def test_without_time_no_run_is_begun(temporary: Path) -> None:
     """A budget of nothing has no metrics, and is no error."""
-    with secluded("my_trainer:make", budget=0.0) as source:
+    with isolated("my_trainer:make", budget=0.0) as source:
         assert source.values([asked()]) == {}
 
 
 @pytest.mark.slow
 def test_a_process_that_ends_is_an_error(temporary: Path) -> None:
     """Who asks a process that is gone is told so, and does not wait."""
-    with secluded("my_trainer:make") as source:
+    with isolated("my_trainer:make") as source:
         source._process.kill()
         with pytest.raises(TaskError, match="the process that trains ended with exit code -9"):
             source.values([asked()])

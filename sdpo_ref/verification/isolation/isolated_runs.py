@@ -1,4 +1,4 @@
-"""A source of runs of somebody else's trainer in an isolated process: runs are asked for, only numbers come back."""
+"""A source of runs of an external trainer in an isolated process: requests go in, only numbers come out."""
 
 import json
 import os
@@ -15,17 +15,17 @@ from pathlib import Path
 from sdpo_ref.claims.quantity import Metrics
 from sdpo_ref.claims.source import Asked
 from sdpo_ref.errors import TaskError
-from sdpo_ref.verification.isolation.process import start_secluded
+from sdpo_ref.verification.isolation.process import start_isolated
 from sdpo_ref.verification.isolation.run_worker import ASKED
 
 _SECONDS_TO_START = 120.0
 _LONGEST_LINE = 1 << 26
 
 
-class SecludedRuns:
-    """Fresh runs, done where an implementation finds no network and no files of its user's.
+class IsolatedRuns:
+    """Fresh runs, in a process without a network and without the user's home.
 
-    Once it is closed, the process is gone with everything that it started and wrote.
+    Closing it terminates the process with its children and removes what they wrote.
     """
 
     def __init__(
@@ -42,13 +42,13 @@ class SecludedRuns:
         """Start the process; the budget begins now.
 
         Args:
-            implementation: ``module:factory[,key=value]`` of what stands in SDPO's place.
+            implementation: ``module:factory[,key=value]`` of the trainer that replaces SDPO's.
             offers: its capabilities.
             jobs: worker processes.
             memory: of each process, in GiB.
             time_limit: seconds that one batch of runs may take.
             budget: seconds after which no further batch is begun; ``None`` for no end.
-            progress: is told how many of how many runs are done.
+            progress: called with the numbers of runs done and requested.
         """
         self._until = None if budget is None else time.monotonic() + budget
         self._silence = time_limit + _SECONDS_TO_START
@@ -57,26 +57,26 @@ class SecludedRuns:
         own = self._home / "worker"
         own.mkdir()
         with (self._home / "printed.txt").open("wb") as printed:
-            self._process = start_secluded("sdpo_ref.verification.isolation.run_worker", own, memory, printed)
+            self._process = start_isolated("sdpo_ref.verification.isolation.run_worker", own, memory, printed)
         self._lines: queue.SimpleQueue[str] = queue.SimpleQueue()
         self._reader = threading.Thread(target=self._read, daemon=True)
         self._reader.start()
-        self._ask(
+        self._send(
             {"implementation": implementation, "offers": sorted(offers), "jobs": jobs, "time_limit": time_limit},
         )
 
     def values(self, asked: Collection[Asked]) -> Mapping[Asked, Metrics]:
-        """Metrics of the runs that there was time for.
+        """Metrics of the runs that were done within the budget.
 
         Args:
-            asked: which.
+            asked: the requested runs.
 
         Raises:
-            TaskError: if a run raises, hangs or dies, or the process does, or it answers with anything but numbers.
+            TaskError: if a run raises, hangs or dies, or the process does, or it returns anything but numbers.
         """
         runs = list(asked)
         left = None if self._until is None else max(0.0, self._until - time.monotonic())
-        self._ask({"asked": ASKED.dump_python(runs, mode="json"), "seconds_left": left})
+        self._send({"asked": ASKED.dump_python(runs, mode="json"), "seconds_left": left})
         while True:
             line = self._line()
             try:
@@ -88,11 +88,11 @@ class SecludedRuns:
                 self._progress(int(answer["done"]), int(answer["runs"]))
             except (AttributeError, KeyError, TypeError, ValueError) as error:
                 raise TaskError(
-                    f"the process that trains answered {line[:80]!r}, which is no result of runs"
+                    f"the process that trains answered {line[:80]!r}, which is not a result of runs"
                 ) from error
 
     def close(self) -> None:
-        """End everything and remove what was written."""
+        """Terminate the process with its children and remove what was written."""
         with suppress(ProcessLookupError, PermissionError):
             os.killpg(self._process.pid, signal.SIGKILL)
         self._process.wait()
@@ -109,7 +109,7 @@ class SecludedRuns:
                     self._lines.put(line)
         self._lines.put("")
 
-    def _ask(self, what: Mapping[str, object]) -> None:
+    def _send(self, what: Mapping[str, object]) -> None:
         if self._process.stdin is not None:
             with suppress(BrokenPipeError):
                 self._process.stdin.write(f"{json.dumps(what)}\n")
@@ -126,6 +126,6 @@ class SecludedRuns:
 
 
 def _metrics(runs: list[Asked], found: list[dict[str, float] | None]) -> dict[Asked, Metrics]:
-    """Metrics by run; a run for which there was no time has none."""
+    """Metrics by run; a run beyond the budget has none."""
     pairs = zip(runs, found, strict=True)
     return {run: {name: float(value) for name, value in row.items()} for run, row in pairs if row is not None}
