@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 import torch
 
-from sdpo_ref.simulation.settings.run import RunSettings
+from sdpo_ref.simulation.run_settings import RunSettings
 
 _DOUBLE = 8
 """Bytes of a number."""

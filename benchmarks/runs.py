@@ -3,13 +3,14 @@
 import time
 from dataclasses import dataclass
 
-from sdpo_ref.simulation.batched import Run, Trained, run_batch
+from sdpo_ref.simulation.assembly import assemble
+from sdpo_ref.simulation.batched.runs import Run
 from sdpo_ref.simulation.measure import Measurement
+from sdpo_ref.simulation.methods import Sdpo
 from sdpo_ref.simulation.run import run
-from sdpo_ref.simulation.settings.method import Sdpo
-from sdpo_ref.simulation.settings.run import RunSettings
-from sdpo_ref.simulation.settings.world import WorldSettings
-from sdpo_ref.study.assembly import assemble
+from sdpo_ref.simulation.run_batch import Trained, run_batch
+from sdpo_ref.simulation.run_settings import RunSettings
+from sdpo_ref.simulation.settings import WorldSettings
 
 TABULAR = WorldSettings(time=1)
 """16 prompts and 32 tokens, a completion is one token: a table is the whole policy."""

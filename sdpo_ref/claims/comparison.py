@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from sdpo_ref.claims.schema import Claim, Frontier, Part, Term
 from sdpo_ref.errors import IntegrityError
-from sdpo_ref.simulation.settings.run import TaskSettings
+from sdpo_ref.simulation.run_settings import TaskSettings
 from sdpo_ref.study.experiment import Experiment, Label
 from sdpo_ref.study.experiments import EXPERIMENTS
 

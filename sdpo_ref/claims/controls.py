@@ -11,8 +11,8 @@ from sdpo_ref.claims.schema import Claim, Collapse, Reproduction
 from sdpo_ref.claims.source import BUNDLED, UNDER_TEST, Asked, Source
 from sdpo_ref.claims.statistics.equivalence import EquivalenceRule
 from sdpo_ref.claims.statistics.ruling import Ruling
-from sdpo_ref.simulation.settings.method import Hybrid, Sdpo
-from sdpo_ref.simulation.settings.run import RunSettings
+from sdpo_ref.simulation.methods import Hybrid, Sdpo
+from sdpo_ref.simulation.run_settings import RunSettings
 
 ANCHOR_MARGIN = 0.01
 """How far the mean of a stored cell may be off, in the metric's unit: a quarter of the smallest lead of the pilot."""

@@ -2,8 +2,9 @@
 
 from collections.abc import Callable, Mapping
 
-from sdpo_ref.simulation.settings.method import Hybrid, PlaceboName, Sdpo
-from sdpo_ref.simulation.settings.run import ProbeSettings, RunSettings, TaskSettings
+from sdpo_ref.simulation.methods import Hybrid, Sdpo
+from sdpo_ref.simulation.run_settings import ProbeSettings, RunSettings, TaskSettings
+from sdpo_ref.simulation.settings import PlaceboName
 
 Mutant = Callable[[TaskSettings], TaskSettings]
 

@@ -11,8 +11,8 @@ from sdpo_ref.claims.quantity import Metrics
 from sdpo_ref.claims.seeds import verdict_seed
 from sdpo_ref.claims.source import BUNDLED, UNDER_TEST, Asked
 from sdpo_ref.errors import TaskError
-from sdpo_ref.simulation.settings.method import Hybrid, Implementation, Sdpo
-from sdpo_ref.simulation.settings.run import RunSettings, TaskSettings
+from sdpo_ref.simulation.methods import Hybrid, Implementation, Sdpo
+from sdpo_ref.simulation.run_settings import RunSettings, TaskSettings
 from sdpo_ref.study.outcome import Outcome
 from sdpo_ref.study.simulators import simulator
 from sdpo_ref.study.task import Task

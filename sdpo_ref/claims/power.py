@@ -14,7 +14,7 @@ from sdpo_ref.claims.schema import Claim
 from sdpo_ref.claims.source import UNDER_TEST, Asked, Source
 from sdpo_ref.claims.verdict import ClaimVerdict
 from sdpo_ref.claims.wrong_trainers import KNOWN_BAD
-from sdpo_ref.simulation.settings.run import RunSettings, TaskSettings
+from sdpo_ref.simulation.run_settings import RunSettings, TaskSettings
 
 SANDBAGGED = "sandbagged"
 """Not a trainer but the baselines: a tenth of their learning rate."""

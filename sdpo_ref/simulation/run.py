@@ -82,7 +82,7 @@ def every_prompt(world: World, group_size: int) -> Prompts:
         Prompts in groups.
 
     Example:
-        >>> from sdpo_ref.simulation.settings.world import WorldSettings
+        >>> from sdpo_ref.simulation.settings import WorldSettings
         >>> every_prompt(World.draw(WorldSettings(prompts=2), seed=0), 3).group_ids
         tensor([0, 0, 0, 1, 1, 1])
     """

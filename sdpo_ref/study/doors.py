@@ -11,8 +11,8 @@ from dataclasses import dataclass
 
 from sdpo_ref._loading import resolve
 from sdpo_ref.errors import LoadError, UsageError
-from sdpo_ref.simulation.settings.method import Sdpo, ThirdParty
-from sdpo_ref.simulation.settings.run import RunSettings
+from sdpo_ref.simulation.methods import Sdpo, ThirdParty
+from sdpo_ref.simulation.run_settings import RunSettings
 from sdpo_ref.study.experiment import Cell, Experiment
 from sdpo_ref.study.task import factories
 

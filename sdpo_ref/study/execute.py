@@ -1,4 +1,4 @@
-"""Run one task with plain objects, and keep what the study asks about it; ``execute_batch`` does many at once."""
+"""Execute one task with plain objects: a run, or a probe of one gradient; ``execute_batch`` does many at once."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -8,17 +8,22 @@ from jaxtyping import Float
 from torch import Tensor
 
 from sdpo_ref.errors import DivergedError
+from sdpo_ref.functional.implicit_reward import implicit_reward
+from sdpo_ref.functional.log_probs import log_probs
+from sdpo_ref.losses.reference import sdpo_loss
+from sdpo_ref.simulation.assembly import Assembled, assemble, learned, read_feedback
+from sdpo_ref.simulation.credit import Step
 from sdpo_ref.simulation.measure import Gauge, credit_correlation, credit_precision
+from sdpo_ref.simulation.methods import credit_signal
+from sdpo_ref.simulation.oracles.build import build_oracle
+from sdpo_ref.simulation.oracles.noise_level import NoiseLevel
 from sdpo_ref.simulation.policies.first_order import FirstOrderPolicy
-from sdpo_ref.simulation.run import run
-from sdpo_ref.simulation.settings.run import RunSettings, TaskSettings
+from sdpo_ref.simulation.run import every_prompt, run
+from sdpo_ref.simulation.run_settings import ProbeSettings, RunSettings, TaskSettings
+from sdpo_ref.simulation.world import World, random_stream
 from sdpo_ref.simulation.world.corpus import loading_correlation
-from sdpo_ref.study.assembly import Assembled, assemble
-from sdpo_ref.study.credit import Credit
-from sdpo_ref.study.metrics import curve_metrics, curve_of, diversity_metrics
-from sdpo_ref.study.outcome import BEST_SHARE, CreditMap, Outcome
-from sdpo_ref.study.probe import probe
-from sdpo_ref.types import Judgement, Rollouts
+from sdpo_ref.study.outcome import BEST_SHARE, CreditMap, Outcome, curve_metrics, curve_of, diversity_metrics
+from sdpo_ref.types import DistillationBatch, Judgement, Rollouts, TeacherView
 
 
 def execute(settings: TaskSettings, seed: int) -> Outcome:
@@ -83,7 +88,8 @@ class _Watch:
         """Called by the run before each update."""
         if (step - 1) % self.settings.measure_every:
             return
-        signal = Credit(self.settings.method, self.parts.teacher, self.parts.trainer).of(rollouts, judgement)
+        step_before = Step(self.parts.teacher, self.parts.trainer, rollouts, judgement)
+        signal = credit_signal(self.settings.method, step_before)
         if signal is None:
             return
         truth = self.gauge.true_advantages(_first_order(self.parts), rollouts)
@@ -136,3 +142,72 @@ def _first_order(parts: Assembled) -> FirstOrderPolicy:
 def _rows(values: Float[Tensor, "rollout time"]) -> tuple[tuple[float, ...], ...]:
     rows: list[list[float]] = values.tolist()
     return tuple(tuple(row) for row in rows)
+
+
+def probe(settings: ProbeSettings, *, seed: int) -> Mapping[str, float]:
+    """Judge the same rollouts again and again, and compare where the gradients point.
+
+    The reader assumes the same noise throughout, so that only the judgements differ.
+    Implements: SIM-135.
+
+    Args:
+        settings: the world, the oracle, the reader, and how many judgements.
+        seed: of everything random.
+
+    Returns:
+        ``direction``, ``single_direction`` and ``identity_error``; see :data:`~sdpo_ref.study.outcome.METRICS`.
+    """
+    world = World.draw(settings.world, seed=seed)
+    policy = FirstOrderPolicy.base(world)
+    oracle = build_oracle(world, settings.oracle, seed=seed)
+    rollouts = policy.sample(
+        every_prompt(world, settings.group_size),
+        num_tokens=settings.world.time,
+        generator=random_stream(seed, "probe", "rollouts"),
+    )
+    reading = read_feedback(
+        settings, world, [learned(world, reader, seed=seed) for reader in settings.readers], seed=seed
+    )
+
+    def views(judgement: Judgement) -> TeacherView:
+        return reading.view(policy, rollouts, judgement)
+
+    exact = views(NoiseLevel(oracle, 0.0).judge(rollouts, generator=random_stream(seed, "probe", 0)))
+    clean = _gradient(policy, rollouts, exact)
+    noisy = [
+        _gradient(policy, rollouts, views(oracle.judge(rollouts, generator=random_stream(seed, "probe", draw))))
+        for draw in range(1, settings.draws + 1)
+    ]
+    mean = torch.stack(noisy).mean(0)
+    return {
+        "direction": _cosine(mean, clean),
+        "single_direction": sum(_cosine(one, clean) for one in noisy) / len(noisy),
+        "identity_error": _identity_error(policy, rollouts, exact),
+    }
+
+
+def _gradient(policy: FirstOrderPolicy, rollouts: Rollouts, view: TeacherView) -> Float[Tensor, "prompt time vocab"]:
+    batch = DistillationBatch(
+        policy.logits(rollouts.prompts, rollouts.completions, rollouts.completion_mask),
+        view.logits,
+        rollouts.completions,
+        rollouts.completion_mask,
+        view.self_distillation_mask,
+    )
+    (gradient,) = torch.autograd.grad(sdpo_loss(batch, alpha=1.0), policy.table)
+    return gradient
+
+
+def _identity_error(policy: FirstOrderPolicy, rollouts: Rollouts, view: TeacherView) -> float:
+    """The implicit reward against its closed form: tilts of the sampled tokens minus normalisers."""
+    with torch.no_grad():
+        before = log_probs(policy.logits(rollouts.prompts, rollouts.completions, rollouts.completion_mask))
+        implicit = implicit_reward(view.logits, before, rollouts.completions, rollouts.completion_mask)
+        tilt = view.logits - policy.logits(rollouts.prompts, rollouts.completions, rollouts.completion_mask)
+        sampled = tilt.gather(-1, rollouts.completions[..., None]).squeeze(-1)
+        normalizers = (before + tilt).logsumexp(-1)
+        return float((implicit - (sampled - normalizers).sum(-1)).abs().max())
+
+
+def _cosine(left: Tensor, right: Tensor) -> float:
+    return float(torch.nn.functional.cosine_similarity(left.flatten(), right.flatten(), dim=0))

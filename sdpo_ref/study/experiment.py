@@ -7,7 +7,7 @@ from typing import Annotated
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
-from sdpo_ref.simulation.settings.run import TaskSettings
+from sdpo_ref.simulation.run_settings import TaskSettings
 from sdpo_ref.study.outcome import Outcome
 from sdpo_ref.study.task import Task
 

@@ -6,8 +6,8 @@ chose for them at the default noise, wherever the sweep goes.
 
 from collections.abc import Callable, Iterator, Mapping
 
-from sdpo_ref.simulation.settings.oracle import RegimeName, RegimeSettings
-from sdpo_ref.simulation.settings.run import TaskSettings
+from sdpo_ref.simulation.run_settings import TaskSettings
+from sdpo_ref.simulation.settings import RegimeName, RegimeSettings
 from sdpo_ref.study.experiment import Cell, Experiment, Label
 from sdpo_ref.study.settings import (
     BASELINES,

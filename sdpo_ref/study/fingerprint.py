@@ -15,7 +15,7 @@ from pathlib import Path
 import sdpo_ref
 from sdpo_ref.errors import LoadError
 
-_EXECUTING = ("sdpo_ref.study.execute", "sdpo_ref.study.execute_batch", "sdpo_ref.study.probe_batch")
+_EXECUTING = ("sdpo_ref.study.execute", "sdpo_ref.study.execute_batch")
 """Where the runs and probes of the study are executed; what else a number depends on, these import."""
 
 

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 from pydantic import BaseModel, ConfigDict
 
-from sdpo_ref.simulation.settings.run import TaskSettings
+from sdpo_ref.simulation.run_settings import TaskSettings
 from sdpo_ref.study.outcome import Outcome
 from sdpo_ref.study.provenance import Provenance
 
@@ -56,7 +56,7 @@ def settings_text(settings: BaseModel) -> str:
         settings: of a task.
 
     Example:
-        >>> from sdpo_ref.simulation.settings.oracle import RegimeSettings
+        >>> from sdpo_ref.simulation.settings import RegimeSettings
         >>> settings_text(RegimeSettings())
         '{"noise": 0.15, "regime": "scalar", "spans": 4}'
     """

@@ -3,12 +3,16 @@
 from collections.abc import Mapping
 from typing import get_args
 
-from sdpo_ref.simulation.settings.method import MethodSettings
-from sdpo_ref.simulation.settings.oracle import OracleSettings, RegimeName, RegimeSettings
-from sdpo_ref.simulation.settings.reader import ReaderSettings
-from sdpo_ref.simulation.settings.run import ProbeSettings, RunSettings
-from sdpo_ref.simulation.settings.world import WorldSettings
-from sdpo_ref.simulation.world.corpus import Basis
+from sdpo_ref.simulation.methods import MethodSettings
+from sdpo_ref.simulation.run_settings import ProbeSettings, RunSettings
+from sdpo_ref.simulation.settings import (
+    Basis,
+    OracleSettings,
+    ReaderSettings,
+    RegimeName,
+    RegimeSettings,
+    WorldSettings,
+)
 
 REGIMES: tuple[RegimeName, ...] = get_args(RegimeName)
 """From the poorest feedback to the richest."""

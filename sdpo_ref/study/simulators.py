@@ -5,12 +5,11 @@ from dataclasses import dataclass
 from functools import partial
 
 from sdpo_ref.errors import UsageError
-from sdpo_ref.simulation.batched import batch_key, usable_device
-from sdpo_ref.simulation.settings.run import ProbeSettings, RunSettings, SimulatorName, TaskSettings
+from sdpo_ref.simulation.run_batch import batch_key, usable_device
+from sdpo_ref.simulation.run_settings import ProbeSettings, RunSettings, SimulatorName, TaskSettings
 from sdpo_ref.study.execute import execute
-from sdpo_ref.study.execute_batch import execute_batch
+from sdpo_ref.study.execute_batch import execute_batch, probe_batch
 from sdpo_ref.study.outcome import Outcome
-from sdpo_ref.study.probe_batch import probe_batch
 from sdpo_ref.study.task import Task
 
 _CELLS_TOGETHER = 2**17

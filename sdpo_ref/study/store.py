@@ -14,7 +14,7 @@ from types import TracebackType
 from pydantic import TypeAdapter, ValidationError
 
 from sdpo_ref.errors import StoreError
-from sdpo_ref.simulation.settings.run import TaskSettings
+from sdpo_ref.simulation.run_settings import TaskSettings
 from sdpo_ref.study.outcome import Outcome
 from sdpo_ref.study.provenance import Provenance
 from sdpo_ref.study.record import Entry, Record, settings_text

@@ -9,8 +9,8 @@ from typing import Any
 from pydantic import BaseModel, ConfigDict, Field, TypeAdapter
 
 from sdpo_ref.errors import IntegrityError, UsageError
-from sdpo_ref.simulation.settings.method import MethodSettings, StudentName
-from sdpo_ref.simulation.settings.oracle import RegimeName
+from sdpo_ref.simulation.methods import MethodSettings
+from sdpo_ref.simulation.settings import RegimeName, StudentName
 from sdpo_ref.study.provenance import Origin
 
 FILE_NAME = "tuned.json"

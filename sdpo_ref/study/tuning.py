@@ -6,23 +6,11 @@ gets none, so what it wins it does not win by having more to turn.
 
 import itertools
 import statistics
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 
 from sdpo_ref.errors import UsageError
-from sdpo_ref.simulation.settings.method import (
-    Dpo,
-    Grpo,
-    Hybrid,
-    MethodSettings,
-    Ppo,
-    Reinforce,
-    Rloo,
-    Sdft,
-    Sdpo,
-    SpanRloo,
-    StudentName,
-)
-from sdpo_ref.simulation.settings.oracle import RegimeName
+from sdpo_ref.simulation.methods import METHODS, MethodSettings
+from sdpo_ref.simulation.settings import RegimeName, StudentName
 from sdpo_ref.study.experiment import Cell, Experiment, Observation
 from sdpo_ref.study.provenance import origin
 from sdpo_ref.study.seeds import tuning_seeds
@@ -35,6 +23,9 @@ LEARNING_RATES = (0.0125, 0.025, 0.05, 0.1, 0.2, 0.4, 0.8)
 SEEDS = 3
 """Repeats of each point of the grid."""
 
+_WITH_FEATURES = ("sdpo", "rloo", "grpo", "span_rloo")
+"""Methods that are tuned with the reader's features in the student as well."""
+
 RULE = (
     "highest mean of the normalised reward after the last step over the tuning seeds; "
     "among equals the smallest learning rate"
@@ -44,13 +35,14 @@ RULE = (
 def grid() -> Mapping[str, tuple[MethodSettings, ...]]:
     """Arm to the settings that are tried."""
     arms: dict[str, tuple[MethodSettings, ...]] = {}
+    with_table, with_features = _trials("table"), _trials("features")
     for regime in REGIMES:
-        for name, trials in _trials("table").items():
-            if name != "span_rloo" or regime == "critique":
+        for name, trials in with_table.items():
+            if regime == "critique" or not trials[0].reads_spans:
                 arms[arm_name(name, regime)] = trials
-        for name in ("sdpo", "rloo", "grpo", "span_rloo"):
-            if name != "span_rloo" or regime == "critique":
-                arms[arm_name(name, regime, "features")] = _trials("features")[name]
+        for name in _WITH_FEATURES:
+            if regime == "critique" or not with_features[name][0].reads_spans:
+                arms[arm_name(name, regime, "features")] = with_features[name]
     return arms
 
 
@@ -133,21 +125,12 @@ def _regime(arm: str) -> RegimeName:
 
 
 def _trials(student: StudentName) -> Mapping[str, tuple[MethodSettings, ...]]:
-    def each(*second: Mapping[str, object]) -> Iterator[dict[str, object]]:
-        for rate, options in itertools.product(LEARNING_RATES, second or ({},)):
-            yield {"learning_rate": rate, "student": student, **options}
-
-    epochs = ({"epochs": 1}, {"epochs": 4})
-    weights = ({"reward_weight": 0.5}, {"reward_weight": 0.9})
     return {
-        "sdpo": tuple(Sdpo.model_validate(one) for one in each()),
-        "hybrid": tuple(Hybrid.model_validate(one) for one in each(*weights)),
-        "gated": tuple(Hybrid.model_validate({**one, "gated": True}) for one in each(*weights)),
-        "sdft": tuple(Sdft.model_validate(one) for one in each()),
-        "reinforce": tuple(Reinforce.model_validate(one) for one in each()),
-        "rloo": tuple(Rloo.model_validate(one) for one in each()),
-        "span_rloo": tuple(SpanRloo.model_validate(one) for one in each()),
-        "grpo": tuple(Grpo.model_validate(one) for one in each(*epochs)),
-        "ppo": tuple(Ppo.model_validate(one) for one in each(*epochs)),
-        "dpo": tuple(Dpo.model_validate(one) for one in each({"beta": 0.1}, {"beta": 0.5})),
+        arm.name: tuple(
+            method.settings.model_validate({"learning_rate": rate, "student": student, **arm.fixed, **settings})
+            for rate, settings in itertools.product(LEARNING_RATES, arm.tried)
+        )
+        for method in METHODS.values()
+        for arm in method.arms
+        if arm.tried
     }

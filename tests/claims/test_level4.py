@@ -20,8 +20,8 @@ from sdpo_ref.claims.reader import released_claims
 from sdpo_ref.claims.source import Asked
 from sdpo_ref.claims.stored import FOLDER, Stored
 from sdpo_ref.errors import TaskError
-from sdpo_ref.simulation.settings.method import Hybrid, Implementation, Rloo, Sdpo
-from sdpo_ref.simulation.settings.run import ProbeSettings, RunSettings
+from sdpo_ref.simulation.methods import Hybrid, Implementation, Rloo, Sdpo
+from sdpo_ref.simulation.run_settings import ProbeSettings, RunSettings
 from sdpo_ref.study.execute import execute
 from sdpo_ref.study.execute_batch import execute_batch
 from sdpo_ref.study.outcome import Outcome

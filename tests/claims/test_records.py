@@ -14,7 +14,7 @@ from sdpo_ref.claims.ledger import Ledger, read_ledger, register
 from sdpo_ref.claims.reader import chosen_claims, read_claims, record_sha256
 from sdpo_ref.claims.seeds import verdict_seed
 from sdpo_ref.errors import IntegrityError, UsageError
-from sdpo_ref.simulation.settings.run import RunSettings
+from sdpo_ref.simulation.run_settings import RunSettings
 from sdpo_ref.study.outcome import METRICS
 from tests.claims.fakes import tiny_claim, tiny_part
 

@@ -9,7 +9,7 @@ from sdpo_ref.errors import DivergedError
 from sdpo_ref.simulation.measure import Gauge
 from sdpo_ref.simulation.policies.first_order import FirstOrderPolicy
 from sdpo_ref.simulation.run import every_prompt
-from sdpo_ref.simulation.settings.world import WorldSettings
+from sdpo_ref.simulation.settings import WorldSettings
 from sdpo_ref.simulation.world import World, random_stream
 from sdpo_ref.simulation.world.diversity import completion_entropy, distinctness, policy_kl
 from sdpo_ref.simulation.world.exact import expected_score

@@ -13,9 +13,7 @@ from sdpo_ref.simulation.policies.first_order import FirstOrderPolicy
 from sdpo_ref.simulation.reader.knowledge import Knowledge
 from sdpo_ref.simulation.reader.reader import Reader
 from sdpo_ref.simulation.run import run
-from sdpo_ref.simulation.settings.oracle import OracleSettings, RegimeName, RegimeSettings
-from sdpo_ref.simulation.settings.reader import ReaderSettings
-from sdpo_ref.simulation.settings.world import WorldSettings
+from sdpo_ref.simulation.settings import OracleSettings, ReaderSettings, RegimeName, RegimeSettings, WorldSettings
 from sdpo_ref.simulation.teachers.placebo import ConstantFeedback
 from sdpo_ref.simulation.teachers.read_feedback import ReadFeedback
 from sdpo_ref.simulation.world import World

@@ -13,8 +13,7 @@ from sdpo_ref.simulation.oracles import build_oracle
 from sdpo_ref.simulation.policies.first_order import FirstOrderPolicy
 from sdpo_ref.simulation.policies.prefix_sum import PrefixSumPolicy
 from sdpo_ref.simulation.run import every_prompt, run
-from sdpo_ref.simulation.settings.oracle import OracleSettings
-from sdpo_ref.simulation.settings.world import WorldSettings
+from sdpo_ref.simulation.settings import OracleSettings, WorldSettings
 from sdpo_ref.simulation.world import World, random_stream
 from sdpo_ref.simulation.world.exact import expected_score
 from sdpo_ref.types import Judgement, Rollouts, StepReport

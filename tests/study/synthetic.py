@@ -6,7 +6,7 @@ import math
 import random
 from collections.abc import Iterator, Mapping, Sequence
 
-from sdpo_ref.simulation.settings.run import RunSettings
+from sdpo_ref.simulation.run_settings import RunSettings
 from sdpo_ref.study.experiment import Cell, Experiment, Label, Observation
 from sdpo_ref.study.outcome import CreditMap, Curve, Outcome
 

@@ -3,8 +3,9 @@
 import pytest
 import torch
 
-from sdpo_ref.simulation.run import every_prompt
-from sdpo_ref.simulation.settings.method import (
+from sdpo_ref.simulation.assembly import Assembled, assemble
+from sdpo_ref.simulation.credit import Step
+from sdpo_ref.simulation.methods import (
     Dpo,
     Grpo,
     Hybrid,
@@ -16,14 +17,12 @@ from sdpo_ref.simulation.settings.method import (
     Sdpo,
     SpanRloo,
     ThirdParty,
+    credit_signal,
 )
-from sdpo_ref.simulation.settings.oracle import OracleSettings, RegimeSettings
-from sdpo_ref.simulation.settings.reader import ReaderSettings
-from sdpo_ref.simulation.settings.run import RunSettings
-from sdpo_ref.simulation.settings.world import WorldSettings
+from sdpo_ref.simulation.run import every_prompt
+from sdpo_ref.simulation.run_settings import RunSettings
+from sdpo_ref.simulation.settings import OracleSettings, ReaderSettings, RegimeSettings, WorldSettings
 from sdpo_ref.simulation.world import random_stream
-from sdpo_ref.study.assembly import Assembled, assemble
-from sdpo_ref.study.credit import Credit
 from sdpo_ref.types import Judgement, Rollouts
 
 CRITIQUE = RegimeSettings(regime="critique", spans=2)
@@ -51,7 +50,7 @@ def test_the_signal_weighs_the_first_gradient(method: MethodSettings) -> None:
     REINFORCE takes a number off that is equal for all tokens, so only the direction of the rest is compared there.
     """
     parts, rollouts, judgement = judged(method)
-    signal = Credit(method, parts.teacher, parts.trainer).of(rollouts, judgement)
+    signal = credit_signal(method, Step(parts.teacher, parts.trainer, rollouts, judgement))
     assert signal is not None
     if method.method == "reinforce":
         signal = signal - judgement.rewards.mean()
@@ -70,7 +69,7 @@ def test_the_signal_weighs_the_first_gradient(method: MethodSettings) -> None:
 def test_the_implicit_reward_is_the_teachers_log_ratio(method: MethodSettings) -> None:
     """Log-probability of the sampled token under the teacher minus that under the student."""
     parts, rollouts, judgement = judged(method)
-    signal = Credit(method, parts.teacher, parts.trainer).of(rollouts, judgement)
+    signal = credit_signal(method, Step(parts.teacher, parts.trainer, rollouts, judgement))
     view = parts.teacher.view(rollouts, judgement)
     own = parts.trainer.policy.logits(rollouts.prompts, rollouts.completions, rollouts.completion_mask)
     ratio = (view.logits.log_softmax(-1) - own.log_softmax(-1)).detach()
@@ -83,7 +82,7 @@ def test_the_implicit_reward_is_the_teachers_log_ratio(method: MethodSettings) -
 def test_clipped_methods_credit_the_whole_completion_alike_at_first(method: MethodSettings) -> None:
     """GRPO always, PPO as long as its value is zero up to the factor of the trace; better completions get more."""
     parts, rollouts, judgement = judged(method)
-    signal = Credit(method, parts.teacher, parts.trainer).of(rollouts, judgement)
+    signal = credit_signal(method, Step(parts.teacher, parts.trainer, rollouts, judgement))
     assert signal is not None
     last = signal[:, -1]
     for group in range(3):
@@ -95,4 +94,4 @@ def test_a_third_partys_trainer_is_not_asked() -> None:
     """Nothing is made up for a trainer that shows no signal."""
     parts, rollouts, judgement = judged(Rloo())
     method = ThirdParty(factory="tests.study.parts:diverging")
-    assert Credit(method, parts.teacher, parts.trainer).of(rollouts, judgement) is None
+    assert credit_signal(method, Step(parts.teacher, parts.trainer, rollouts, judgement)) is None

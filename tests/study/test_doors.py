@@ -7,8 +7,8 @@ from pathlib import Path
 import pytest
 
 from sdpo_ref.errors import LoadError, UsageError
-from sdpo_ref.simulation.settings.method import Sdpo, ThirdParty
-from sdpo_ref.simulation.settings.run import ProbeSettings, RunSettings
+from sdpo_ref.simulation.methods import Sdpo, ThirdParty
+from sdpo_ref.simulation.run_settings import ProbeSettings, RunSettings
 from sdpo_ref.study.doors import Parts, all_with_parts, with_parts
 from sdpo_ref.study.experiment import Cell, Experiment
 from sdpo_ref.study.task import Task

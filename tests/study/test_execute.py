@@ -5,7 +5,8 @@ import math
 import pytest
 import torch
 
-from sdpo_ref.simulation.settings.method import (
+from sdpo_ref.simulation.assembly import assemble
+from sdpo_ref.simulation.methods import (
     Dpo,
     Grpo,
     Hybrid,
@@ -18,11 +19,8 @@ from sdpo_ref.simulation.settings.method import (
     SpanRloo,
     ThirdParty,
 )
-from sdpo_ref.simulation.settings.oracle import OracleSettings, RegimeSettings
-from sdpo_ref.simulation.settings.reader import ReaderSettings
-from sdpo_ref.simulation.settings.run import ProbeSettings, RunSettings
-from sdpo_ref.simulation.settings.world import WorldSettings
-from sdpo_ref.study.assembly import assemble
+from sdpo_ref.simulation.run_settings import ProbeSettings, RunSettings
+from sdpo_ref.simulation.settings import OracleSettings, ReaderSettings, RegimeSettings, WorldSettings
 from sdpo_ref.study.execute import execute
 from sdpo_ref.study.outcome import METRICS, Outcome
 

@@ -3,14 +3,12 @@
 import pytest
 
 from sdpo_ref.errors import UnsupportedError, UsageError
-from sdpo_ref.simulation.settings.method import MethodSettings, Rloo, Sdpo
-from sdpo_ref.simulation.settings.oracle import RegimeName, RegimeSettings
-from sdpo_ref.simulation.settings.run import ProbeSettings, TaskSettings
-from sdpo_ref.study.execute import execute
-from sdpo_ref.study.execute_batch import execute_batch
+from sdpo_ref.simulation.methods import MethodSettings, Rloo, Sdpo
+from sdpo_ref.simulation.run_settings import ProbeSettings, TaskSettings
+from sdpo_ref.simulation.settings import RegimeName, RegimeSettings
+from sdpo_ref.study.execute import execute, probe
+from sdpo_ref.study.execute_batch import execute_batch, probe_batch
 from sdpo_ref.study.outcome import CreditMap, Outcome
-from sdpo_ref.study.probe import probe
-from sdpo_ref.study.probe_batch import probe_batch
 from sdpo_ref.study.settings import REGIMES, probe_settings
 from sdpo_ref.study.simulators import alone, simulator
 from sdpo_ref.study.task import Task

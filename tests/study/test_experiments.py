@@ -5,10 +5,8 @@ import itertools
 import pytest
 from pydantic import ValidationError
 
-from sdpo_ref.simulation.settings.oracle import OracleSettings, RegimeName, RegimeSettings
-from sdpo_ref.simulation.settings.reader import ReaderSettings
-from sdpo_ref.simulation.settings.run import RunSettings
-from sdpo_ref.simulation.settings.world import WorldSettings
+from sdpo_ref.simulation.run_settings import RunSettings
+from sdpo_ref.simulation.settings import OracleSettings, ReaderSettings, RegimeName, RegimeSettings, WorldSettings
 from sdpo_ref.study.experiment import Cell, Experiment
 from sdpo_ref.study.experiments import EXPERIMENTS
 from sdpo_ref.study.tuned import tuned

@@ -64,7 +64,7 @@ def test_a_task_that_raises_is_named(store: Store, jobs: int) -> None:
     """Settings, seed, what and where; what had finished is there, the rest is not started, and it goes on later."""
     message = (
         r"a task raised KeyError: 'no such tensor' \(.*tiny.py:\d+: `raise KeyError.*`\); it was seed 3 of the run "
-        r'\{"method": \{.*"method": "rloo"\}\}; what had finished is in the store'
+        r'\{"method": \{"method": "rloo", .*\}\}; what had finished is in the store'
     )
     asked = tiny.tasks(100)
     with pytest.raises(TaskError, match=message):

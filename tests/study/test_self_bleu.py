@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from sdpo_ref.study.self_bleu import self_bleu
+from sdpo_ref.simulation.world.diversity import self_bleu
 
 
 def test_alike_completions_score_one_and_different_ones_zero() -> None:

@@ -3,7 +3,7 @@
 import pytest
 
 from sdpo_ref.errors import UsageError
-from sdpo_ref.simulation.settings.method import Rloo, Sdpo
+from sdpo_ref.simulation.methods import Rloo, Sdpo
 from sdpo_ref.study.experiments import EXPERIMENTS
 from sdpo_ref.study.tuned import Trial, tuned, tuning
 from sdpo_ref.study.tuning import LEARNING_RATES, RULE, grid, tuning_experiment, winners_of

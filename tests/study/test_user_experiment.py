@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from sdpo_ref.errors import UsageError
-from sdpo_ref.simulation.settings.run import RunSettings
+from sdpo_ref.simulation.run_settings import RunSettings
 from sdpo_ref.study.chosen import chosen
 from sdpo_ref.study.user_experiment import read_experiment
 

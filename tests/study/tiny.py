@@ -12,7 +12,7 @@ from pathlib import Path
 
 import torch
 
-from sdpo_ref.simulation.settings.run import RunSettings, TaskSettings
+from sdpo_ref.simulation.run_settings import RunSettings, TaskSettings
 from sdpo_ref.study.experiment import Cell, Experiment
 from sdpo_ref.study.outcome import Curve, Outcome
 from sdpo_ref.study.runner import run_tasks

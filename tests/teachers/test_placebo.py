@@ -8,7 +8,7 @@ import torch
 
 from sdpo_ref.errors import InvalidInputError
 from sdpo_ref.protocols.policy import Policy
-from sdpo_ref.simulation.settings.oracle import RegimeName
+from sdpo_ref.simulation.settings import RegimeName
 from sdpo_ref.simulation.teachers.placebo import ConstantFeedback, DerangedFeedback, deranged, derangement
 from sdpo_ref.simulation.world import random_stream
 from sdpo_ref.teachers.conditioning import Conditioning

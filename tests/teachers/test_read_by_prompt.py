@@ -10,9 +10,7 @@ from hypothesis import strategies as st
 from sdpo_ref.errors import InvalidInputError
 from sdpo_ref.protocols.policy import Policy
 from sdpo_ref.simulation.oracles import Heterogeneous, build_oracle, dealt
-from sdpo_ref.simulation.settings.oracle import OracleSettings, RegimeName, RegimeSettings
-from sdpo_ref.simulation.settings.reader import ReaderSettings
-from sdpo_ref.simulation.settings.world import WorldSettings
+from sdpo_ref.simulation.settings import OracleSettings, ReaderSettings, RegimeName, RegimeSettings, WorldSettings
 from sdpo_ref.simulation.teachers.read_by_prompt import ReadByPrompt
 from sdpo_ref.simulation.teachers.read_feedback import ReadFeedback
 from sdpo_ref.simulation.world import World, random_stream

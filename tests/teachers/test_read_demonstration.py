@@ -8,9 +8,7 @@ from hypothesis import strategies as st
 from sdpo_ref.simulation.policies.first_order import FirstOrderPolicy
 from sdpo_ref.simulation.reader import Knowledge, Reader
 from sdpo_ref.simulation.run import every_prompt
-from sdpo_ref.simulation.settings.oracle import RegimeSettings
-from sdpo_ref.simulation.settings.reader import ReaderSettings
-from sdpo_ref.simulation.settings.world import WorldSettings
+from sdpo_ref.simulation.settings import ReaderSettings, RegimeSettings, WorldSettings
 from sdpo_ref.simulation.teachers.read_demonstration import ReadDemonstration, expected_maximum
 from sdpo_ref.simulation.world import World, random_stream
 from sdpo_ref.simulation.world.corpus import annotate

@@ -5,7 +5,7 @@ from typing import Annotated
 
 import typer
 
-from sdpo_ref.simulation.settings.run import SimulatorName
+from sdpo_ref.simulation.run_settings import SimulatorName
 
 DEFAULT_STORE = Path("sdpo-study.sqlite")
 DEFAULT_SEEDS = 5

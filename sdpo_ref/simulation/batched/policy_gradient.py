@@ -3,8 +3,6 @@
 The gradient of ``-A log p(y)`` in the scores after one prefix is ``A (p - [y])``; clipping takes tokens out of it.
 """
 
-from collections.abc import Sequence
-
 import torch
 from jaxtyping import Float
 from torch import Tensor
@@ -12,11 +10,8 @@ from torch import Tensor
 from sdpo_ref.functional.advantages import STANDARDIZED_EPSILON
 from sdpo_ref.functional.importance import MAX_LOG_RATIO
 from sdpo_ref.simulation.batched.first_order import FirstOrder, Tokens, at_tokens
-from sdpo_ref.simulation.batched.moment import Credit, Moment
-from sdpo_ref.simulation.batched.penalty import Penalties
-from sdpo_ref.simulation.batched.runs import Run
 from sdpo_ref.simulation.batched.student import Adam, Students
-from sdpo_ref.simulation.settings.method import Dpo, Ppo
+from sdpo_ref.simulation.batched.update import Batch, Credit, Moment, Penalties
 
 _CLIP = 0.2
 _TRACE = 0.95
@@ -27,18 +22,17 @@ Advantages = Float[Tensor, "run prompt time rollout"]
 
 
 class PolicyGradient:
-    """Follows advantages, whoever computed them.
+    """Updates the students by given advantages.
 
     Args:
-        students: that are trained.
-        penalties: for leaving the base policy.
+        batch: whose students are trained.
         epochs: updates on the same rollouts; from the second on, the ratio to the policy that sampled is clipped.
     """
 
-    def __init__(self, students: Students, penalties: Penalties, *, epochs: int = 1) -> None:
-        self._students, self._penalties, self.epochs = students, penalties, epochs
+    def __init__(self, batch: Batch, *, epochs: int = 1) -> None:
+        self._students, self._penalties, self.epochs = batch.students, batch.penalties, epochs
 
-    def follow(self, moment: Moment, advantages: Advantages) -> None:
+    def update(self, moment: Moment, advantages: Advantages) -> None:
         """Update the students, once for each epoch.
 
         Args:
@@ -68,7 +62,7 @@ class ReinforceUpdate:
     """Reward less a moving baseline.
 
     Args:
-        gradient: follows the advantages.
+        gradient: makes updates of the advantages.
     """
 
     def __init__(self, gradient: PolicyGradient) -> None:
@@ -80,7 +74,7 @@ class ReinforceUpdate:
         rewards = moment.judgements.rewards
         mean = rewards.mean((1, 2))
         baseline = mean if self._baseline is None else self._baseline
-        self._gradient.follow(moment, _broadcast(rewards - baseline[:, None, None], moment))
+        self._gradient.update(moment, _broadcast(rewards - baseline[:, None, None], moment))
         self._baseline = baseline + _BASELINE_RATE * (mean - baseline)
         return Credit(_broadcast(rewards, moment)) if credited else None
 
@@ -89,7 +83,7 @@ class GroupUpdate:
     """Reward less that of the siblings: RLOO, or standardised as in GRPO.
 
     Args:
-        gradient: follows the advantages.
+        gradient: makes updates of the advantages.
         standardized: whether to divide by the group's deviation.
     """
 
@@ -107,7 +101,7 @@ class GroupUpdate:
         else:
             advantages = centered * (size / (size - 1))
         of_tokens = _broadcast(advantages, moment)
-        self._gradient.follow(moment, of_tokens)
+        self._gradient.update(moment, of_tokens)
         return Credit(of_tokens) if credited else None
 
 
@@ -115,7 +109,7 @@ class SpanUpdate:
     """Each span's rating less that of the siblings' same span.
 
     Args:
-        gradient: follows the advantages.
+        gradient: makes updates of the advantages.
         spans: of the critiques.
     """
 
@@ -133,7 +127,7 @@ class SpanUpdate:
         spans = torch.arange(moment.tokens.ids.shape[2]).tensor_split(self._spans)
         lengths = torch.tensor([len(span) for span in spans], device=ratings.device)
         of_tokens = advantages.repeat_interleave(lengths, dim=2)
-        self._gradient.follow(moment, of_tokens)
+        self._gradient.update(moment, of_tokens)
         return Credit(of_tokens) if credited else None
 
 
@@ -141,17 +135,15 @@ class PpoUpdate:
     """Generalised advantages over a learned value.
 
     Args:
-        runs: of PPO.
-        gradient: follows the advantages.
+        gradient: makes updates of the advantages.
         students: whose sizes the value has.
+        learning_rates: of the value, for each run.
     """
 
-    def __init__(self, runs: Sequence[Run], gradient: PolicyGradient, students: Students) -> None:
+    def __init__(self, gradient: PolicyGradient, students: Students, *, learning_rates: Float[Tensor, " run"]) -> None:
         self._gradient = gradient
         self._values: Float[Tensor, "run prompt time"] = torch.zeros_like(students.base[..., 0])
-        methods = [run.settings.method for run in runs]
-        rates = [method.value_learning_rate for method in methods if isinstance(method, Ppo)]
-        self._adam = Adam([self._values], torch.tensor(rates, dtype=torch.float64, device=students.base.device))
+        self._adam = Adam([self._values], learning_rates)
 
     def learn(self, moment: Moment, *, credited: bool) -> Credit | None:
         """One step of every run; what it credited each token with, if that is asked for."""
@@ -162,7 +154,7 @@ class PpoUpdate:
             ahead = following - old[:, :, position] + _TRACE * ahead
             following = old[:, :, position]
             advantages[:, :, position] = ahead
-        self._gradient.follow(moment, advantages)
+        self._gradient.update(moment, advantages)
         targets = advantages + old
         for _ in range(self._gradient.epochs):
             errors = self._values[..., None] - targets
@@ -174,16 +166,14 @@ class DpoUpdate:
     """The best of each group against the worst; without a pair and without a penalty nothing moves.
 
     Args:
-        runs: of DPO.
         students: that are trained.
         penalties: for leaving the base policy.
+        betas: of each run.
     """
 
-    def __init__(self, runs: Sequence[Run], students: Students, penalties: Penalties) -> None:
+    def __init__(self, students: Students, penalties: Penalties, *, betas: Float[Tensor, " run"]) -> None:
         self._students, self._penalties = students, penalties
-        methods = [run.settings.method for run in runs]
-        betas = [method.beta for method in methods if isinstance(method, Dpo)]
-        self._beta = torch.tensor(betas, dtype=torch.float64, device=students.base.device)[:, None]
+        self._beta = betas[:, None]
         self._reference: FirstOrder | None = None
 
     def learn(self, moment: Moment, *, credited: bool) -> Credit | None:

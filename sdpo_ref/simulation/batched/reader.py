@@ -11,7 +11,7 @@ from torch import Tensor
 
 from sdpo_ref.simulation.reader import Knowledge, QualityPrior, design_of
 from sdpo_ref.simulation.reader.link import FURTHEST
-from sdpo_ref.simulation.settings.reader import ReaderSettings
+from sdpo_ref.simulation.settings import ReaderSettings
 
 
 class Readers:

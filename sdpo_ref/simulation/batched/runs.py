@@ -1,12 +1,25 @@
-"""What runs must share to be computed together, and what each of them brings along."""
+"""What a batch is made of: its runs, and the random numbers of a step, which are those of the reference.
 
-from collections.abc import Hashable
+Streams are named by seed, step and purpose (``simulation.world.random_stream``), so a run draws the same numbers
+alone, in any batch, and in ``sdpo_ref.simulation.run``; methods and settings that are compared at one seed share them,
+and what is shared need not be drawn twice.
+"""
+
+import functools
+from collections.abc import Sequence
 from dataclasses import dataclass
 
+import torch
+from jaxtyping import Float
+from torch import Tensor
+
+from sdpo_ref.simulation.oracles import Draws
 from sdpo_ref.simulation.reader import Knowledge
-from sdpo_ref.simulation.settings.method import Hybrid, Sdpo
-from sdpo_ref.simulation.settings.run import RunSettings
-from sdpo_ref.simulation.world import World
+from sdpo_ref.simulation.settings import RunBase
+from sdpo_ref.simulation.world import World, random_stream
+
+_STEPS_KEPT = 1024
+"""Draws of so many steps stay in memory, which is less than 20 MB at the default size."""
 
 
 @dataclass(frozen=True)
@@ -14,48 +27,73 @@ class Run:
     """One run of a batch.
 
     Attributes:
-        settings: of the run, with :func:`batch_key` not ``None``.
+        settings: of the run, with :func:`~sdpo_ref.simulation.run_batch.batch_key` not ``None``.
         seed: of the oracle and of everything that is drawn in a step.
         world: the ground truth.
         knowledge: of each of the settings' readers.
     """
 
-    settings: RunSettings
+    settings: RunBase
     seed: int
     world: World
     knowledge: tuple[Knowledge, ...]
 
 
-def batch_key(settings: RunSettings) -> Hashable | None:
-    """Equal for runs that have the same shape and take the same steps; numbers may differ, from noise to learning rate.
+@dataclass(frozen=True)
+class Sizes:
+    """How many numbers a step takes.
+
+    Attributes:
+        prompts: of the world.
+        rollouts: of each prompt.
+        time: tokens of a completion.
+        ratings: that are made of each rollout at most.
+    """
+
+    prompts: int
+    rollouts: int
+    time: int
+    ratings: int
+
+
+@dataclass(frozen=True)
+class StepDraws:
+    """Random numbers of one step.
+
+    Attributes:
+        uniform: decides each token.
+        noise: standard normal, of each rating.
+        missing: decides who goes without feedback.
+    """
+
+    uniform: Float[Tensor, "run prompt time rollout"]
+    noise: Float[Tensor, "run prompt rollout rating"]
+    missing: Float[Tensor, "run prompt rollout"]
+
+
+def step_draws(seeds: Sequence[int], step: int, sizes: Sizes, *, device: torch.device) -> StepDraws:
+    """What the reference draws in this step, for every run.
 
     Args:
-        settings: of a run.
+        seeds: of the runs; equal ones are drawn once.
+        step: from 1.
+        sizes: of the draws.
+        device: where they are needed.
 
     Returns:
-        The key; ``None`` for a run that only the simulator ``reference`` can do: one with a third party's part, or one
-        whose placebo is told in several regimes.
-
-    Example:
-        >>> from sdpo_ref.simulation.settings.method import Rloo
-        >>> slow, fast = (RunSettings(method=Rloo(learning_rate=rate)) for rate in (0.1, 0.2))
-        >>> batch_key(slow) == batch_key(fast)
-        True
+        The draws, in float64.
     """
-    method = settings.method
-    if method.method in ("third_party", "implementation") or settings.oracle_factory is not None:
-        return None
-    if isinstance(method, Sdpo | Hybrid) and (
-        method.teacher_factory is not None or (method.placebo is not None and len(settings.oracle.regimes) > 1)
-    ):
-        return None
-    if method.method == "span_rloo" and len(settings.oracle.regimes) > 1:
-        return None
-    taken = method.model_dump(include={"method", "student", "epochs", "teacher", "placebo", "gated"})
-    world = settings.world
-    return (
-        (world.prompts, world.time, world.vocab, world.aspects, settings.group_size),
-        tuple((one.regime, one.spans if one.regime == "critique" else 0) for one in settings.oracle.regimes),
-        tuple(sorted(taken.items())),
-        (settings.steps, settings.measure_every),
-    )
+    distinct = sorted(set(seeds))
+    rows = torch.tensor([distinct.index(seed) for seed in seeds], device=device)
+    drawn = [_drawn(seed, step, sizes) for seed in distinct]
+    return StepDraws(*(torch.stack(kind).to(device)[rows] for kind in zip(*drawn, strict=True)))
+
+
+@functools.lru_cache(maxsize=_STEPS_KEPT)
+def _drawn(seed: int, step: int, sizes: Sizes) -> tuple[Tensor, Tensor, Tensor]:
+    shape = sizes.prompts, sizes.rollouts
+    rollouts = random_stream(seed, step, "rollouts")
+    uniform = torch.rand(*shape, sizes.time, generator=rollouts, dtype=torch.float64)
+    draws = Draws.from_generator(random_stream(seed, step, "judgement"), sizes.prompts * sizes.rollouts)
+    noise = draws.normal("noise", sizes.ratings).view(*shape, sizes.ratings)
+    return uniform.mT.contiguous(), noise, draws.uniform("missing").view(shape)

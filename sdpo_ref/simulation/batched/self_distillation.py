@@ -11,20 +11,15 @@ D is taken relative to the likeliest token, so that nothing cancels where the po
 gradients by small numbers, and rounding would come back enlarged.
 """
 
-from collections.abc import Sequence
-
 import torch
 from jaxtyping import Bool, Float
 from torch import Tensor
 
 from sdpo_ref.simulation.batched.first_order import FirstOrder, at_tokens
-from sdpo_ref.simulation.batched.moment import Credit, Moment
-from sdpo_ref.simulation.batched.penalty import Penalties
 from sdpo_ref.simulation.batched.policy_gradient import in_order
-from sdpo_ref.simulation.batched.runs import Run
 from sdpo_ref.simulation.batched.student import Students
 from sdpo_ref.simulation.batched.teacher import DemonstrationTeachers, FeedbackTeachers, View
-from sdpo_ref.simulation.settings.method import Hybrid
+from sdpo_ref.simulation.batched.update import Credit, Moment, Penalties
 
 
 class SdpoUpdate:
@@ -80,21 +75,25 @@ class HybridUpdate:
     """Group advantage of the reward and log-ratio of the teacher on the sampled token, mixed.
 
     Args:
-        runs: all gated or all not.
         students: that are trained.
         teachers: theirs.
         penalties: for leaving the base policy.
+        reward_weights: of each run.
+        gated: whether a group whose teacher contradicts the reward learns from the reward alone.
     """
 
     def __init__(
-        self, runs: Sequence[Run], students: Students, teachers: FeedbackTeachers, penalties: Penalties
+        self,
+        students: Students,
+        teachers: FeedbackTeachers,
+        penalties: Penalties,
+        *,
+        reward_weights: Float[Tensor, " run"],
+        gated: bool,
     ) -> None:
-        methods = [run.settings.method for run in runs]
-        hybrids = [method for method in methods if isinstance(method, Hybrid)]
         self._students, self._teachers, self._penalties = students, teachers, penalties
-        self._gated = hybrids[0].gated
-        weights = torch.tensor([method.reward_weight for method in hybrids], dtype=torch.float64)
-        self._reward_weight = weights.to(students.base.device)[:, None, None, None]
+        self._gated = gated
+        self._reward_weight = reward_weights[:, None, None, None]
 
     def learn(self, moment: Moment, *, credited: bool) -> Credit | None:
         """One step of every run; what it credited each token with, if that is asked for."""

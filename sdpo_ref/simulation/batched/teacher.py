@@ -4,7 +4,6 @@ Teacher and student share the grammar, and what was read is the same after every
 a direction ``[prompt, time, vocab]``, of which a shift of a position means nothing.
 """
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 
 import torch
@@ -12,13 +11,9 @@ from jaxtyping import Bool, Float
 from torch import Tensor
 
 from sdpo_ref.simulation.batched.first_order import FirstOrder
-from sdpo_ref.simulation.batched.moment import Moment
-from sdpo_ref.simulation.batched.oracle import Oracles
 from sdpo_ref.simulation.batched.reader import Readers
-from sdpo_ref.simulation.batched.runs import Run
-from sdpo_ref.simulation.batched.student import Students
-from sdpo_ref.simulation.settings.method import Hybrid, Sdpo
-from sdpo_ref.simulation.settings.oracle import RegimeSettings
+from sdpo_ref.simulation.batched.update import Batch, Moment
+from sdpo_ref.simulation.settings import RegimeSettings, SelfDistilledBase
 from sdpo_ref.simulation.teachers.placebo import derangement, derangement_stream
 from sdpo_ref.simulation.teachers.read_demonstration import expected_maximum
 
@@ -57,20 +52,19 @@ class FeedbackTeachers:
     """Teachers that read feedback, one for each run; all with weights, placebo and regimes of one kind.
 
     Args:
-        runs: of SDPO or a hybrid.
-        students: that the teachers follow.
-        oracles: of the runs; only which prompt has which regime is asked.
-        device: where the tensors live.
+        batch: runs of a method whose teacher reads feedback.
     """
 
-    def __init__(self, runs: Sequence[Run], students: Students, oracles: Oracles, device: torch.device) -> None:
-        method = runs[0].settings.method
-        assert isinstance(method, Sdpo | Hybrid)  # noqa: S101  # by dispatch
-        self._runs, self._students, self._member_of = runs, students, oracles.member_of
+    def __init__(self, batch: Batch) -> None:
+        runs, students = batch.runs, batch.students
+        method = batch.methods(SelfDistilledBase)[0]
+        self._runs, self._students, self._member_of = runs, students, batch.oracles.member_of
         self._kind, self._placebo = method.teacher, method.placebo
         self._readers = [
             Readers(
-                [run.settings.readers[member] for run in runs], [run.knowledge[member] for run in runs], device=device
+                [run.settings.readers[member] for run in runs],
+                [run.knowledge[member] for run in runs],
+                device=batch.device,
             )
             for member in range(len(runs[0].settings.readers))
         ]
@@ -132,11 +126,11 @@ class DemonstrationTeachers:
     """Teachers that see the best completion of each group and nothing else, one for each run.
 
     Args:
-        runs: of SDFT.
-        device: where the tensors live.
+        batch: runs of a method whose teacher is shown the best completion.
     """
 
-    def __init__(self, runs: Sequence[Run], device: torch.device) -> None:
+    def __init__(self, batch: Batch) -> None:
+        runs, device = batch.runs, batch.device
         readers = [run.settings.readers[0] for run in runs]
         seen = [
             one.model_copy(update={"feedback": RegimeSettings(regime="scalar", noise=one.slope / 4)}) for one in readers

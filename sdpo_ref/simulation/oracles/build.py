@@ -13,7 +13,7 @@ from sdpo_ref.simulation.oracles.rating_biases import CentralTendency, Halo, Pos
 from sdpo_ref.simulation.oracles.rubric import RubricOracle
 from sdpo_ref.simulation.oracles.scalar import ScalarOracle
 from sdpo_ref.simulation.oracles.staged import StagedOracle
-from sdpo_ref.simulation.settings.oracle import OracleSettings, RegimeSettings
+from sdpo_ref.simulation.settings import OracleSettings, RegimeSettings
 from sdpo_ref.simulation.world import World, random_stream
 
 
@@ -35,7 +35,7 @@ def build_oracle(world: World, settings: OracleSettings, *, seed: int) -> Staged
         InvalidInputError: if the settings do not fit the world, such as more spans than positions.
 
     Example:
-        >>> from sdpo_ref.simulation.settings.world import WorldSettings
+        >>> from sdpo_ref.simulation.settings import WorldSettings
         >>> world = World.draw(WorldSettings(), seed=0)
         >>> type(build_oracle(world, OracleSettings(positivity=0.3), seed=0)).__name__
         'Positivity'
@@ -80,7 +80,7 @@ def dealt(world: World, members: int, *, seed: int) -> tuple[int, ...]:
         InvalidInputError: if there is no member to deal.
 
     Example:
-        >>> from sdpo_ref.simulation.settings.world import WorldSettings
+        >>> from sdpo_ref.simulation.settings import WorldSettings
         >>> sorted(dealt(World.draw(WorldSettings(prompts=5), seed=0), 2, seed=0))
         [0, 0, 0, 1, 1]
     """
@@ -101,7 +101,7 @@ def misled(world: World, settings: OracleSettings, *, seed: int) -> tuple[int, .
         Their numbers.
 
     Example:
-        >>> from sdpo_ref.simulation.settings.world import WorldSettings
+        >>> from sdpo_ref.simulation.settings import WorldSettings
         >>> len(misled(World.draw(WorldSettings(), seed=0), OracleSettings(misleading_share=0.25), seed=0))
         4
     """

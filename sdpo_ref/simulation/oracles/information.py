@@ -19,8 +19,7 @@ from torch import Tensor
 
 from sdpo_ref.errors import InvalidInputError
 from sdpo_ref.simulation.oracles.ordinal import LEVELS
-from sdpo_ref.simulation.settings.oracle import RegimeSettings
-from sdpo_ref.simulation.settings.world import WorldSettings
+from sdpo_ref.simulation.settings import RegimeSettings, WorldSettings
 
 _GRID = torch.linspace(-9, 9, 3601, dtype=torch.float64)
 """Latent scores for the integral over z; 18 standard deviations in steps of 1/200."""

@@ -11,7 +11,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from sdpo_ref.errors import InvalidInputError
-from sdpo_ref.simulation.settings.oracle import RegimeSettings
+from sdpo_ref.simulation.settings import RegimeSettings
 
 LEVEL_STEP = 0.25
 """Distance between two levels of the ordinal scale."""

@@ -6,7 +6,8 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from sdpo_ref.simulation.world.corpus import Annotations, Basis, basis_features, estimate_loadings
+from sdpo_ref.simulation.settings import Basis
+from sdpo_ref.simulation.world.corpus import Annotations, basis_features, estimate_loadings
 
 
 @dataclass(frozen=True)

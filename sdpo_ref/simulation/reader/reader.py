@@ -12,7 +12,7 @@ from sdpo_ref.simulation.reader.knowledge import Knowledge
 from sdpo_ref.simulation.reader.link import Linearized, linearize
 from sdpo_ref.simulation.reader.posterior import weigh_contrasts
 from sdpo_ref.simulation.reader.prior import QualityPrior
-from sdpo_ref.simulation.settings.reader import ReaderSettings
+from sdpo_ref.simulation.settings import ReaderSettings
 
 
 @dataclass(frozen=True)

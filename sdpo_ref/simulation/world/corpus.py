@@ -47,7 +47,7 @@ def annotate(world: World, *, seed: int) -> Annotations:
         As many annotations as ``world.settings.annotations`` for each position and aspect.
 
     Example:
-        >>> from sdpo_ref.simulation.settings.world import WorldSettings
+        >>> from sdpo_ref.simulation.settings import WorldSettings
         >>> large, small = (annotate(World.draw(WorldSettings(annotations=d), seed=0), seed=0) for d in (64, 8))
         >>> torch.equal(large.marks[:8], small.marks)
         True

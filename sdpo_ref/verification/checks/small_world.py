@@ -4,13 +4,13 @@ from dataclasses import dataclass
 
 from sdpo_ref.protocols.policy import Policy
 from sdpo_ref.protocols.teacher import Teacher
+from sdpo_ref.simulation.assembly import assemble
+from sdpo_ref.simulation.methods import Sdpo
 from sdpo_ref.simulation.policies.first_order import FirstOrderPolicy
 from sdpo_ref.simulation.run import every_prompt
-from sdpo_ref.simulation.settings.method import Sdpo
-from sdpo_ref.simulation.settings.run import RunSettings
-from sdpo_ref.simulation.settings.world import WorldSettings
+from sdpo_ref.simulation.run_settings import RunSettings
+from sdpo_ref.simulation.settings import WorldSettings
 from sdpo_ref.simulation.world import random_stream
-from sdpo_ref.study.assembly import assemble
 from sdpo_ref.types import Judgement, Rollouts
 
 

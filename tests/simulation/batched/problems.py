@@ -4,19 +4,17 @@ from collections.abc import Mapping, Sequence
 
 import torch
 
-from sdpo_ref.simulation.batched import Run, run_batch
+from sdpo_ref.simulation.assembly import assemble, learned
 from sdpo_ref.simulation.batched.measure import transition_log_probs
+from sdpo_ref.simulation.batched.runs import Run
 from sdpo_ref.simulation.measure import Measurement
+from sdpo_ref.simulation.methods import MethodSettings
 from sdpo_ref.simulation.policies.first_order import FirstOrderPolicy
 from sdpo_ref.simulation.run import run
-from sdpo_ref.simulation.settings.method import MethodSettings
-from sdpo_ref.simulation.settings.oracle import OracleSettings, RegimeName, RegimeSettings
-from sdpo_ref.simulation.settings.reader import ReaderSettings
-from sdpo_ref.simulation.settings.run import RunSettings
-from sdpo_ref.simulation.settings.world import WorldSettings
+from sdpo_ref.simulation.run_batch import run_batch
+from sdpo_ref.simulation.run_settings import RunSettings
+from sdpo_ref.simulation.settings import OracleSettings, ReaderSettings, RegimeName, RegimeSettings, WorldSettings
 from sdpo_ref.simulation.world import World
-from sdpo_ref.study.assembly import assemble
-from sdpo_ref.study.build_teacher import learned
 
 SMALL: Mapping[str, object] = {"prompts": 6, "time": 5, "vocab": 13, "aspects": 2, "embedding": 3, "annotations": 8}
 """Sizes that differ from each other, so that no two axes can be mistaken for one another.

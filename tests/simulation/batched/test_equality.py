@@ -7,22 +7,9 @@ from hypothesis import given
 from hypothesis import settings as hypothesis_settings
 from hypothesis import strategies as st
 
-from sdpo_ref.simulation.settings.method import (
-    Dpo,
-    Grpo,
-    Hybrid,
-    MethodSettings,
-    Ppo,
-    Reinforce,
-    Rloo,
-    Sdft,
-    Sdpo,
-    SpanRloo,
-)
-from sdpo_ref.simulation.settings.oracle import OracleSettings, RegimeName, RegimeSettings
-from sdpo_ref.simulation.settings.reader import ReaderSettings
-from sdpo_ref.simulation.settings.run import RunSettings
-from sdpo_ref.simulation.settings.world import WorldSettings
+from sdpo_ref.simulation.methods import Dpo, Grpo, Hybrid, MethodSettings, Ppo, Reinforce, Rloo, Sdft, Sdpo, SpanRloo
+from sdpo_ref.simulation.run_settings import RunSettings
+from sdpo_ref.simulation.settings import OracleSettings, ReaderSettings, RegimeName, RegimeSettings, WorldSettings
 from sdpo_ref.study.settings import REGIMES, run_settings
 from tests.simulation.batched.problems import SMALL, differences, settings
 

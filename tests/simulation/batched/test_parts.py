@@ -7,10 +7,10 @@ from hypothesis import strategies as st
 
 from sdpo_ref.functional.advantages import centered_in_groups, group_advantages, sum_of_group
 from sdpo_ref.functional.policy_gradient import leave_one_out_advantages
-from sdpo_ref.simulation.batched.credit import credit_correlations, credit_precisions
 from sdpo_ref.simulation.batched.first_order import FirstOrder, Grammars, Tokens, at_tokens
+from sdpo_ref.simulation.batched.measure import credit_correlations, credit_precisions
 from sdpo_ref.simulation.batched.reader import _weighed
-from sdpo_ref.simulation.batched.streams import Sizes, step_draws
+from sdpo_ref.simulation.batched.runs import Sizes, step_draws
 from sdpo_ref.simulation.batched.student import Adam
 from sdpo_ref.simulation.measure import credit_correlation, credit_precision
 from sdpo_ref.simulation.oracles import Draws

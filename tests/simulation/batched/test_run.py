@@ -4,13 +4,11 @@ import pytest
 import torch
 
 from sdpo_ref.errors import DivergedError, InvalidInputError, UnsupportedError
-from sdpo_ref.simulation.batched import batch_key, run_batch
-from sdpo_ref.simulation.batched.run import Watched
 from sdpo_ref.simulation.measure import Measurement
-from sdpo_ref.simulation.settings.method import Grpo, Ppo, Rloo, Sdpo, ThirdParty
-from sdpo_ref.simulation.settings.oracle import OracleSettings, RegimeSettings
-from sdpo_ref.simulation.settings.reader import ReaderSettings
-from sdpo_ref.simulation.settings.run import RunSettings
+from sdpo_ref.simulation.methods import Grpo, Ppo, Rloo, Sdpo, ThirdParty
+from sdpo_ref.simulation.run_batch import Watched, batch_key, run_batch
+from sdpo_ref.simulation.run_settings import RunSettings
+from sdpo_ref.simulation.settings import OracleSettings, ReaderSettings, RegimeSettings
 from tests.simulation.batched.problems import SMALL, brought, clear, distance, settings
 
 

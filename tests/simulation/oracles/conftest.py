@@ -2,7 +2,7 @@
 
 import pytest
 
-from sdpo_ref.simulation.settings.world import WorldSettings
+from sdpo_ref.simulation.settings import WorldSettings
 from sdpo_ref.simulation.world import World
 from sdpo_ref.types import Rollouts
 from tests.simulation.oracles.problems import rollouts_in

@@ -23,7 +23,7 @@ from sdpo_ref.simulation.oracles import (
     Verbosity,
     build_oracle,
 )
-from sdpo_ref.simulation.settings.oracle import OracleSettings, RegimeName, RegimeSettings
+from sdpo_ref.simulation.settings import OracleSettings, RegimeName, RegimeSettings
 from sdpo_ref.simulation.world import World
 from sdpo_ref.types import Rollouts
 from tests.simulation.oracles.problems import REGIMES, judged, same

@@ -8,8 +8,7 @@ from torch import Tensor
 
 from sdpo_ref.errors import InvalidInputError
 from sdpo_ref.simulation.oracles import feedback_information
-from sdpo_ref.simulation.settings.oracle import RegimeName, RegimeSettings
-from sdpo_ref.simulation.settings.world import WorldSettings
+from sdpo_ref.simulation.settings import RegimeName, RegimeSettings, WorldSettings
 
 WORLD = WorldSettings(time=6, aspects=3, idiosyncrasy=0.2, slope=1.5)
 

@@ -9,7 +9,7 @@ import torch
 
 from sdpo_ref.errors import InvalidInputError
 from sdpo_ref.simulation.oracles import CritiqueOracle, Evidence, OrdinalOracle, RubricOracle, ScalarOracle
-from sdpo_ref.simulation.settings.world import WorldSettings
+from sdpo_ref.simulation.settings import WorldSettings
 from sdpo_ref.simulation.world import World
 from sdpo_ref.types import Rollouts
 from tests.simulation.oracles.problems import judged, ratings_of, rollouts_in

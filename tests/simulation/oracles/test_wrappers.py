@@ -26,7 +26,7 @@ from sdpo_ref.simulation.oracles import (
     Verbosity,
 )
 from sdpo_ref.simulation.oracles.rating_biases import RatingBias
-from sdpo_ref.simulation.settings.world import WorldSettings
+from sdpo_ref.simulation.settings import WorldSettings
 from sdpo_ref.simulation.world import World, random_stream
 from sdpo_ref.types import Rollouts
 from tests.simulation.oracles.problems import (

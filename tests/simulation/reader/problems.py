@@ -8,9 +8,7 @@ from torch import Tensor
 from sdpo_ref.simulation.oracles import build_oracle
 from sdpo_ref.simulation.policies.first_order import FirstOrderPolicy
 from sdpo_ref.simulation.reader import Knowledge, Reader
-from sdpo_ref.simulation.settings.oracle import OracleSettings, RegimeName, RegimeSettings
-from sdpo_ref.simulation.settings.reader import ReaderSettings
-from sdpo_ref.simulation.settings.world import WorldSettings
+from sdpo_ref.simulation.settings import OracleSettings, ReaderSettings, RegimeName, RegimeSettings, WorldSettings
 from sdpo_ref.simulation.teachers.read_feedback import ReadFeedback
 from sdpo_ref.simulation.world import World, random_stream
 from sdpo_ref.simulation.world.corpus import annotate

@@ -8,7 +8,7 @@ import torch
 from sdpo_ref.errors import InvalidInputError
 from sdpo_ref.simulation.oracles import build_oracle
 from sdpo_ref.simulation.reader import design_of
-from sdpo_ref.simulation.settings.oracle import OracleSettings, RegimeName, RegimeSettings
+from sdpo_ref.simulation.settings import OracleSettings, RegimeName, RegimeSettings
 from sdpo_ref.simulation.world import random_stream
 from tests.simulation.reader.problems import problem, ratings_of
 

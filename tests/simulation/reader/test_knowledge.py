@@ -6,10 +6,9 @@ import pytest
 import torch
 
 from sdpo_ref.simulation.reader import Knowledge, QualityPrior
-from sdpo_ref.simulation.settings.reader import ReaderSettings
-from sdpo_ref.simulation.settings.world import WorldSettings
+from sdpo_ref.simulation.settings import Basis, ReaderSettings, WorldSettings
 from sdpo_ref.simulation.world import World
-from sdpo_ref.simulation.world.corpus import Annotations, Basis, annotate, loading_correlation
+from sdpo_ref.simulation.world.corpus import Annotations, annotate, loading_correlation
 
 SEEDS = range(4)
 

@@ -10,8 +10,7 @@ from sdpo_ref.errors import InvalidInputError
 from sdpo_ref.functional.implicit_reward import implicit_reward
 from sdpo_ref.functional.log_probs import log_probs
 from sdpo_ref.simulation.reader import Reader
-from sdpo_ref.simulation.settings.oracle import RegimeName, RegimeSettings
-from sdpo_ref.simulation.settings.reader import ReaderSettings
+from sdpo_ref.simulation.settings import ReaderSettings, RegimeName, RegimeSettings
 from sdpo_ref.simulation.teachers.read_feedback import ReadFeedback
 from sdpo_ref.teachers.conditioning import Conditioning
 from sdpo_ref.types import Feedback, Judgement

@@ -11,9 +11,7 @@ from torch import Tensor
 from sdpo_ref.errors import InvalidInputError
 from sdpo_ref.simulation.reader import Knowledge, Reader, Reading
 from sdpo_ref.simulation.reader.link import Linearized
-from sdpo_ref.simulation.settings.oracle import RegimeName, RegimeSettings
-from sdpo_ref.simulation.settings.reader import ReaderSettings
-from sdpo_ref.simulation.settings.world import WorldSettings
+from sdpo_ref.simulation.settings import ReaderSettings, RegimeName, RegimeSettings, WorldSettings
 from sdpo_ref.simulation.world import random_stream
 from tests.simulation.reader.problems import REGIMES, problem
 

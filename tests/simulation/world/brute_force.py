@@ -12,7 +12,7 @@ from torch import Tensor
 
 from sdpo_ref.functional.log_probs import log_probs, token_log_probs
 from sdpo_ref.simulation.policies.first_order import FirstOrderPolicy
-from sdpo_ref.simulation.settings.world import WorldSettings
+from sdpo_ref.simulation.settings import WorldSettings
 from sdpo_ref.simulation.world.world import World
 from sdpo_ref.types import Prompts
 

@@ -8,8 +8,8 @@ import torch
 from torch import Tensor
 
 from sdpo_ref.errors import InvalidInputError
-from sdpo_ref.simulation.settings.world import WorldSettings
-from sdpo_ref.simulation.world.corpus import Basis, annotate, basis_features, estimate_loadings, loading_correlation
+from sdpo_ref.simulation.settings import Basis, WorldSettings
+from sdpo_ref.simulation.world.corpus import annotate, basis_features, estimate_loadings, loading_correlation
 from sdpo_ref.simulation.world.world import World
 
 SEEDS = range(4)

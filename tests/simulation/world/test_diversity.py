@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from sdpo_ref.errors import InvalidInputError
 from sdpo_ref.simulation.policies.first_order import FirstOrderPolicy
-from sdpo_ref.simulation.settings.world import WorldSettings
+from sdpo_ref.simulation.settings import WorldSettings
 from sdpo_ref.simulation.world.diversity import completion_entropy, distinct_n, distinctness, policy_kl
 from sdpo_ref.simulation.world.exact import marginals
 from sdpo_ref.simulation.world.world import World

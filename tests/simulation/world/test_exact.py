@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 
 from sdpo_ref.errors import InvalidInputError
 from sdpo_ref.simulation.policies.first_order import FirstOrderPolicy
-from sdpo_ref.simulation.settings.world import WorldSettings
+from sdpo_ref.simulation.settings import WorldSettings
 from sdpo_ref.simulation.world.exact import (
     advantage_along,
     expected_score,

@@ -10,7 +10,7 @@ from pydantic import ValidationError
 from torch import Tensor
 
 from sdpo_ref.errors import InvalidInputError
-from sdpo_ref.simulation.settings.world import WorldSettings
+from sdpo_ref.simulation.settings import WorldSettings
 from sdpo_ref.simulation.world.world import World
 from tests.simulation.world.brute_force import TINY
 

@@ -5,8 +5,7 @@ from collections.abc import Mapping, Sequence
 from matplotlib.figure import Figure
 
 from sdpo_ref.simulation.oracles.information import feedback_information
-from sdpo_ref.simulation.settings.oracle import RegimeSettings
-from sdpo_ref.simulation.settings.world import WorldSettings
+from sdpo_ref.simulation.settings import RegimeSettings, WorldSettings
 from sdpo_ref.study.experiment import Observation
 from sdpo_ref.study.report.figures.comparisons import BEST_BASELINE, by_regime
 from sdpo_ref.study.report.figures.figure import ReportFigure, no_effects

@@ -4,7 +4,8 @@ from collections.abc import Mapping, Sequence
 
 from matplotlib.axes import Axes
 
-from sdpo_ref.study.report.figures.style import FAINT, Look
+from sdpo_ref.simulation.method import Look
+from sdpo_ref.study.report.figures.style import FAINT
 from sdpo_ref.study.summary import Estimate, estimate
 
 

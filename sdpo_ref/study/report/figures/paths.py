@@ -5,8 +5,8 @@ from collections.abc import Mapping, Sequence
 
 from matplotlib.axes import Axes
 
+from sdpo_ref.simulation.method import Look
 from sdpo_ref.study.experiment import Observation
-from sdpo_ref.study.report.figures.style import Look
 from sdpo_ref.study.selection import by_seed, numbers_along, select
 from sdpo_ref.study.summary import Estimate, estimate
 

@@ -2,8 +2,9 @@
 
 import zlib
 from collections.abc import Mapping
-from dataclasses import dataclass
-from typing import Literal
+
+from sdpo_ref.simulation.method import BLUE, GREEN, PURPLE, VERMILLION, Look
+from sdpo_ref.simulation.methods import METHODS
 
 WIDTH = 7.3
 """Of a figure, in inches; at 700 pixels one point is 1.33 pixels."""
@@ -55,65 +56,27 @@ RC: Mapping[str, object] = {
 """Over matplotlib's defaults and not over the user's settings, so that the same data give the same bytes."""
 
 
-@dataclass(frozen=True)
-class Look:
-    """How one thing is drawn.
-
-    Attributes:
-        color: of Okabe and Ito's palette, or a grey.
-        marker: tells it apart without colour.
-        dashes: on and off lengths in line widths; empty for a solid line.
-        filled: whether its markers are.
-    """
-
-    color: str
-    marker: str
-    dashes: tuple[float, ...] = ()
-    filled: bool = True
-
-    @property
-    def face(self) -> str:
-        """Fill of its markers."""
-        return self.color if self.filled else "white"
-
-    @property
-    def line(self) -> Literal["-"] | tuple[float, tuple[float, ...]]:
-        """Its line style, as matplotlib takes it."""
-        return (0.0, self.dashes) if self.dashes else "-"
-
-
-_VERMILLION, _PURPLE, _ORANGE, _BLUE, _SKY, _GREEN = "#D55E00", "#CC79A7", "#E69F00", "#0072B2", "#56B4E9", "#009E73"
-
 LOOKS: Mapping[str, Look] = {
-    "sdpo": Look(_VERMILLION, "o"),
-    "hybrid": Look(_PURPLE, "s", (5.0, 1.5)),
-    "gated": Look("#000000", "D", (3.0, 1.0, 1.0, 1.0)),
-    "sdft": Look(_ORANGE, "^", (1.2, 1.2)),
-    "reinforce": Look(_SKY, "v", (5.0, 1.5)),
-    "rloo": Look(_BLUE, "s"),
-    "span_rloo": Look(_BLUE, "s", (2.5, 1.2), filled=False),
-    "grpo": Look(_GREEN, "P", (3.0, 1.0, 1.0, 1.0)),
-    "ppo": Look("#4d4d4d", "X", (1.2, 1.2)),
-    "dpo": Look("#8c8c8c", "d", (6.0, 2.0)),
+    **{arm.name: arm.look for method in METHODS.values() for arm in method.arms},
     # Arms of SDPO, in its colour.
-    "constant": Look(_VERMILLION, "v", (1.2, 1.2), filled=False),
-    "deranged": Look(_VERMILLION, "D", (3.0, 1.0, 1.0, 1.0), filled=False),
-    "weak reader": Look(_VERMILLION, "o", (5.0, 1.5), filled=False),
-    "overconfident reader": Look(_VERMILLION, "X", (6.0, 2.0), filled=False),
+    "constant": Look(VERMILLION, "v", (1.2, 1.2), filled=False),
+    "deranged": Look(VERMILLION, "D", (3.0, 1.0, 1.0, 1.0), filled=False),
+    "weak reader": Look(VERMILLION, "o", (5.0, 1.5), filled=False),
+    "overconfident reader": Look(VERMILLION, "X", (6.0, 2.0), filled=False),
     # Teachers.
-    "live": Look(_VERMILLION, "o"),
-    "ema": Look(_BLUE, "s"),
-    "trust_region": Look(_GREEN, "P"),
+    "live": Look(VERMILLION, "o"),
+    "ema": Look(BLUE, "s"),
+    "trust_region": Look(GREEN, "P"),
     "frozen": Look("#4d4d4d", "X"),
-    "frozen_difference": Look(_PURPLE, "D"),
+    "frozen_difference": Look(PURPLE, "D"),
     # Regimes, the richer the darker.
     "ordinal": Look("#9fb8cc", "^", (1.2, 1.2)),
     "scalar": Look("#6f93b3", "s", (5.0, 1.5)),
     "rubric": Look("#3a668c", "D", (3.0, 1.0, 1.0, 1.0)),
     "critique": Look("#0b2e4f", "o"),
     # What a reader's loadings are learned in.
-    "embedding": Look(_VERMILLION, "o"),
-    "token": Look(_VERMILLION, "o", (2.5, 1.2), filled=False),
+    "embedding": Look(VERMILLION, "o"),
+    "token": Look(VERMILLION, "o", (2.5, 1.2), filled=False),
 }
 """Label to look. Whatever is not here is a third party's."""
 
@@ -143,7 +106,7 @@ def in_order(names: list[str]) -> list[str]:
 
 
 def spoken(name: str) -> str:
-    """A label as people write it.
+    """A label as it is written in figures.
 
     Args:
         name: of a label.
@@ -152,9 +115,7 @@ def spoken(name: str) -> str:
         >>> spoken("sdpo"), spoken("span_rloo"), spoken("frozen_difference"), spoken("a_b:make")
         ('SDPO', 'span RLOO', 'frozen difference', 'a_b:make')
     """
-    if ":" in name:
-        return name
-    return " ".join(word.upper() if word in _ACRONYMS else word for word in name.split("_"))
+    return _LABELS.get(name) or (name if ":" in name else name.replace("_", " "))
 
 
-_ACRONYMS = {"sdpo", "sdft", "rloo", "grpo", "ppo", "dpo", "reinforce", "ema"}
+_LABELS = {arm.name: arm.label for method in METHODS.values() for arm in method.arms} | {"ema": "EMA"}

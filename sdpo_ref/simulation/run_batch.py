@@ -4,7 +4,7 @@ Data flows one way: the students sample rollouts -> the oracles judge them -> th
 them) read the judgements and update the students -> exact measurements.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Hashable, Sequence
 from dataclasses import dataclass
 
 import torch
@@ -14,13 +14,13 @@ from torch import Tensor
 from sdpo_ref.errors import DivergedError, InvalidInputError, UnsupportedError
 from sdpo_ref.simulation.batched.first_order import FirstOrder, Grammars
 from sdpo_ref.simulation.batched.measure import Gauges
-from sdpo_ref.simulation.batched.methods import update_of
-from sdpo_ref.simulation.batched.moment import Credit, Moment
 from sdpo_ref.simulation.batched.oracle import Oracles
-from sdpo_ref.simulation.batched.runs import Run, batch_key
-from sdpo_ref.simulation.batched.streams import Sizes, step_draws
+from sdpo_ref.simulation.batched.runs import Run, Sizes, step_draws
 from sdpo_ref.simulation.batched.student import Students
+from sdpo_ref.simulation.batched.update import Batch, Credit, Moment, Penalties
 from sdpo_ref.simulation.measure import Measurement, diverged
+from sdpo_ref.simulation.methods import METHODS, build_update
+from sdpo_ref.simulation.settings import RunBase, SelfDistilledBase
 
 
 @dataclass(frozen=True)
@@ -63,7 +63,7 @@ def run_batch(runs: Sequence[Run], *, device: str = "cpu", observe: Observer = l
     Implements: SIM-160, SIM-161, SIM-162.
 
     Args:
-        runs: with one :func:`~sdpo_ref.simulation.batched.runs.batch_key`.
+        runs: with one :func:`~sdpo_ref.simulation.run_batch.batch_key`.
         device: where to compute, such as ``cpu`` or ``cuda``.
         observe: is shown the step after each measurement.
 
@@ -79,7 +79,7 @@ def run_batch(runs: Sequence[Run], *, device: str = "cpu", observe: Observer = l
     settings = runs[0].settings
     students, oracles = Students(runs, where), Oracles(runs, where)
     grammars = Grammars.of(torch.stack([run.world.grammar for run in runs]).to(where))
-    update = update_of(runs, students, oracles, where)
+    update = build_update(Batch(runs, students, oracles, Penalties(runs, students), where))
     policy = FirstOrder.of(students.scores(), grammars)
     gauges = Gauges(runs, policy)
     found = [gauges.measure(policy, step=0)]
@@ -102,6 +102,41 @@ def run_batch(runs: Sequence[Run], *, device: str = "cpu", observe: Observer = l
                 lost.setdefault(row, step)
     curves = [diverged(lost[row]) if row in lost else [at[row] for at in found] for row in range(len(runs))]
     return Trained(curves, policy)
+
+
+def batch_key(settings: RunBase) -> Hashable | None:
+    """Equal for runs that have the same shape and take the same steps; numbers may differ, from noise to learning rate.
+
+    Args:
+        settings: of a run.
+
+    Returns:
+        The key; ``None`` for a run that only the simulator ``reference`` can do: one with a third party's part, one
+        whose method has no batched update, or one whose placebo replaces several regimes.
+
+    Example:
+        >>> from sdpo_ref.simulation.methods import Rloo
+        >>> slow, fast = (RunBase(method=Rloo(learning_rate=rate)) for rate in (0.1, 0.2))
+        >>> batch_key(slow) == batch_key(fast)
+        True
+    """
+    method, several = settings.method, len(settings.oracle.regimes) > 1
+    if METHODS[method.method].update is None or settings.oracle_factory is not None:
+        return None
+    if isinstance(method, SelfDistilledBase) and (
+        method.teacher_factory is not None or (method.placebo is not None and several)
+    ):
+        return None
+    if method.reads_spans and several:
+        return None
+    shared = {name: setting for name, setting in method if not isinstance(setting, float)}
+    world = settings.world
+    return (
+        (world.prompts, world.time, world.vocab, world.aspects, settings.group_size),
+        tuple((one.regime, one.spans if one.regime == "critique" else 0) for one in settings.oracle.regimes),
+        tuple(sorted(shared.items())),
+        (settings.steps, settings.measure_every),
+    )
 
 
 def _ratings(run: Run) -> int:

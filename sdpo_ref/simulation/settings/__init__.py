@@ -1,1 +1,0 @@
-"""Validated choices: which variant (``profile``), and what the teacher reads (``context``)."""
