@@ -139,6 +139,10 @@ class DistillationBatch:
         """True where a token takes part in the loss: sampled, and in a row that has a teacher (LOSS-050)."""
         return self.completion_mask & self.self_distillation_mask[:, None]
 
+    def project(self) -> "DistillationBatch":
+        """This batch: its logits are there. :meth:`HiddenBatch.project` makes them."""
+        return self
+
 
 @dataclass(frozen=True)
 class Head:

@@ -19,6 +19,21 @@ _NEAR = 8.0
 Far above it the exponential would overflow, and long before it enlarges the rounding of its argument."""
 
 
+def require_alpha(alpha: float) -> None:
+    """Refuse an interpolation coefficient that is not in ``[0, 1]``.
+
+    Args:
+        alpha: 0 is the forward KL(teacher‖student), 1 the reverse.
+
+    Raises:
+        InvalidInputError: if it lies outside, or is not a number.
+    """
+    if not 0.0 <= alpha <= 1.0:
+        raise InvalidInputError(
+            f"alpha must lie in [0, 1], received {alpha}; 0 is forward KL(teacher‖student), 1 is reverse"
+        )
+
+
 def kl_divergence(
     p_log_probs: Float[Tensor, "*batch cell"], q_log_probs: Float[Tensor, "*batch cell"]
 ) -> Float[Tensor, "*batch"]:
@@ -129,10 +144,7 @@ def generalized_jsd(
         >>> generalized_jsd(student, teacher, alpha=1.0)  # 0.5 log(0.5 / 0.9) + 0.5 log(0.5 / 0.1)
         tensor(0.5108)
     """
-    if not 0.0 <= alpha <= 1.0:
-        raise InvalidInputError(
-            f"alpha must lie in [0, 1], received {alpha}; 0 is forward KL(teacher‖student), 1 is reverse"
-        )
+    require_alpha(alpha)
     if alpha == 0.0:
         return kl_divergence(teacher_log_probs, student_log_probs)
     if alpha == 1.0:

@@ -9,6 +9,19 @@ MAX_LOG_RATIO = 20.0
 """Log-ratios are limited to this before the exponential, so that none overflows (LOSS-042)."""
 
 
+def require_ratio_cap(ratio_cap: float) -> None:
+    """Refuse an upper bound that no importance ratio can keep.
+
+    Args:
+        ratio_cap: in ``(0, inf)``.
+
+    Raises:
+        InvalidInputError: if it is not positive.
+    """
+    if not ratio_cap > 0:
+        raise InvalidInputError(f"ratio_cap must be positive, received {ratio_cap}; None turns the weights off")
+
+
 def importance_ratio(
     student_token_log_probs: Float[Tensor, "*batch"],
     behaviour_log_probs: Float[Tensor, "*batch"],
@@ -44,7 +57,6 @@ def importance_ratio(
         >>> importance_ratio(torch.tensor([0.4, 0.3, 0.05]).log(), torch.tensor([0.1, 0.2, 0.2]).log(), ratio_cap=2.0)
         tensor([2.0000, 1.5000, 0.2500])
     """
-    if not ratio_cap > 0:
-        raise InvalidInputError(f"ratio_cap must be positive, received {ratio_cap}; None turns the weights off")
+    require_ratio_cap(ratio_cap)
     log_ratio = (student_token_log_probs - behaviour_log_probs).detach()
     return log_ratio.clamp(-MAX_LOG_RATIO, MAX_LOG_RATIO).exp().clamp(max=ratio_cap)

@@ -9,6 +9,19 @@ from torch import Tensor
 from sdpo_ref.errors import InvalidInputError
 
 
+def require_temperature(temperature: float) -> None:
+    """Refuse a temperature by which logits cannot be divided.
+
+    Args:
+        temperature: 1.0 changes nothing.
+
+    Raises:
+        InvalidInputError: if it is not a positive finite number.
+    """
+    if not (math.isfinite(temperature) and temperature > 0):
+        raise InvalidInputError(f"temperature must be positive and finite, received {temperature}; 1.0 changes nothing")
+
+
 def log_probs(logits: Float[Tensor, "*batch vocab"], *, temperature: float = 1.0) -> Float[Tensor, "*batch vocab"]:
     r"""Log-probabilities of every token at the given temperature.
 
@@ -33,8 +46,7 @@ def log_probs(logits: Float[Tensor, "*batch vocab"], *, temperature: float = 1.0
         >>> log_probs(torch.tensor([0.0, 0.0]))
         tensor([-0.6931, -0.6931])
     """
-    if not (math.isfinite(temperature) and temperature > 0):
-        raise InvalidInputError(f"temperature must be positive and finite, received {temperature}; 1.0 changes nothing")
+    require_temperature(temperature)
     precise = logits.to(torch.promote_types(logits.dtype, torch.float32))
     scaled = precise if temperature == 1.0 else precise / temperature
     return torch.log_softmax(scaled, dim=-1)

@@ -6,6 +6,22 @@ from torch import Tensor
 from sdpo_ref.errors import InvalidInputError
 
 
+def require_reverse_kl(alpha: float) -> None:
+    """Refuse any divergence but the reverse KL, for which alone the estimator exists (LOSS-032).
+
+    Args:
+        alpha: of the loss.
+
+    Raises:
+        InvalidInputError: if it is not 1.
+    """
+    if alpha != 1.0:
+        raise InvalidInputError(
+            f"support 'sampled_token' estimates reverse KL, so alpha must be 1, received {alpha}; "
+            "use support 'full' or 'top_k_tail' for other divergences"
+        )
+
+
 def sampled_token_surrogate(
     student_token_log_probs: Float[Tensor, "*batch"],
     teacher_token_log_probs: Float[Tensor, "*batch"],
@@ -40,10 +56,6 @@ def sampled_token_surrogate(
         >>> sampled_token_surrogate(torch.tensor(-0.5), torch.tensor(-1.0), alpha=1.0)  # (-0.5 + 1.0) * -0.5
         tensor(-0.2500)
     """
-    if alpha != 1.0:
-        raise InvalidInputError(
-            f"support 'sampled_token' estimates reverse KL, so alpha must be 1, received {alpha}; "
-            "use support 'full' or 'top_k_tail' for other divergences"
-        )
+    require_reverse_kl(alpha)
     log_ratio = (student_token_log_probs - teacher_token_log_probs).detach()
     return log_ratio * student_token_log_probs

@@ -1,4 +1,4 @@
-"""The SDPO loss as the specification states it, in its order: materialised, in any precision, float64 included.
+"""The SDPO loss as the specification states it, in its order: all logits in memory, any precision, float64 included.
 
 Read it beside spec/04-loss. Each step below is one section there and one file in ``sdpo_ref.functional``.
 """
@@ -17,12 +17,13 @@ from sdpo_ref.functional.importance import importance_ratio
 from sdpo_ref.functional.log_probs import log_probs, token_log_probs
 from sdpo_ref.functional.sampled_token import sampled_token_surrogate
 from sdpo_ref.functional.support import on_support
+from sdpo_ref.losses.options import missing_behaviour, require_one_weight_per_token
 from sdpo_ref.protocols.loss import SdpoLoss
-from sdpo_ref.types import FULL, SAMPLED_TOKEN, Aggregation, DistillationBatch, Support, TopKFrom
+from sdpo_ref.types import FULL, SAMPLED_TOKEN, Aggregation, DistillationBatch, HiddenBatch, Support, TopKFrom
 
 
 def sdpo_loss(
-    batch: DistillationBatch,
+    batch: DistillationBatch | HiddenBatch,
     *,
     alpha: float,
     support: Support = FULL,
@@ -32,26 +33,20 @@ def sdpo_loss(
     aggregation: Aggregation = "token_mean",
     top_k_from: TopKFrom = "student",
 ) -> Float[Tensor, ""]:
-    r"""The SDPO loss: how far the student is from its own better-informed self on the tokens that it sampled.
+    r"""The SDPO loss: divergence between student and feedback-conditioned teacher, aggregated over sampled tokens.
 
     .. math::
         L = \sum_{i,t} w_{it}\, \rho_{it}\, D_\alpha\!\left(p_S(\cdot \mid x_i, y_{i,<t}),\;
             \mathrm{sg}\, p_T(\cdot \mid x_i, c_i, y_{i,<t})\right)
 
-    The prefixes are sampled by the student but treated as fixed: no score-function term. The teacher is a constant
-    here, whoever computed it.
+    The prefixes are sampled by the student but treated as fixed: no score-function term. The teacher is a constant,
+    however its logits were computed.
     Implements: LOSS-061, LOSS-064, LOSS-065, LOSS-067.
 
-    Args:
-        batch: logits, sampled tokens and masks. Gradient flows into ``student_logits`` only.
-        alpha: interpolation coefficient in ``[0, 1]``: 0 forward KL(teacher‖student), 1 reverse KL(student‖teacher).
-        support: which tokens of the vocabulary are compared.
-        temperature: divides the logits of both sides; in ``(0, inf)``.
-        ratio_cap: upper bound of the importance ratio; ``None`` for no importance weights.
-        token_weights: a further factor of each token's loss, a constant that leaves the aggregation's denominator as
-            it is; anything where nothing counts; ``None`` for one everywhere.
-        aggregation: how tokens become one number.
-        top_k_from: whose most likely tokens make a top-k support.
+    The options are those of :class:`~sdpo_ref.losses.options.LossOptions`. ``token_weights`` is a further factor of
+    each token's loss, a constant that leaves the aggregation's denominator as it is: anything where nothing counts,
+    ``None`` for one everywhere. Gradient flows into the student's logits only, or, from hidden states, into these and
+    the student's head.
 
     Returns:
         The loss in nats (``sampled_token``: a surrogate, see there); zero if nothing counts.
@@ -69,21 +64,20 @@ def sdpo_loss(
         >>> sdpo_loss(DistillationBatch(student, teacher, torch.tensor([[0]]), mask, mask[0]), alpha=1.0)
         tensor(0.5108)
     """
+    # A. to D. The loss of each token (LOSS-001 to LOSS-044)
     token_losses = sdpo_token_losses(
         batch, alpha=alpha, support=support, temperature=temperature, ratio_cap=ratio_cap, top_k_from=top_k_from
     )
     if token_weights is not None:
-        if token_weights.shape != batch.completions.shape:
-            raise InvalidInputError(
-                f"token_weights has shape {tuple(token_weights.shape)}, allowed is that of the completions, "
-                f"{tuple(batch.completions.shape)}; expand it before the call"
-            )
+        require_one_weight_per_token(token_weights, batch)
         token_losses = token_losses * torch.where(batch.loss_mask, token_weights.detach(), 0.0)
+
+    # E. Aggregation (LOSS-053 to LOSS-056)
     return aggregate(token_losses, batch.loss_mask, aggregation=aggregation)
 
 
 def sdpo_token_losses(
-    batch: DistillationBatch,
+    batch: DistillationBatch | HiddenBatch,
     *,
     alpha: float,
     support: Support = FULL,
@@ -91,27 +85,20 @@ def sdpo_token_losses(
     ratio_cap: float | None = None,
     top_k_from: TopKFrom = "student",
 ) -> Float[Tensor, "rollout time"]:
-    r"""The loss of each token before any mean, for those who log, weigh or aggregate it themselves.
+    r"""The loss of each token before any mean, to be logged, weighted or aggregated by the caller.
 
     .. math::
         \ell_{it} = \rho_{it}\, D_\alpha\!\left(p_S(\cdot \mid x_i, y_{i,<t}),\;
             \mathrm{sg}\, p_T(\cdot \mid x_i, c_i, y_{i,<t})\right)
 
+    The options are those of :class:`~sdpo_ref.losses.options.LossOptions`.
     Implements: LOSS-028, LOSS-043, LOSS-044, LOSS-050, LOSS-069.
-
-    Args:
-        batch: as for :func:`sdpo_loss`.
-        alpha: as for :func:`sdpo_loss`.
-        support: as for :func:`sdpo_loss`.
-        temperature: as for :func:`sdpo_loss`.
-        ratio_cap: as for :func:`sdpo_loss`.
-        top_k_from: as for :func:`sdpo_loss`.
 
     Returns:
         Nats (``sampled_token``: nats squared); exactly zero, and without gradient, where the token does not count.
 
     Raises:
-        InvalidInputError: as for :func:`sdpo_loss`.
+        InvalidInputError: if an option is out of range, or ``ratio_cap`` is set without behaviour log-probabilities.
 
     Example:
         >>> student, teacher = torch.tensor([[[0.5, 0.5]]]).log(), torch.tensor([[[0.9, 0.1]]]).log()
@@ -119,43 +106,48 @@ def sdpo_token_losses(
         >>> sdpo_token_losses(DistillationBatch(student, teacher, torch.tensor([[0]]), mask, mask[0]), alpha=1.0)
         tensor([[0.5108]])
     """
+    # E. Log-probabilities of both sides, the teacher's a constant (LOSS-060 to LOSS-063, POLICY-002, POLICY-003)
+    batch = batch.project()
     student, teacher = _student_and_teacher(batch, temperature=temperature)
     token_ids = torch.where(batch.loss_mask, batch.completions, 0)
 
+    # C. Sampled token (LOSS-030 to LOSS-032)
     if support.kind == "sampled_token":
         token_losses = sampled_token_surrogate(
             token_log_probs(student, token_ids), token_log_probs(teacher, token_ids), alpha=alpha
         )
+    # A. Divergence (LOSS-001 to LOSS-012) on B. the cells of the support (LOSS-020 to LOSS-028)
     else:
         token_losses = generalized_jsd(
             *on_support(student, teacher, support=support, top_k_from=top_k_from), alpha=alpha
         )
 
+    # D. Importance weights (LOSS-040 to LOSS-044)
     if ratio_cap is not None:
         if batch.behaviour_log_probs is None:
-            raise InvalidInputError(
-                f"ratio_cap={ratio_cap} needs behaviour_log_probs, received None; "
-                "record them when sampling, or pass ratio_cap=None if the rollouts are on-policy"
-            )
+            raise InvalidInputError(missing_behaviour(ratio_cap))
         behaviour = torch.where(batch.loss_mask, batch.behaviour_log_probs, 0.0)
         token_losses = token_losses * importance_ratio(
             token_log_probs(student, token_ids), behaviour, ratio_cap=ratio_cap
         )
 
+    # E. Masks (LOSS-050 to LOSS-052)
     return torch.where(batch.loss_mask, token_losses, 0.0)
 
 
-def policy_gradient_loss(batch: DistillationBatch, advantages: Float[Tensor, "rollout time"]) -> Float[Tensor, ""]:
+def policy_gradient_loss(
+    batch: DistillationBatch | HiddenBatch, advantages: Float[Tensor, "rollout time"]
+) -> Float[Tensor, ""]:
     r"""The surrogate whose gradient is the policy gradient of the given advantages, on-policy and without clipping.
 
     .. math::
         L = -\frac{1}{\sum_i |y_i|} \sum_{i,t} \mathrm{sg}[A_{it}] \log p_S(y_{it})
 
-    Every sampled token counts, in rows without a teacher as well. Only the gradient means something.
+    Every sampled token counts, also in rows without a teacher. Only the gradient is meaningful.
     Implements: LOSS-071.
 
     Args:
-        batch: logits, sampled tokens and mask. Gradient flows into ``student_logits`` only.
+        batch: logits or hidden states, sampled tokens and mask. Gradient flows into the student's side only.
         advantages: one for each token; treated as constants.
 
     Returns:
@@ -167,6 +159,8 @@ def policy_gradient_loss(batch: DistillationBatch, advantages: Float[Tensor, "ro
         >>> policy_gradient_loss(batch, torch.tensor([[2.0]]))  # 2 log 2
         tensor(1.3863)
     """
+    # F. Policy gradient of constant advantages (LOSS-071)
+    batch = batch.project()
     student = token_log_probs(
         log_probs(_neutral_where_masked(batch.student_logits, batch.completion_mask)),
         torch.where(batch.completion_mask, batch.completions, 0),
@@ -175,7 +169,7 @@ def policy_gradient_loss(batch: DistillationBatch, advantages: Float[Tensor, "ro
 
 
 def hybrid_loss(
-    batch: DistillationBatch,
+    batch: DistillationBatch | HiddenBatch,
     rewards: Float[Tensor, " rollout"],
     group_ids: Int[Tensor, " rollout"],
     *,
@@ -198,7 +192,7 @@ def hybrid_loss(
     Implements: LOSS-063, LOSS-070, LOSS-072.
 
     Args:
-        batch: logits, sampled tokens and masks. Gradient flows into ``student_logits`` only.
+        batch: logits or hidden states, sampled tokens and masks. Gradient flows into the student's side only.
         rewards: one for each rollout; raised to the precision of the logits if that is higher, never rounded to it.
         group_ids: equal for rollouts of the same prompt.
         reward_weight: the paper's λ in ``[0, 1]``, the weight of the *reward*.
@@ -223,14 +217,20 @@ def hybrid_loss(
         >>> hybrid_loss(batch, torch.tensor([1.0, 0.0]), torch.tensor([0, 0]), reward_weight=1.0)  # advantages cancel
         tensor(0.)
     """
+    # F. Advantage of the reward within its group, never rounded to the logits (LOSS-063, LOSS-070)
+    batch = batch.project()
     precise = torch.promote_types(rewards.dtype, batch.student_logits.dtype)
     rewards = rewards.to(batch.student_logits.device, precise)
     reward_advantages = group_advantages(rewards, group_ids, kind=group_advantage)
+
+    # F. Mixture of losses (LOSS-072)
     if mixing == "loss":
         broadcast = reward_advantages[:, None].expand(batch.completions.shape)
         policy = policy_gradient_loss(batch, broadcast)
         distillation = distillation_loss(batch, alpha=1.0, support=support, aggregation=aggregation)
         return convex_combination(policy, distillation, weight=reward_weight)
+
+    # F. Mixture of advantages on the sampled token (LOSS-071, LOSS-072)
     if support.kind != "sampled_token":
         raise InvalidInputError(
             f"mixing advantages needs support 'sampled_token', received {support.kind!r}; use mixing='loss'"

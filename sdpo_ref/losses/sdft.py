@@ -13,11 +13,11 @@ from sdpo_ref.errors import InvalidInputError
 from sdpo_ref.functional.aggregation import skip_first_tokens
 from sdpo_ref.losses.reference import sdpo_loss
 from sdpo_ref.protocols.loss import SdpoLoss
-from sdpo_ref.types import FULL, Aggregation, DistillationBatch, Support
+from sdpo_ref.types import FULL, Aggregation, DistillationBatch, HiddenBatch, Support
 
 
 def sdft_loss(
-    batch: DistillationBatch,
+    batch: DistillationBatch | HiddenBatch,
     *,
     alpha: float = 0.0,
     support: Support = FULL,
@@ -32,8 +32,8 @@ def sdft_loss(
     Implements: LOSS-066, LOSS-090.
 
     Args:
-        batch: logits, sampled tokens and mask; the self-distillation mask must be True everywhere. Gradient flows
-            into ``student_logits`` only.
+        batch: logits or hidden states, sampled tokens and mask; the self-distillation mask must be True everywhere.
+            Gradient flows into the student's side only.
         alpha: interpolation coefficient in ``[0, 1]``.
         support: which tokens of the vocabulary are compared.
         skip_tokens: how many tokens to leave out at the start of each completion.

@@ -1,11 +1,11 @@
-"""The one signature that every implementation of the loss has, so that one can stand where another stood."""
+"""The signature that every implementation of the loss has, so that one can replace another."""
 
 from typing import Protocol, runtime_checkable
 
 from jaxtyping import Float
 from torch import Tensor
 
-from sdpo_ref.types import FULL, Aggregation, DistillationBatch, Support, TopKFrom
+from sdpo_ref.types import FULL, Aggregation, DistillationBatch, HiddenBatch, Support, TopKFrom
 
 
 @runtime_checkable
@@ -14,7 +14,7 @@ class SdpoLoss(Protocol):
 
     def __call__(
         self,
-        batch: DistillationBatch,
+        batch: DistillationBatch | HiddenBatch,
         *,
         alpha: float,
         support: Support = FULL,
@@ -51,7 +51,7 @@ class SdpoTokenLosses(Protocol):
 
     def __call__(
         self,
-        batch: DistillationBatch,
+        batch: DistillationBatch | HiddenBatch,
         *,
         alpha: float,
         support: Support = FULL,

@@ -397,20 +397,20 @@ def test_triton_is_imported_when_it_is_needed() -> None:
         TRITON_INTERPRET="0",
     )
     assert "UnsupportedError" in done.stderr
-    assert "use sdpo_ref.losses.chunked" in done.stderr
+    assert "use impl='chunked'" in done.stderr
 
 
 def test_a_missing_triton_names_the_extra(monkeypatch: pytest.MonkeyPatch) -> None:
     """Where Triton is not installed, the message says what to install and what to use instead."""
     monkeypatch.setattr(importlib.util, "find_spec", {}.get)
-    with pytest.raises(UnsupportedError, match=r"sdpo-ref\[gpu\].*sdpo_ref\.losses\.chunked"):
-        check_device(torch.device("cuda"))
+    with pytest.raises(UnsupportedError, match=r"sdpo-ref\[gpu\].*impl='chunked'"):
+        check_device(torch.device("cuda"), FULL)
 
 
 def test_other_devices_are_refused() -> None:
     """A device without kernels, or tensors on two devices: a named error."""
-    with pytest.raises(UnsupportedError, match=r"received tensors on meta.*sdpo_ref\.losses\.chunked"):
-        check_device(torch.device("meta"))
+    with pytest.raises(UnsupportedError, match=r"received tensors on meta.*impl='chunked'"):
+        check_device(torch.device("meta"), FULL)
     with pytest.raises(InvalidInputError, match="completions is on cpu and the student's side on cuda"):
         check_one_device(torch.device("cuda"), completions=torch.device("cpu"))
 
@@ -436,7 +436,7 @@ def test_options_that_are_refused(error: type[Exception], message: str, options:
 
 def test_float64_is_refused() -> None:
     """The kernels compute in float32; the message names what computes in float64."""
-    with pytest.raises(UnsupportedError, match=r"torch\.float64.*chunked or sdpo_ref\.losses\.reference"):
+    with pytest.raises(UnsupportedError, match=r"torch\.float64.*impl='chunked' or impl='reference'"):
         fused.sdpo_loss(hidden_batch(SHAPE), alpha=1.0)
 
 

@@ -17,10 +17,11 @@ MISTAKES = {
     "Oracle": ("user_parts.py", "def judge(", "def score("),
     "Teacher": ("user_parts.py", "def view(", "def look("),
     "Trainer": ("user_parts.py", "def step(", "def train("),
+    "Literal['auto', 'reference', 'chunked', 'fused']": ("user_losses.py", 'impl="chunked"', 'impl="cunked"'),
     "ImplicitReward": ("user_functions.py", "    completion_mask: Bool", "    mask: Bool"),
     "TrustRegion": ("user_functions.py", "    mix: float", "    weight: float"),
 }
-"""By the Protocol that is missed: file, text to replace, and the wrong name that replaces it."""
+"""By the type that is missed: file, text to replace, and the wrong name that replaces it."""
 
 
 def mypy(folder: Path) -> subprocess.CompletedProcess[str]:
@@ -47,7 +48,7 @@ def test_user_code_type_checks(tmp_path: Path) -> None:
 @pytest.mark.slow
 @pytest.mark.parametrize("protocol", MISTAKES)
 def test_a_wrong_name_is_reported(tmp_path: Path, protocol: str) -> None:
-    """A method or argument under another name misses its Protocol, and mypy says which Protocol that is."""
+    """A method, an argument or an implementation under another name: mypy says which type it misses."""
     name, right, wrong = MISTAKES[protocol]
     file = copied(tmp_path) / name
     text = file.read_text(encoding="utf-8")

@@ -1,4 +1,4 @@
-"""The functions that `sdpo-ref verify` can check, as a stranger would type them: one for each door.
+"""The functions that `sdpo-ref verify` can check, as a user would type them.
 
 mypy reads this file in `test_typing.py`; the assignments at the end are where it compares each function with its
 Protocol. What the functions compute is beside the point, and kept as short as their types allow.
@@ -10,9 +10,9 @@ import torch
 from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
+from sdpo_ref import DistillationBatch, Support
 from sdpo_ref.protocols import parts
 from sdpo_ref.protocols.context_rules import ContextRules
-from sdpo_ref.types import DistillationBatch, Support
 
 
 def divergence(

@@ -10,11 +10,8 @@ import torch
 from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
-from sdpo_ref.protocols.oracle import Oracle
-from sdpo_ref.protocols.policy import Policy
-from sdpo_ref.protocols.teacher import Teacher
-from sdpo_ref.protocols.trainer import Trainer
-from sdpo_ref.types import Judgement, Prompts, Rollouts, StepReport, TeacherView
+from sdpo_ref import Judgement, Oracle, Policy, Rollouts, Teacher, Trainer
+from sdpo_ref.types import Prompts, StepReport, TeacherView
 
 
 class UnigramPolicy:

@@ -83,7 +83,7 @@ def _refuse_second_derivative() -> None:
     if torch.is_grad_enabled():
         raise UnsupportedError(
             "received create_graph=True, but the chunked loss has a first derivative only; leave create_graph out, or "
-            "use sdpo_ref.losses.reference"
+            "use impl='reference'"
         )
 
 

@@ -123,7 +123,7 @@ def _evaluate(inputs: tuple[Any, ...], weights: Tensor, options: tuple[Any, ...]
     student, weight, bias, teacher, teacher_weight, teacher_bias, token_ids, mask, behaviour = inputs
     alpha, kind, k, top_k_from, temperature, ratio_cap, chunk_bytes, room, needs = options
     token_options = Options(alpha, Support(kind, k), top_k_from, temperature, ratio_cap)
-    check_device(student.device)
+    check_device(student.device, token_options.support)
     check_options(token_options, has_behaviour=behaviour is not None)
     from sdpo_ref.losses.fused.evaluate import Tokens, evaluate
     from sdpo_ref.losses.fused.sources import Inputs, Needs
@@ -168,7 +168,7 @@ def _gradients_of_inputs(
     """One entry for each argument of an operator: the three gradients times the factor, and nothing for the rest."""
     if torch.is_grad_enabled():
         raise UnsupportedError(
-            "the fused loss has no second derivative, received create_graph=True; use sdpo_ref.losses.reference for it"
+            "the fused loss has no second derivative, received create_graph=True; use impl='reference' for it"
         )
     scaled = [
         None if dtype is None else _scaled(each, factor, dtype) for each, dtype in zip(gradients, dtypes, strict=True)

@@ -8,7 +8,7 @@ import torch
 from sdpo_ref.errors import InvalidInputError, UnsupportedError
 from sdpo_ref.losses import reference
 from sdpo_ref.losses.fused.options import Options
-from sdpo_ref.types import DistillationBatch
+from sdpo_ref.types import DistillationBatch, Support
 
 DTYPES = (torch.float32, torch.bfloat16, torch.float16)
 """Of hidden states and logits; the kernels compute in float32."""
@@ -16,31 +16,42 @@ DTYPES = (torch.float32, torch.bfloat16, torch.float16)
 MOST_CELLS = 8192
 """Cells of a top-k support: a program holds all of them at once."""
 
-_INSTEAD = "use sdpo_ref.losses.chunked, which computes the same on any device"
 
-
-def check_device(device: torch.device) -> None:
-    """Refuse a device on which the kernels do not run.
+def obstacle(device: torch.device, support: Support) -> str | None:
+    """Why the kernels cannot run here; ``None`` if they can.
 
     Args:
         device: of the inputs.
-
-    Raises:
-        UnsupportedError: if it is neither CUDA nor, under Triton's interpreter, the CPU, or if Triton is missing.
+        support: on which student and teacher are compared.
     """
     if device.type not in ("cuda", "cpu"):
-        raise UnsupportedError(
-            f"the fused loss runs on CUDA, received tensors on {device}; move them to a GPU, or {_INSTEAD}"
-        )
+        return f"the fused loss runs on CUDA, received tensors on {device}"
     if importlib.util.find_spec("triton") is None:
-        raise UnsupportedError(
-            f"the fused loss needs Triton, which is not installed; run `pip install 'sdpo-ref[gpu]'`, or {_INSTEAD}"
-        )
+        return "the fused loss needs Triton, which is not installed (pip install 'sdpo-ref[gpu]')"
     if device.type == "cpu" and not _is_interpreted():
-        raise UnsupportedError(
-            f"the fused loss runs on CUDA, received tensors on cpu; {_INSTEAD} (to test the kernels without a GPU set "
+        return (
+            "the fused loss runs on CUDA, received tensors on cpu (to test the kernels without a GPU set "
             "TRITON_INTERPRET=1 before Triton is imported)"
         )
+    if support.k is not None and support.k >= MOST_CELLS:
+        return f"support {support.kind!r} with k={support.k}, and the fused loss takes k < {MOST_CELLS}"
+    return None
+
+
+def check_device(device: torch.device, support: Support) -> None:
+    """Refuse what the kernels cannot compute, where it runs: a compiled graph is not looked at before.
+
+    Args:
+        device: of the inputs.
+        support: on which student and teacher are compared.
+
+    Raises:
+        UnsupportedError: if it is neither CUDA nor, under Triton's interpreter, the CPU, if Triton is missing, or if a
+            top-k support has more cells than a program can hold.
+    """
+    found = obstacle(device, support)
+    if found is not None:
+        raise UnsupportedError(f"{found}; use impl='chunked', which computes the same on any device")
 
 
 def check_dtypes(student: torch.dtype, teacher: torch.dtype) -> None:
@@ -57,7 +68,7 @@ def check_dtypes(student: torch.dtype, teacher: torch.dtype) -> None:
         if dtype not in DTYPES:
             raise UnsupportedError(
                 f"the {side}'s side is {dtype}; the fused loss takes float32, bfloat16 and float16, so use "
-                "sdpo_ref.losses.chunked or sdpo_ref.losses.reference, which compute in float64 too"
+                "impl='chunked' or impl='reference', which compute in float64 too"
             )
 
 
@@ -71,14 +82,7 @@ def check_options(options: Options, *, has_behaviour: bool) -> None:
 
     Raises:
         InvalidInputError: as the reference does.
-        UnsupportedError: if a top-k support has more cells than a program can hold.
     """
-    support = options.support
-    if support.k is not None and support.k >= MOST_CELLS:
-        raise UnsupportedError(
-            f"support {support.kind!r} with k={support.k}; the fused loss takes k < {MOST_CELLS}, so use a smaller k, "
-            "support 'full', or sdpo_ref.losses.chunked"
-        )
     none = torch.zeros(0, 1, device="cpu")
     empty = DistillationBatch(
         none[..., None], none[..., None], none.long(), none.bool(), none.bool()[:, 0], none if has_behaviour else None
