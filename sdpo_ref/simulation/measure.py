@@ -11,8 +11,7 @@ from torch import Tensor
 from sdpo_ref.errors import DivergedError, InvalidInputError
 from sdpo_ref.simulation.policies.first_order import FirstOrderPolicy
 from sdpo_ref.simulation.world import World
-from sdpo_ref.simulation.world.exact import advantage_along, normalized_reward, true_advantage, visits
-from sdpo_ref.simulation.world.optimum import best_completions
+from sdpo_ref.simulation.world.exact import advantage_along, best_completions, normalized_reward, true_advantage, visits
 from sdpo_ref.types import Rollouts
 
 _CELLS_AT_ONCE = 2**19

@@ -16,7 +16,7 @@ from sdpo_ref.simulation.credit import Step
 from sdpo_ref.simulation.measure import Gauge, credit_correlation, credit_precision
 from sdpo_ref.simulation.methods import credit_signal
 from sdpo_ref.simulation.oracles.build import build_oracle
-from sdpo_ref.simulation.oracles.noise_level import NoiseLevel
+from sdpo_ref.simulation.oracles.wrappers import NoiseLevel
 from sdpo_ref.simulation.policies.first_order import FirstOrderPolicy
 from sdpo_ref.simulation.run import every_prompt, run
 from sdpo_ref.simulation.run_settings import ProbeSettings, RunSettings, TaskSettings

@@ -16,7 +16,7 @@ from torch import Tensor
 from sdpo_ref.simulation.batched.first_order import FirstOrder, Tokens, after, before
 from sdpo_ref.simulation.batched.runs import Run
 from sdpo_ref.simulation.measure import Measurement
-from sdpo_ref.simulation.world.optimum import best_completions
+from sdpo_ref.simulation.world.exact import best_completions
 
 
 @dataclass(frozen=True)

@@ -17,7 +17,7 @@ from torch import Tensor
 from sdpo_ref.simulation.batched.first_order import Tokens
 from sdpo_ref.simulation.batched.runs import Run, StepDraws
 from sdpo_ref.simulation.oracles.build import dealt, misled
-from sdpo_ref.simulation.oracles.ordinal import LEVELS
+from sdpo_ref.simulation.oracles.regimes import LEVELS
 from sdpo_ref.simulation.settings import RegimeSettings
 
 Strengths = Float[Tensor, "run 1 1 1"]

@@ -10,7 +10,7 @@ from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
 from sdpo_ref.simulation.reader import Knowledge, QualityPrior, design_of
-from sdpo_ref.simulation.reader.link import FURTHEST
+from sdpo_ref.simulation.reader.posterior import FURTHEST
 from sdpo_ref.simulation.settings import ReaderSettings
 
 

@@ -3,16 +3,18 @@
 import torch
 
 from sdpo_ref.errors import InvalidInputError
-from sdpo_ref.simulation.oracles.critique import CritiqueOracle
-from sdpo_ref.simulation.oracles.heterogeneous import Heterogeneous
-from sdpo_ref.simulation.oracles.misleading import Misleading
-from sdpo_ref.simulation.oracles.missing import Missing
-from sdpo_ref.simulation.oracles.ordinal import OrdinalOracle
-from sdpo_ref.simulation.oracles.perception_biases import Position, SelfPreference, Verbosity
-from sdpo_ref.simulation.oracles.rating_biases import CentralTendency, Halo, Positivity, Severity
-from sdpo_ref.simulation.oracles.rubric import RubricOracle
-from sdpo_ref.simulation.oracles.scalar import ScalarOracle
+from sdpo_ref.simulation.oracles.biases import (
+    CentralTendency,
+    Halo,
+    Position,
+    Positivity,
+    SelfPreference,
+    Severity,
+    Verbosity,
+)
+from sdpo_ref.simulation.oracles.regimes import CritiqueOracle, OrdinalOracle, RubricOracle, ScalarOracle
 from sdpo_ref.simulation.oracles.staged import StagedOracle
+from sdpo_ref.simulation.oracles.wrappers import Heterogeneous, Misleading, Missing
 from sdpo_ref.simulation.settings import OracleSettings, RegimeSettings
 from sdpo_ref.simulation.world import World, random_stream
 

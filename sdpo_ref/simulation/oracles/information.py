@@ -18,7 +18,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from sdpo_ref.errors import InvalidInputError
-from sdpo_ref.simulation.oracles.ordinal import LEVELS
+from sdpo_ref.simulation.oracles.regimes import LEVELS
 from sdpo_ref.simulation.settings import RegimeSettings, WorldSettings
 
 _GRID = torch.linspace(-9, 9, 3601, dtype=torch.float64)

@@ -1,8 +1,70 @@
-"""Conditioning on numbers whose common level is unknown (SIM-064)."""
+"""From ratings to latent scores, and conditioning on numbers whose common level is unknown (SIM-063, SIM-064)."""
+
+from dataclasses import dataclass
 
 import torch
 from jaxtyping import Bool, Float
 from torch import Tensor
+
+FURTHEST = 0.005
+"""How near to an end of the scale a mean can be told from the end: half a hundredth."""
+
+
+@dataclass(frozen=True)
+class Linearized:
+    """Ratings as noisy latent scores.
+
+    Attributes:
+        scores: in units of the latent score; 0 where nothing was told.
+        noise: variance of the error of each kind of rating, in the same units.
+    """
+
+    scores: Float[Tensor, "group rollout rating"]
+    noise: Float[Tensor, "group rating"]
+
+
+def linearize(
+    ratings: Float[Tensor, "group rollout rating"],
+    told: Bool[Tensor, "group rollout"],
+    *,
+    slope: float,
+    variance: float,
+) -> Linearized:
+    r"""First-order Taylor expansion of the logistic scale at each rating's mean in the group.
+
+    .. math::
+        y_{ij} = \tfrac1\beta \operatorname{logit}(\bar r_j) + \frac{r_{ij} - \bar r_j}{g_j}, \qquad
+        g_j = \beta\, \bar r_j (1 - \bar r_j), \qquad \mathrm{Var} = \nu^2 / g_j^2
+
+    Not the logit of each rating: ratings are clipped, so it can be infinite, and the mean of a noisy rating's logit is
+    not the logit of its mean, so noise would turn the direction of what is learned. On a tangent, zero-mean noise stays
+    zero-mean, and a group near an end of the scale, where ratings hardly differ, is known to say little. Noise in the
+    mean changes which tangent it is: how much is learned and from which level, and not what from which difference.
+    Implements: SIM-063.
+
+    Args:
+        ratings: as told, in [0, 1].
+        told: False for rollouts without feedback.
+        slope: of the reward in the latent score, beta; above 0.
+        variance: of a rating's error.
+
+    Returns:
+        The linearised ratings, in float64; equal ratings give equal scores, to the last bit.
+
+    Example:
+        >>> ratings = torch.tensor([[[0.25], [0.75]]])  # the mean is 1/2, and the slope there 1/4
+        >>> found = linearize(ratings, torch.tensor([[True, True]]), slope=1.0, variance=0.01)
+        >>> found.scores.flatten().tolist(), round(found.noise.item(), 9)
+        ([-1.0, 1.0], 0.16)
+    """
+    stated = torch.where(told[..., None], ratings.double(), 0.0)
+    first = stated[torch.arange(len(stated)), told.int().argmax(-1)][:, None]
+    deviations = torch.where(told[..., None], stated - first, 0.0)
+    shift = deviations.sum(1, keepdim=True) / told.sum(-1).clamp_min(1)[:, None, None]
+    inside = (first + shift).clamp(FURTHEST, 1 - FURTHEST)
+    gains = slope * inside * (1 - inside)
+    scores = torch.logit(inside) / slope + (deviations - shift) / gains
+    return Linearized(torch.where(told[..., None], scores, 0.0), variance / gains[:, 0].square())
 
 
 def weigh_contrasts(

@@ -9,8 +9,7 @@ from torch import Tensor
 from sdpo_ref.errors import InvalidInputError
 from sdpo_ref.simulation.reader.design import Design, design_of, whole
 from sdpo_ref.simulation.reader.knowledge import Knowledge
-from sdpo_ref.simulation.reader.link import Linearized, linearize
-from sdpo_ref.simulation.reader.posterior import weigh_contrasts
+from sdpo_ref.simulation.reader.posterior import Linearized, linearize, weigh_contrasts
 from sdpo_ref.simulation.reader.prior import QualityPrior
 from sdpo_ref.simulation.settings import ReaderSettings
 

@@ -1,6 +1,6 @@
 """Several ways to read, one for each prompt: for evaluators that differ from prompt to prompt (SIM-074).
 
-The reader's side of :class:`~sdpo_ref.simulation.oracles.heterogeneous.Heterogeneous`: a reader that knows which
+The reader's side of :class:`~sdpo_ref.simulation.oracles.wrappers.Heterogeneous`: a reader that knows which
 prompts get critiques and which get stars reads each for what it is.
 """
 

@@ -3,7 +3,7 @@
 import pytest
 import torch
 
-from sdpo_ref.simulation.oracles.rendering import WORDS, rendered
+from sdpo_ref.simulation.oracles.regimes import WORDS, rendered
 from sdpo_ref.simulation.world import World
 from sdpo_ref.types import Rollouts
 from tests.simulation.oracles.problems import REGIMES, judged, ratings_of

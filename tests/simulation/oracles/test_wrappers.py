@@ -25,7 +25,7 @@ from sdpo_ref.simulation.oracles import (
     StagedOracle,
     Verbosity,
 )
-from sdpo_ref.simulation.oracles.rating_biases import RatingBias
+from sdpo_ref.simulation.oracles.biases import RatingBias
 from sdpo_ref.simulation.settings import WorldSettings
 from sdpo_ref.simulation.world import World, random_stream
 from sdpo_ref.types import Rollouts

@@ -3,7 +3,7 @@
 import pytest
 import torch
 
-from sdpo_ref.simulation.reader.link import linearize
+from sdpo_ref.simulation.reader.posterior import linearize
 
 EVERYBODY = torch.ones(1, 5, dtype=torch.bool)
 

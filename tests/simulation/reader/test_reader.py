@@ -10,7 +10,7 @@ from torch import Tensor
 
 from sdpo_ref.errors import InvalidInputError
 from sdpo_ref.simulation.reader import Knowledge, Reader, Reading
-from sdpo_ref.simulation.reader.link import Linearized
+from sdpo_ref.simulation.reader.posterior import Linearized
 from sdpo_ref.simulation.settings import ReaderSettings, RegimeName, RegimeSettings, WorldSettings
 from sdpo_ref.simulation.world import random_stream
 from tests.simulation.reader.problems import REGIMES, problem

@@ -10,6 +10,7 @@ from sdpo_ref.simulation.policies.first_order import FirstOrderPolicy
 from sdpo_ref.simulation.settings import WorldSettings
 from sdpo_ref.simulation.world.exact import (
     advantage_along,
+    best_completions,
     expected_score,
     marginals,
     normalized_reward,
@@ -17,7 +18,6 @@ from sdpo_ref.simulation.world.exact import (
     score_variance,
     true_advantage,
 )
-from sdpo_ref.simulation.world.optimum import best_completions
 from sdpo_ref.simulation.world.randomness import random_stream
 from sdpo_ref.simulation.world.world import World
 from tests.simulation.world.brute_force import TINY, enumerated, prompts_of

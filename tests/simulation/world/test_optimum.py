@@ -2,7 +2,7 @@
 
 import torch
 
-from sdpo_ref.simulation.world.optimum import best_completions
+from sdpo_ref.simulation.world.exact import best_completions
 from tests.simulation.world.conftest import Tiny
 
 
