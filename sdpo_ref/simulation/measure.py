@@ -131,7 +131,7 @@ def credit_correlation(
     true_advantages: Float[Tensor, "rollout time"],
     completion_mask: Bool[Tensor, "rollout time"],
 ) -> float:
-    """How well a per-token signal tells good tokens from bad ones: its correlation with the true advantage.
+    """How well a per-token signal separates good tokens from bad ones: its correlation with the true advantage.
 
     Implements: SIM-122.
 

@@ -78,9 +78,9 @@ def run_batch(runs: Sequence[Run], *, device: str = "cpu", observe: Observer = l
     _refuse_misfits(runs)
     settings = runs[0].settings
     students, oracles = Students(runs, where), Oracles(runs, where)
-    grammars = Grammars.of(torch.stack([run.world.grammar for run in runs]).to(where))
+    grammars = Grammars.from_logits(torch.stack([run.world.grammar for run in runs]).to(where))
     update = build_update(Batch(runs, students, oracles, Penalties(runs, students), where))
-    policy = FirstOrder.of(students.scores(), grammars)
+    policy = FirstOrder.from_scores(students.scores(), grammars)
     gauges = Gauges(runs, policy)
     found = [gauges.measure(policy, step=0)]
     lost: dict[int, int] = {}  # run to the step of the measurement that finds it not finite any more
@@ -95,7 +95,7 @@ def run_batch(runs: Sequence[Run], *, device: str = "cpu", observe: Observer = l
         credit = update.learn(moment, credited=follows_measurement)
         if credit is not None:
             observe(Watched(moment, credit, gauges.true_advantages(policy, tokens)))
-        policy = FirstOrder.of(students.scores(), grammars)
+        policy = FirstOrder.from_scores(students.scores(), grammars)
         if step % settings.measure_every == 0 or step == settings.steps:
             found.append(gauges.measure(policy, step=step))
             for row in torch.isnan(policy.scores).flatten(1).any(-1).nonzero()[:, 0].tolist():

@@ -32,7 +32,7 @@ PlaceboName = Literal["constant", "deranged"]
 
 
 class WorldSettings(BaseModel):
-    """How large the world is, and how hard it is to know.
+    """How large the world is, and how hard it is to learn.
 
     Implements: SIM-007.
 
@@ -87,7 +87,7 @@ class WorldSettings(BaseModel):
 
 
 class RegimeSettings(BaseModel):
-    """How much an oracle says, and how consistently.
+    """How informative an oracle's feedback is, and how consistent.
 
     Attributes:
         regime: what is rated.
@@ -116,7 +116,7 @@ class OracleSettings(BaseModel):
             in common.
         verbosity: how much better a filler token looks, in units of a token's quality.
         position: above 0 early tokens count more, below 0 late ones.
-        self_preference: how much better a token looks that the policy was sure of, in units of a token's quality.
+        self_preference: how much better a token looks that the policy was certain of, in units of a token's quality.
         halo: how far ratings of parts move towards the overall one.
         central_tendency: how far ratings move towards the middle.
         severity: how far ratings move towards the lower end.
@@ -157,7 +157,7 @@ class ReaderSettings(BaseModel):
         feedback: which ratings the feedback holds, and the standard deviation of their noise.
         basis: in which terms loadings are learned: one unknown for each token, or for each number of the embedding
             (subspace conditioning).
-        overconfident: whether estimated loadings are taken for the truth, however little the corpus says.
+        overconfident: whether estimated loadings are taken for the truth, however small the corpus is.
         slope: of the true reward in the latent score, beta.
         idiosyncrasy: share of a token's quality that taste does not explain, psi.
         kappa: what one unit of credited quality, the standard deviation of a random token's, adds to a logit of the

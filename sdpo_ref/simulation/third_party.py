@@ -1,4 +1,4 @@
-"""Parts that others wrote, made by the factories that settings name."""
+"""Parts from outside this package, made by the factories that settings name."""
 
 import functools
 import inspect
@@ -11,7 +11,7 @@ Part = TypeVar("Part")
 
 
 def made_by(factory: str, protocol: type[Part], *given: object, **options: object) -> Part:
-    """Call a third party's factory, and see that what it returns is what was asked for.
+    """Call a third party's factory, and check that it returns what the protocol demands.
 
     Args:
         factory: ``module:factory``.
@@ -31,7 +31,7 @@ def made_by(factory: str, protocol: type[Part], *given: object, **options: objec
 def made_by_implementation(
     implementation: str, part: str, protocol: type[Part], *given: object, **options: object
 ) -> Part:
-    """Call a part of an implementation, and see that what it returns is what was asked for.
+    """Call a part of an implementation, and check that it returns what the protocol demands.
 
     Args:
         implementation: ``module:factory[,key=value]`` of an object with parts.

@@ -11,5 +11,5 @@ class Conditioning(Protocol):
     """**Protocol:** conditions a policy on feedback: through its prompt, or through a posterior."""
 
     def view(self, policy: Policy, rollouts: Rollouts, judgement: Judgement) -> TeacherView:
-        """What the policy says about the rollouts once it has read the judgement; without gradient."""
+        """Scores of the policy for the rollouts once it has read the judgement; without gradient."""
         ...

@@ -16,9 +16,9 @@ class FrozenDifferenceTeacher:
     .. math::
         \ell_T(v) = \log \pi_\theta(v \mid x, y_{<t}) + \log \pi_0(v \mid x, c, y_{<t}) - \log \pi_0(v \mid x, y_{<t})
 
-    Departs from :class:`~sdpo_ref.teachers.live.LiveTeacher`: reading is left to weights that do not drift. Departs
-    from :class:`~sdpo_ref.teachers.frozen.FrozenTeacher`: the student is not pulled back to where it started. A token
-    that the initial student rules out is ruled out here.
+    Departs from :class:`~sdpo_ref.teachers.live.LiveTeacher`: the feedback is read by weights that do not drift.
+    Departs from :class:`~sdpo_ref.teachers.frozen.FrozenTeacher`: the student is not pulled back to where it started. A
+    token that the initial student rules out is ruled out here.
     Implements: SIM-073.
 
     Args:
@@ -33,15 +33,15 @@ class FrozenDifferenceTeacher:
 
     def view(self, rollouts: Rollouts, judgement: Judgement) -> TeacherView:
         """Unnormalised log-probabilities; without gradient."""
-        told = self._conditioning.view(self._initial, rollouts, judgement)
+        view_of_initial = self._conditioning.view(self._initial, rollouts, judgement)
         with torch.no_grad():
             before, current = (
                 log_probs(policy.logits(rollouts.prompts, rollouts.completions, rollouts.completion_mask))
                 for policy in (self._initial, self._student)
             )
-        after = log_probs(told.logits)
+        after = log_probs(view_of_initial.logits)
         difference = torch.where(after > -torch.inf, after - before, after)
-        return TeacherView((current + difference).detach(), told.self_distillation_mask)
+        return TeacherView((current + difference).detach(), view_of_initial.self_distillation_mask)
 
     def update(self, student: Policy) -> None:
         """Follow ``student`` from now on (usually the same object); the initial policy stays."""

@@ -6,7 +6,7 @@ from sdpo_ref.types import Judgement, Rollouts, TeacherView
 
 
 class LiveTeacher:
-    """The student itself, conditioned on feedback; what it says carries no gradient.
+    """The student itself, conditioned on feedback; its scores carry no gradient.
 
     Departs from :class:`~sdpo_ref.teachers.ema.EmaTeacher`: nothing is copied, so nothing lags. The SDPO paper sees
     it diverge.

@@ -13,7 +13,7 @@ def low_rank_average(student: Sequence[LowRankFactors], *, update_rate: float) -
     """The average of the weight changes, which is not the product of averaged factors.
 
     The teacher starts as the student, not at zero. The average of products has a higher rank than the student's
-    factors; who wants to keep factors must say that the teacher is another one.
+    factors; a variant that averages the factors is another teacher and must be declared.
     Implements: TEACH-027, TEACH-028.
 
     Args:

@@ -61,7 +61,7 @@ class Reprompter:
 
         Args:
             rollouts: what was sampled.
-            judgement: what the oracle said about it.
+            judgement: on it.
 
         Returns:
             Prompts of the teacher, and a mask over rollouts that is True where the row is usable.
@@ -72,9 +72,9 @@ class Reprompter:
                 prompt=self.decode_prompt(_kept(rollouts.prompts.token_ids[row], rollouts.prompts.mask[row])),
                 completion=self.decode_completion(_kept(rollouts.completions[row], rollouts.completion_mask[row])),
                 reward=float(judgement.rewards[row]),
-                feedback=None if said is None else said.text,
+                feedback=None if feedback is None else feedback.text,
             )
-            for row, said in enumerate(judgement.feedback)
+            for row, feedback in enumerate(judgement.feedback)
         ]
         contexts = teacher_contexts(
             attempts, self.rules, template=self.template, length=lambda text: len(self.encode(_user(text)))
@@ -83,14 +83,14 @@ class Reprompter:
         return prompts, torch.tensor([context.usable for context in contexts], dtype=torch.bool)
 
     def view(self, policy: Policy, rollouts: Rollouts, judgement: Judgement) -> TeacherView:
-        """What ``policy`` says about the rollouts once it has read the judgement; without gradient.
+        """Scores of ``policy`` for the rollouts once it has read the judgement; without gradient.
 
         Implements: TEACH-029.
 
         Args:
             policy: whose weights to use.
             rollouts: what was sampled.
-            judgement: what the oracle said about it.
+            judgement: on it.
 
         Returns:
             Logits for every completion token, and the usable rows.

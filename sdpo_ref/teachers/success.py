@@ -6,7 +6,7 @@ from sdpo_ref.protocols.context_rules import ContextRules
 
 
 def successes(rewards: Sequence[float], groups: Sequence[int], rules: ContextRules) -> list[bool]:
-    """Whether each attempt succeeded, by a fixed threshold and, if asked for, by rank within its group.
+    """Whether each attempt succeeded, by a fixed threshold and, with a quantile, by rank within its group.
 
     With ``success_quantile = q`` an attempt must have a strictly higher reward than at least the share q of its
     group. Only the order of rewards matters, so the rule means the same for every increasing rescaling of the

@@ -1,7 +1,7 @@
 """Online DPO: direct preference optimisation on the policy's own samples (spec/06-simulation, D).
 
 How it departs from the policy gradients: only the order of rewards matters, and of each group only its two ends are
-used; the loss saturates once the student tells them apart. How it departs from offline DPO: the pair was sampled by
+used; the loss saturates once the student separates them. How it departs from offline DPO: the pair was sampled by
 the policy in this very step. It cannot do without a reference, whatever the weight of the penalty.
 """
 
@@ -26,8 +26,8 @@ class DpoTrainer:
             + \beta_{\mathrm{KL}}\, \mathrm{KL}
 
     over the P groups in which best and worst differ. The paper samples two completions of each prompt and asks which
-    is better; with more than two the pair that is told apart most reliably is taken. Where all rewards of a group are
-    equal no preference is made up.
+    is better; with more than two the pair with the largest difference in reward is taken. Where all rewards of a group
+    are equal no preference is made up.
     Implements: SIM-098, SIM-099.
 
     Args:
@@ -67,7 +67,7 @@ class DpoTrainer:
         return self._policy
 
     def step(self, rollouts: Rollouts, judgement: Judgement) -> StepReport:
-        """Tell the best of each group from its worst; without a pair and without a penalty nothing is updated.
+        """Prefer the best of each group to its worst; without a pair and without a penalty nothing is updated.
 
         Args:
             rollouts: sampled by the policy.
@@ -77,13 +77,15 @@ class DpoTrainer:
             The loss, how many pairs there were, and which share of them the student ordered rightly before the step
             (log-ratio to the reference; a draw is one half).
         """
+        # Pairs: best and worst of each group (SIM-098)
         best, worst = best_and_worst(judgement.rewards, rollouts.prompts.group_ids)
         pairs = best.numel()
         logits = logits_of(self._policy, rollouts)
         if pairs == 0 and self._penalty.weight == 0:
-            _, of_penalty = self._penalty.added(logits.new_zeros(()), logits, rollouts)
+            _, of_penalty = self._penalty.add_to(logits.new_zeros(()), logits, rollouts)
             metrics = {**of_penalty, "preference/pairs": 0.0}
             return StepReport(0.0, optimizer_steps=0, teacher_updates=0, metrics=metrics)
+        # The loss (SIM-099)
         with torch.no_grad():
             reference_logits = logits_of(self._reference, rollouts)
         arguments = rollouts.completions, rollouts.completion_mask
@@ -91,7 +93,9 @@ class DpoTrainer:
             completion_log_probs(logits, *arguments) - completion_log_probs(reference_logits, *arguments)
         ).sum(-1)
         loss = preference_losses(log_ratios[best], log_ratios[worst], beta=self._beta).sum() / max(pairs, 1)
-        loss, metrics = self._penalty.added(loss, logits, rollouts)
+        # The penalty (SIM-100)
+        loss, metrics = self._penalty.add_to(loss, logits, rollouts)
+        # Report, and update (TRAIN-001)
         right = (log_ratios[best] - log_ratios[worst]).detach().sign().add(1).div(2)
         metrics["preference/pairs"] = float(pairs)
         if pairs:

@@ -1,7 +1,7 @@
 """GRPO: group-relative policy optimisation (spec/06-simulation, D).
 
-How it departs from RLOO: advantages are divided by the group's standard deviation, so that every group speaks equally
-loud however little its rewards differ; rollouts may be used for several updates, with the ratio to the policy that
+How it departs from RLOO: advantages are divided by the group's standard deviation, so that every group contributes
+equally, whatever its reward scale; rollouts may be used for several updates, with the ratio to the policy that
 sampled them clipped; and every completion weighs the same, whatever its length. How it departs from PPO: the group
 takes the place of a learned value, and all tokens of a completion have one advantage.
 """
@@ -75,7 +75,9 @@ class GrpoTrainer:
         Returns:
             The mean loss of the epochs, and which share of the tokens was clipped.
         """
+        # Advantage (SIM-093)
         advantages = group_advantages(
             judgement.rewards, rollouts.prompts.group_ids, kind="standardized" if self._standardize else "centered"
         )
-        return self._gradient.follow(rollouts, advantages[:, None])
+        # Clipped loss and update, once for each epoch (SIM-094)
+        return self._gradient.update(rollouts, advantages[:, None])

@@ -1,9 +1,9 @@
 """The hybrid of self-distillation and policy gradient, with a fixed weight or a gate (spec/06-simulation, D).
 
-How it departs from SDPO: the reward has a say of its own, so a teacher that is wrong can be outvoted. How it departs
-from the policy gradients: the teacher's credit of each token is added to the completion's advantage. How the gated
-hybrid departs from the fixed one: in a group in which the teacher's order of the attempts contradicts the reward, the
-teacher is not heard at all and the reward has all the weight.
+How it departs from SDPO: the reward has a weight of its own, so that a wrong teacher does not decide alone. How it
+departs from the policy gradients: the teacher's credit of each token is added to the completion's advantage. How the
+gated hybrid departs from the fixed one: in a group in which the teacher's order of the attempts contradicts the reward,
+the teacher has no weight and the reward has all of it.
 """
 
 from dataclasses import replace
@@ -25,7 +25,7 @@ from sdpo_ref.types import SAMPLED_TOKEN, DistillationBatch, Judgement, Rollouts
 
 
 class HybridTrainer:
-    r"""Mixes what reward and teacher say; implements :class:`~sdpo_ref.protocols.trainer.Trainer`.
+    r"""Mixes advantages of reward and teacher; implements :class:`~sdpo_ref.protocols.trainer.Trainer`.
 
     .. math::
         A_{it} = \lambda_g\, (r_i - \bar r_g) + (1 - \lambda_g)\, [\log p_T(y_{it}) - \log p_S(y_{it})], \qquad
@@ -33,8 +33,8 @@ class HybridTrainer:
                                   1 & \text{the gate is closed} \end{cases}
 
     The gate of a group is open while the teacher's implicit reward and the scalar reward have a positive covariance
-    inside the group (:func:`~sdpo_ref.functional.agreement.groups_that_agree`). Behind a closed gate the teacher is
-    made to say what the student says, so that its loss and gradient are zero and no other group weighs more for it.
+    inside the group (:func:`~sdpo_ref.functional.agreement.groups_that_agree`). Where the gate is closed, the
+    teacher is replaced by the student, so that its loss and gradient are zero and no other group weighs more for it.
     Implements: SIM-104, SIM-105, SIM-106.
 
     Args:
@@ -93,27 +93,31 @@ class HybridTrainer:
         return self._policy
 
     def step(self, rollouts: Rollouts, judgement: Judgement) -> StepReport:
-        """The teacher reads the judgement, the student follows it and the reward, then the teacher follows.
+        """One update: teacher view, gate, loss, optimiser step, teacher update.
 
         Args:
             rollouts: sampled by the policy.
             judgement: rewards, and the feedback that the teacher reads.
 
         Returns:
-            The loss, which share of the rows was usable, and behind which share of the usable rows' gates the teacher
-            was heard.
+            The loss, which share of the rows was usable, and in which share of the usable rows the gate is
+            open.
         """
+        # Teacher: reads the judgement, without gradient (TEACH-029)
         view = self._teacher.view(rollouts, judgement)
         usable = view.self_distillation_mask
         batch = DistillationBatch(
             logits_of(self._policy, rollouts), view.logits, rollouts.completions, rollouts.completion_mask, usable
         )
+        # The gate (SIM-105, SIM-106)
         is_open = self._open(batch, rollouts, judgement) if self._gated else torch.ones_like(usable)
-        loss, metrics = self._penalty.added(
+        # The loss (SIM-104) and the penalty (SIM-100)
+        loss, metrics = self._penalty.add_to(
             self._loss(batch, rollouts, judgement, is_open), batch.student_logits, rollouts
         )
         metrics["self_distillation/reprompt_sample_fraction"] = float(usable.double().mean())
         metrics["hybrid/open_share"] = float((is_open & usable).sum()) / max(int(usable.sum()), 1)
+        # Update of the student, then of the teacher (TRAIN-001, TEACH-020)
         done = descend(self._optimizer, loss)
         self._teacher.update(self._policy)
         return StepReport(done, optimizer_steps=1, teacher_updates=1, metrics=metrics)
@@ -130,9 +134,9 @@ class HybridTrainer:
     ) -> Float[Tensor, ""]:
         """The hybrid of the paper where the gate is open, the reward alone where it is closed."""
         groups = rollouts.prompts.group_ids
-        heard = torch.where(is_open[:, None, None], batch.teacher_logits, batch.student_logits.detach())
+        teacher_logits = torch.where(is_open[:, None, None], batch.teacher_logits, batch.student_logits.detach())
         loss = hybrid_loss(
-            replace(batch, teacher_logits=heard),
+            replace(batch, teacher_logits=teacher_logits),
             judgement.rewards,
             groups,
             reward_weight=self._reward_weight,

@@ -105,10 +105,13 @@ class PpoTrainer:
         Returns:
             The mean loss of the policy's epochs, which share of the tokens was clipped, and the value's first loss.
         """
+        # Advantages over the value from before the step (SIM-095, SIM-096)
         mask = rollouts.completion_mask
         old = torch.where(mask, self._values(rollouts).detach(), 0.0)
         advantages = self.advantages(rollouts, judgement)
-        report = self._gradient.follow(rollouts, advantages)
+        # Clipped loss and update of the policy (SIM-094)
+        report = self._gradient.update(rollouts, advantages)
+        # Update of the value (SIM-095)
         value_losses = []
         for _ in range(self._gradient.epochs):
             errors = torch.where(mask, self._values(rollouts), 0.0) - (advantages + old)

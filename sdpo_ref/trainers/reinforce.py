@@ -1,7 +1,7 @@
 """REINFORCE with a moving baseline (spec/06-simulation, D).
 
 How it departs from SDPO: the reward itself is what is learned from, one number for all tokens of a completion, and
-nobody reads the feedback. How it departs from RLOO: a completion is compared with what all prompts gave in earlier
+feedback is not read. How it departs from RLOO: a completion is compared with what all prompts gave in earlier
 steps, so that it needs no siblings, and an easy prompt pushes up everything that was sampled for it.
 """
 
@@ -81,9 +81,12 @@ class ReinforceTrainer:
         Returns:
             The loss, and the baseline that was used.
         """
+        # Advantage: reward less the baseline from before this step (SIM-091)
         rewards: Float[Tensor, " rollout"] = judgement.rewards
         mean = float(rewards.mean())
         baseline = mean if self._baseline is None else self._baseline
-        report = self._gradient.follow(rollouts, (rewards - baseline)[:, None])
+        # Loss and update (SIM-090)
+        report = self._gradient.update(rollouts, (rewards - baseline)[:, None])
+        # Update of the baseline (SIM-091)
         self._baseline = baseline + self._rate * (mean - baseline)
         return replace(report, metrics={**report.metrics, "reinforce/baseline": baseline})

@@ -63,5 +63,7 @@ class RlooTrainer:
         Returns:
             The loss.
         """
+        # Advantage (SIM-092)
         advantages = leave_one_out_advantages(judgement.rewards, rollouts.prompts.group_ids)
-        return self._gradient.follow(rollouts, advantages[:, None])
+        # Loss and update (SIM-090)
+        return self._gradient.update(rollouts, advantages[:, None])

@@ -68,7 +68,7 @@ class SdftTrainer:
         return self._policy
 
     def step(self, rollouts: Rollouts, judgement: Judgement) -> StepReport:
-        """The teacher sees the demonstrations, the student moves towards it, then the teacher follows.
+        """The teacher sees the demonstrations, the student moves towards it, then the teacher is updated.
 
         Args:
             rollouts: sampled by the policy.
@@ -77,13 +77,15 @@ class SdftTrainer:
         Returns:
             The loss in nats, and which share of the rows had a demonstration.
         """
+        # Teacher: sees the demonstrations, without gradient (TEACH-029)
         view = self._teacher.view(rollouts, judgement)
         rows = view.self_distillation_mask
         metrics = {"self_distillation/reprompt_sample_fraction": float(rows.double().mean())}
         logits = logits_of(self._policy, rollouts)
         if not bool(rows.any()) and self._penalty.weight == 0:
-            _, of_penalty = self._penalty.added(logits.new_zeros(()), logits, rollouts)
+            _, of_penalty = self._penalty.add_to(logits.new_zeros(()), logits, rollouts)
             return StepReport(0.0, optimizer_steps=0, teacher_updates=0, metrics={**metrics, **of_penalty})
+        # Loss over the rows with a demonstration (SIM-102, LOSS-090)
         batch = DistillationBatch(
             logits[rows], view.logits[rows], rollouts.completions[rows], rollouts.completion_mask[rows], rows[rows]
         )
@@ -94,7 +96,9 @@ class SdftTrainer:
             skip_tokens=self._skip_tokens,
             aggregation=self._aggregation,
         )
-        loss, of_penalty = self._penalty.added(loss, logits, rollouts)
+        # The penalty (SIM-100)
+        loss, of_penalty = self._penalty.add_to(loss, logits, rollouts)
+        # Update of the student, then of the teacher (TRAIN-001, TEACH-020)
         done = descend(self._optimizer, loss)
         self._teacher.update(self._policy)
         return StepReport(done, optimizer_steps=1, teacher_updates=1, metrics={**metrics, **of_penalty})

@@ -35,7 +35,7 @@ from sdpo_ref.types import (
 )
 
 MicroBatchSource = Callable[[], DistillationBatch]
-"""Computes one micro-batch when asked, so that only one graph is alive at a time."""
+"""Computes one micro-batch when called, so that only one graph is alive at a time."""
 
 
 def accumulate_gradient(
@@ -156,11 +156,11 @@ class SdpoTrainer:
         return self._policy
 
     def step(self, rollouts: Rollouts, judgement: Judgement) -> StepReport:
-        """One iteration: the teacher reads the judgement, the student moves towards it, then the teacher follows.
+        """One iteration: the teacher reads the judgement, the student moves towards it, then the teacher is updated.
 
         Args:
             rollouts: sampled by the policy.
-            judgement: what the oracle said about them.
+            judgement: on them.
 
         Returns:
             The mean loss of the optimiser steps, how many there were, which share of the rows was usable, and with a
@@ -176,17 +176,21 @@ class SdpoTrainer:
             )
         losses, divergences, usable, teacher_updates = [], [], 0, 0
         for rows in torch.arange(count).tensor_split(self._optimizer_steps):
+            # Teacher: reads the judgement, without gradient (TEACH-029)
             view = self._teacher.view(rollouts, judgement)
+            # Loss and update of the student (TRAIN-001, TRAIN-002)
             loss, divergence = self._optimizer_step(rollouts, view, rows)
             losses.append(loss)
             divergences.append(divergence)
             usable += int(view.self_distillation_mask[rows].sum())
+            # Update of the teacher (TEACH-020, TEACH-021)
             if self._ema_cadence == "optimizer_step":
                 self._teacher.update(self._policy)
                 teacher_updates += 1
         if self._ema_cadence == "iteration":
             self._teacher.update(self._policy)
             teacher_updates += 1
+        # Report
         metrics = {"self_distillation/reprompt_sample_fraction": usable / count}
         if self._penalty.reference is not None:
             metrics["kl/reference"] = sum(divergences) / len(divergences)
@@ -200,6 +204,7 @@ class SdpoTrainer:
     def _optimizer_step(self, rollouts: Rollouts, view: TeacherView, rows: Tensor) -> tuple[float, float]:
         """One update of the student on some rows; its loss, and its divergence from the reference, in nats."""
         parts = [part for part in rows.tensor_split(self._micro_batches) if part.numel()]
+        # Loss, one micro-batch after the other (LOSS-001, TRAIN-002)
         self._optimizer.zero_grad()
         loss = accumulate_gradient(
             [partial(self._batch, rollouts, view, part) for part in parts],
@@ -210,7 +215,9 @@ class SdpoTrainer:
             ratio_cap=self._ratio_cap,
             aggregation=self._aggregation,
         )
+        # Penalty for leaving the reference (SIM-109)
         divergence = self._accumulate_penalty(rollouts, parts)
+        # Update (TRAIN-001)
         self._optimizer.step()
         weight = self._penalty.weight
         return loss + weight * divergence if weight > 0 else loss, divergence
@@ -227,7 +234,7 @@ class SdpoTrainer:
         parts = [rollouts.select(rows) for rows in micro_batches]
         shares = micro_batch_weights([part.completion_mask for part in parts], aggregation="token_mean")
         for part, share in zip(parts, shares, strict=True):
-            divergence = share * self._penalty.of(logits_of(self._policy, part), part)
+            divergence = share * self._penalty.divergence(logits_of(self._policy, part), part)
             if self._penalty.weight > 0:
                 torch.autograd.backward(self._penalty.weight * divergence)
             total += float(divergence.detach())

@@ -1,8 +1,8 @@
 """RLOO with credit for each span: feedback on parts, without a teacher (spec/06-simulation, D).
 
 How it departs from RLOO: it reads the ratings of the spans, whose mean RLOO gets as reward, and each rating moves the
-tokens of its own span only. The information is the same; it is credited where it was said. How it departs from SDPO:
-nobody reads what a rating says about tokens that were not sampled, and inside a span every token gets the same.
+tokens of its own span only. The information is the same; it is credited where it belongs. How it departs from SDPO:
+no model infers what a rating says about tokens that were not sampled, and inside a span every token gets the same.
 """
 
 import math
@@ -78,7 +78,10 @@ class SpanRlooTrainer:
         Raises:
             InvalidInputError: as :func:`span_advantages`.
         """
-        return self._gradient.follow(rollouts, span_advantages(rollouts, judgement, spans=self._spans))
+        # Advantage of each span (SIM-108)
+        advantages = span_advantages(rollouts, judgement, spans=self._spans)
+        # Loss and update
+        return self._gradient.update(rollouts, advantages)
 
 
 def span_advantages(rollouts: Rollouts, judgement: Judgement, *, spans: int) -> Float[Tensor, "rollout time"]:
@@ -91,7 +94,7 @@ def span_advantages(rollouts: Rollouts, judgement: Judgement, *, spans: int) -> 
     Args:
         rollouts: only the prompts' group ids and the number of positions are read.
         judgement: feedback with one rating for each span, or ``None``. A rollout without feedback has advantage zero
-            and is nobody's sibling; one without siblings has advantage zero.
+            and is no sibling of others; one without siblings has advantage zero.
         spans: how many ratings are expected; from 1 to the number of positions.
 
     Returns:
@@ -105,31 +108,33 @@ def span_advantages(rollouts: Rollouts, judgement: Judgement, *, spans: int) -> 
         >>> from sdpo_ref.types import Prompts
         >>> ids = torch.zeros(2, 3).long()
         >>> two = Rollouts(Prompts(ids, ids.bool(), ids[:, 0]), ids, ~ids.bool(), torch.zeros(2, 3))
-        >>> said = Judgement(torch.zeros(2), (Feedback("", (1.0, 0.0)), Feedback("", (0.5, 0.25))))
-        >>> span_advantages(two, said, spans=2).tolist()
+        >>> judgement = Judgement(torch.zeros(2), (Feedback("", (1.0, 0.0)), Feedback("", (0.5, 0.25))))
+        >>> span_advantages(two, judgement, spans=2).tolist()
         [[0.5, 0.5, -0.25], [-0.5, -0.5, 0.25]]
     """
     time = rollouts.completions.shape[-1]
     if not 1 <= spans <= time:
         raise InvalidInputError(f"spans must lie in [1, {time}], the positions of a completion, received {spans}")
-    told = [row for row, said in enumerate(judgement.feedback) if said is not None]
-    ratings = [_rated(said, spans) for said in judgement.feedback if said is not None]
+    rated_rows = [row for row, feedback in enumerate(judgement.feedback) if feedback is not None]
+    ratings = [_rated(feedback, spans) for feedback in judgement.feedback if feedback is not None]
     # A rating's siblings are those of the same span in the same group: every such pair is a group of its own.
-    pairs = rollouts.prompts.group_ids[told, None] * spans + torch.arange(spans)
+    pairs = rollouts.prompts.group_ids[rated_rows, None] * spans + torch.arange(spans)
     own = torch.tensor(ratings, dtype=torch.float64).flatten()
     of_spans = torch.zeros(len(judgement.feedback), spans, dtype=torch.float64)
-    of_spans[told] = leave_one_out_advantages(own, pairs.flatten()).reshape(-1, spans)
+    of_spans[rated_rows] = leave_one_out_advantages(own, pairs.flatten()).reshape(-1, spans)
     lengths = torch.tensor([len(span) for span in torch.arange(time).tensor_split(spans)])
     return of_spans.repeat_interleave(lengths, dim=-1)
 
 
-def _rated(said: Feedback, spans: int) -> tuple[float, ...]:
+def _rated(feedback: Feedback, spans: int) -> tuple[float, ...]:
     """The ratings of one rollout, if they can be those of its spans."""
-    if len(said.ratings) != spans:
+    if len(feedback.ratings) != spans:
         raise InvalidInputError(
-            f"received feedback with {len(said.ratings)} ratings, allowed is one for each of {spans} spans; "
+            f"received feedback with {len(feedback.ratings)} ratings, allowed is one for each of {spans} spans; "
             "judge with a critique, and set spans to its number"
         )
-    if not all(math.isfinite(rating) for rating in said.ratings):
-        raise InvalidInputError(f"ratings must be finite, received {said.ratings}; pass None for a rollout unjudged")
-    return said.ratings
+    if not all(math.isfinite(rating) for rating in feedback.ratings):
+        raise InvalidInputError(
+            f"ratings must be finite, received {feedback.ratings}; pass None for a rollout unjudged"
+        )
+    return feedback.ratings

@@ -1,4 +1,4 @@
-"""The training step on a given problem: what ``verify`` asks of a level-3 implementation, done by the reference.
+"""The training step on a given problem: what ``verify`` checks on a level-3 implementation, done by the reference.
 
 Where :mod:`sdpo_ref.trainers.sdpo` samples, judges and reads, here rollouts and reprompts are given, so that every
 weight after every update has a closed form (TRAIN-001).
@@ -30,6 +30,7 @@ def run_steps(problem: StepProblem, *, profile: Profile) -> StepTrace:
     Returns:
         The weights of student and teacher before the first and after each optimiser step.
     """
+    # Student, teacher and optimiser at the start (TEACH-022, TEACH-024, TEACH-025)
     student = problem.make_model()
     teacher = student if problem.teacher == "live" else copy.deepcopy(student)
     optimizer = torch.optim.SGD(student.parameters(), lr=problem.learning_rate)
@@ -37,6 +38,7 @@ def run_steps(problem: StepProblem, *, profile: Profile) -> StepTrace:
 
     for iteration in problem.iterations:
         for number, micro_batches in enumerate(iteration, start=1):
+            # Loss and gradient of one optimiser step (TRAIN-002, TRAIN-003, TRAIN-004, TRAIN-010)
             optimizer.zero_grad()
             accumulate_gradient(
                 [partial(_batch, student, teacher, micro_batch) for micro_batch in micro_batches],
@@ -48,7 +50,9 @@ def run_steps(problem: StepProblem, *, profile: Profile) -> StepTrace:
                 top_k_from=profile.top_k_from,
                 loss_masks=[part.completion_mask & part.self_distillation_mask[:, None] for part in micro_batches],
             )
+            # Update of the student (TRAIN-001, TRAIN-007)
             optimizer.step()
+            # Update of the teacher (TEACH-020, TEACH-021)
             due = profile.ema_cadence == "optimizer_step" or number == len(iteration)
             if problem.teacher == "ema" and due:
                 exponential_moving_average_(_weights(teacher), _weights(student), update_rate=problem.update_rate)

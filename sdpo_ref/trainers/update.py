@@ -1,4 +1,4 @@
-"""What the baselines of the study have in common: how advantages become an update, and the way back to a reference.
+"""What the baselines of the study have in common: how advantages become an update, and the penalty to a reference.
 
 A baseline is then its answer to one question: how much better than expected was this token?
 """
@@ -61,7 +61,7 @@ class Penalty:
         if self.reference is self.policy:
             raise InvalidInputError("the reference is the trained policy itself; pass copy.deepcopy(policy)")
 
-    def of(self, logits: Float[Tensor, "rollout time vocab"], rollouts: Rollouts) -> Float[Tensor, ""]:
+    def divergence(self, logits: Float[Tensor, "rollout time vocab"], rollouts: Rollouts) -> Float[Tensor, ""]:
         """Nats per token before the weight; zero without a reference. Gradient flows into ``logits``."""
         if self.reference is None:
             return logits.new_zeros(())
@@ -69,20 +69,20 @@ class Penalty:
             reference_logits = logits_of(self.reference, rollouts)
         return kl_penalty(logits, reference_logits, rollouts.completion_mask)
 
-    def added(
+    def add_to(
         self, loss: Float[Tensor, ""], logits: Float[Tensor, "rollout time vocab"], rollouts: Rollouts
     ) -> tuple[Float[Tensor, ""], dict[str, float]]:
         """The loss with the weighted divergence, and what there is to report about it."""
         if self.reference is None:
             return loss, {}
-        divergence = self.of(logits, rollouts)
+        divergence = self.divergence(logits, rollouts)
         report = {"kl/reference": float(divergence.detach())}
         return (loss + self.weight * divergence if self.weight > 0 else loss), report
 
 
 @dataclass(frozen=True)
 class PolicyGradient:
-    r"""Follows advantages, whoever computed them.
+    r"""Updates a policy by given advantages.
 
     .. math::
         L = \sum_{i,t} w_{it}\, \ell_{it} + \beta\, \mathrm{KL}, \qquad
@@ -97,7 +97,7 @@ class PolicyGradient:
         epochs: how many updates are made on the same rollouts.
 
     Raises:
-        InvalidInputError: if there is no epoch, or the plain policy gradient is to be followed more than once.
+        InvalidInputError: if there is no epoch, or the plain policy gradient has more than one.
     """
 
     policy: Policy
@@ -108,7 +108,7 @@ class PolicyGradient:
     epochs: int = field(default=1)
 
     def __post_init__(self) -> None:
-        """Refuse what would be another algorithm than it says."""
+        """Refuse settings that would make another algorithm."""
         if self.epochs < 1:
             raise InvalidInputError(f"epochs must be at least 1, received {self.epochs}")
         if self.clip is not None and not self.clip > 0:
@@ -116,7 +116,7 @@ class PolicyGradient:
         if self.clip is None and self.epochs > 1:
             raise InvalidInputError(f"epochs={self.epochs} needs a clip: after one update the rollouts are off-policy")
 
-    def follow(self, rollouts: Rollouts, advantages: Float[Tensor, "rollout _"]) -> StepReport:
+    def update(self, rollouts: Rollouts, advantages: Float[Tensor, "rollout _"]) -> StepReport:
         """Update the policy; advantages are constants, one for each token or one for each rollout."""
         mask = rollouts.completion_mask
         losses: list[float] = []
@@ -124,17 +124,20 @@ class PolicyGradient:
         clipped = 0.0
         for _ in range(self.epochs):
             logits = logits_of(self.policy, rollouts)
-            chances = completion_log_probs(logits, rollouts.completions, mask)
-            gains = torch.where(mask, advantages.detach().to(chances), 0.0)
+            # Advantages of the counted tokens, and their log-probabilities
+            token_log_probs = completion_log_probs(logits, rollouts.completions, mask)
+            token_advantages = torch.where(mask, advantages.detach().to(token_log_probs), 0.0)
+            # Loss of each token: policy gradient (SIM-090), or clipped (SIM-094)
             if self.clip is None:
-                tokens = -gains * chances
+                tokens = -token_advantages * token_log_probs
             else:
-                before = rollouts.behaviour_log_probs.to(chances)
-                tokens = clipped_surrogate(chances, before, gains, clip=self.clip)
-                beyond = ((chances - before).exp() - 1) * gains.sign() > self.clip
+                before = rollouts.behaviour_log_probs.to(token_log_probs)
+                tokens = clipped_surrogate(token_log_probs, before, token_advantages, clip=self.clip)
+                beyond = ((token_log_probs - before).exp() - 1) * token_advantages.sign() > self.clip
                 clipped += float((beyond & mask).sum()) / max(int(mask.sum()), 1) / self.epochs
+            # The loss, the penalty (SIM-100), the update
             loss = aggregate(tokens, mask, aggregation=self.aggregation)
-            loss, metrics = self.penalty.added(loss, logits, rollouts)
+            loss, metrics = self.penalty.add_to(loss, logits, rollouts)
             losses.append(descend(self.optimizer, loss))
         if self.clip is not None:
             metrics["policy/clipped_share"] = clipped

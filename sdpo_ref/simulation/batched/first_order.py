@@ -1,4 +1,4 @@
-"""First-order policies of many runs, factored: what prompt and position say times what the previous token says.
+"""First-order policies of many runs, factored: a factor of prompt and position times one of the previous token.
 
 A probability is ``E[x, t, v] W[u, v] / Z[x, t, u]`` with E the exponential of the scores and W that of the grammar. E
 has one entry where the table of transitions has one for every previous token, and every sum over tokens, forwards or
@@ -33,7 +33,7 @@ class Tokens:
 
 @dataclass(frozen=True)
 class Grammars:
-    """What the previous token says, up to a factor for each previous token; the last row stands for none before.
+    """Weights of the next token by the previous one, up to a factor for each row; the last is for no previous token.
 
     Attributes:
         log_weights: in nats, at most 0.
@@ -44,7 +44,7 @@ class Grammars:
     weights: Float[Tensor, "run previous vocab"]
 
     @classmethod
-    def of(cls, grammar: Float[Tensor, "run vocab vocab"]) -> "Grammars":
+    def from_logits(cls, grammar: Float[Tensor, "run vocab vocab"]) -> "Grammars":
         """Factor a grammar.
 
         Args:
@@ -84,7 +84,7 @@ class FirstOrder:
     grammars: Grammars
 
     @classmethod
-    def of(cls, scores: Float[Tensor, "run prompt time vocab"], grammars: Grammars) -> "FirstOrder":
+    def from_scores(cls, scores: Float[Tensor, "run prompt time vocab"], grammars: Grammars) -> "FirstOrder":
         """Factor policies.
 
         Args:
@@ -113,10 +113,10 @@ class FirstOrder:
         offset = rows * torch.arange(runs, device=uniform.device)[:, None, None]
         ids = torch.empty((runs, prompts, time + 1, rollouts), dtype=torch.long, device=uniform.device)
         ids[:, :, 0] = vocab
-        chances = after.new_empty(runs, prompts, rollouts, vocab)
+        weights = after.new_empty(runs, prompts, rollouts, vocab)
         for position in range(time):
-            torch.index_select(after, 0, (ids[:, :, position] + offset).flatten(), out=chances.view(-1, vocab))
-            cumulative = chances.mul_(self.weights[:, :, position, None]).cumsum_(-1)
+            torch.index_select(after, 0, (ids[:, :, position] + offset).flatten(), out=weights.view(-1, vocab))
+            cumulative = weights.mul_(self.weights[:, :, position, None]).cumsum_(-1)
             target = uniform[:, :, position, :, None] * cumulative[..., -1:]
             ids[:, :, position + 1] = torch.searchsorted(cumulative, target, right=True).squeeze(-1)
         ids[:, :, 1:].clamp_(max=vocab - 1)  # a product of two numbers below the last may round to the last

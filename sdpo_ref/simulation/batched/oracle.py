@@ -1,6 +1,6 @@
 """The simulated oracles for many runs: the stages of ``sdpo_ref.simulation.oracles``, each over all runs at once.
 
-    perceive -> rate -> noise -> clip -> (rewards) -> tell -> (feedback)
+    perceive -> rate -> noise -> clip -> (rewards) -> report -> (feedback)
 
 A bias that no run of the batch has is left out; one that a run does not have has strength zero there, which changes no
 bit of its numbers.
@@ -30,15 +30,15 @@ class Judgements:
 
     Attributes:
         rewards: of each rollout.
-        ratings: that the feedback tells, one tensor for each regime; those of prompts with another regime mean nothing.
-        told: False for rollouts without feedback.
-        everybody: whether no oracle leaves anybody without.
+        ratings: in the feedback, one tensor for each regime; those of prompts with another regime mean nothing.
+        has_feedback: False for rollouts without feedback.
+        all_have_feedback: whether no oracle leaves a rollout without.
     """
 
     rewards: Float[Tensor, "run prompt rollout"]
     ratings: tuple[Float[Tensor, "run prompt rollout _"], ...]
-    told: Bool[Tensor, "run prompt rollout"]
-    everybody: bool
+    has_feedback: Bool[Tensor, "run prompt rollout"]
+    all_have_feedback: bool
 
 
 @dataclass(frozen=True)
@@ -85,8 +85,8 @@ class Oracles:
             for name in (*names, "missing_share")
             if any(getattr(run.settings.oracle, name) for run in runs)
         }
-        told = [dealt(run.world, len(self._regimes), seed=run.seed) for run in runs]
-        self.member_of = torch.tensor(told, device=device)
+        members = [dealt(run.world, len(self._regimes), seed=run.seed) for run in runs]
+        self.member_of = torch.tensor(members, device=device)
         turned = torch.zeros(len(runs), worlds[0].settings.prompts, 1, 1, dtype=torch.bool)
         for row, run in zip(turned, runs, strict=True):
             row[list(misled(run.world, run.settings.oracle, seed=run.seed))] = True
@@ -110,11 +110,11 @@ class Oracles:
         rewards = of_members[0][0]
         for member, (reward, _) in enumerate(of_members[1:], start=1):
             rewards = torch.where((self.member_of == member)[..., None], reward, rewards)
-        told = torch.ones_like(rewards, dtype=torch.bool)
-        everybody = "missing_share" not in self._strengths
-        if not everybody:
-            told = draws.missing >= self._strengths["missing_share"][..., 0]
-        return Judgements(rewards, tuple(ratings for _, ratings in of_members), told, everybody)
+        has_feedback = torch.ones_like(rewards, dtype=torch.bool)
+        all_have_feedback = "missing_share" not in self._strengths
+        if not all_have_feedback:
+            has_feedback = draws.missing >= self._strengths["missing_share"][..., 0]
+        return Judgements(rewards, tuple(ratings for _, ratings in of_members), has_feedback, all_have_feedback)
 
     def _perceived(self, tokens: Tokens, log_probs: Float[Tensor, "run prompt time rollout"]) -> _Evidence:
         vocab, time = self._quality.shape[-1], self._quality.shape[-2]
@@ -143,7 +143,7 @@ class Oracles:
     def _rated(
         self, evidence: _Evidence, member: int, draws: StepDraws
     ) -> tuple[Float[Tensor, "run prompt rollout"], Float[Tensor, "run prompt rollout _"]]:
-        """Rewards, and the ratings that are told, if every prompt had this regime."""
+        """Rewards, and the ratings in the feedback, if every prompt had this regime."""
         regime = self._regimes[member]
         ratings = torch.sigmoid(self._slope * _latent_scores(evidence, regime))
         for name in ("halo", "central_tendency", "severity", "positivity"):

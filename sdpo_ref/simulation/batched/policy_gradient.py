@@ -16,7 +16,7 @@ from sdpo_ref.simulation.batched.update import Batch, Credit, Moment, Penalties
 _CLIP = 0.2
 _TRACE = 0.95
 _BASELINE_RATE = 0.1
-"""What the reference's trainers do unless told otherwise, which is what the study uses."""
+"""What the reference's trainers do by default, which is what the study uses."""
 
 Advantages = Float[Tensor, "run prompt time rollout"]
 
@@ -43,10 +43,10 @@ class PolicyGradient:
         shares = advantages * (1 / tokens.ids[0].numel())
         for epoch in range(self.epochs):
             if epoch > 0:
-                policy = FirstOrder.of(self._students.scores(), policy.grammars)
+                policy = FirstOrder.from_scores(self._students.scores(), policy.grammars)
             amounts = shares * self._factors(policy, moment, advantages) if epoch > 0 else shares
             gradient = _of_log_probs(policy, tokens, amounts)
-            self._students.descend(self._penalties.added(gradient, policy, tokens))
+            self._students.descend(self._penalties.add_to(gradient, policy, tokens))
 
     def _factors(self, policy: FirstOrder, moment: Moment, advantages: Advantages) -> Advantages:
         """The ratio to the policy that sampled, where moving on is still rewarded; before any update it is one."""
@@ -70,7 +70,7 @@ class ReinforceUpdate:
         self._baseline: Float[Tensor, " run"] | None = None
 
     def learn(self, moment: Moment, *, credited: bool) -> Credit | None:
-        """One step of every run; what it credited each token with, if that is asked for."""
+        """One step of every run; the credit of each token before it, if ``credited``."""
         rewards = moment.judgements.rewards
         mean = rewards.mean((1, 2))
         baseline = mean if self._baseline is None else self._baseline
@@ -91,7 +91,7 @@ class GroupUpdate:
         self._gradient, self._standardized = gradient, standardized
 
     def learn(self, moment: Moment, *, credited: bool) -> Credit | None:
-        """One step of every run; what it credited each token with, if that is asked for."""
+        """One step of every run; the credit of each token before it, if ``credited``."""
         rewards = moment.judgements.rewards
         size = rewards.shape[-1]
         centered = rewards - in_order(rewards) / size
@@ -117,13 +117,15 @@ class SpanUpdate:
         self._gradient, self._spans = gradient, spans
 
     def learn(self, moment: Moment, *, credited: bool) -> Credit | None:
-        """One step of every run; what it credited each token with, if that is asked for."""
-        told = moment.judgements.told
-        told = told[:, :, None]
-        ratings = torch.where(told, moment.judgements.ratings[0].transpose(2, 3), 0.0)  # [run, prompt, span, rollout]
-        size = told.sum(-1, keepdim=True).to(ratings)
+        """One step of every run; the credit of each token before it, if ``credited``."""
+        has_feedback = moment.judgements.has_feedback
+        has_feedback = has_feedback[:, :, None]
+        ratings = torch.where(
+            has_feedback, moment.judgements.ratings[0].transpose(2, 3), 0.0
+        )  # [run, prompt, span, rollout]
+        size = has_feedback.sum(-1, keepdim=True).to(ratings)
         centered = ratings - in_order(ratings) / size.clamp_min(1)
-        advantages = torch.where(told, centered * (size / (size - 1).clamp_min(1)), 0.0)
+        advantages = torch.where(has_feedback, centered * (size / (size - 1).clamp_min(1)), 0.0)
         spans = torch.arange(moment.tokens.ids.shape[2]).tensor_split(self._spans)
         lengths = torch.tensor([len(span) for span in spans], device=ratings.device)
         of_tokens = advantages.repeat_interleave(lengths, dim=2)
@@ -146,7 +148,7 @@ class PpoUpdate:
         self._adam = Adam([self._values], learning_rates)
 
     def learn(self, moment: Moment, *, credited: bool) -> Credit | None:
-        """One step of every run; what it credited each token with, if that is asked for."""
+        """One step of every run; the credit of each token before it, if ``credited``."""
         old = self._values[..., None].expand(moment.tokens.ids.shape).clone()
         advantages = torch.empty_like(old)
         following, ahead = moment.judgements.rewards, torch.zeros_like(old[:, :, 0])
@@ -177,10 +179,10 @@ class DpoUpdate:
         self._reference: FirstOrder | None = None
 
     def learn(self, moment: Moment, *, credited: bool) -> Credit | None:
-        """One step of every run; what it credited each token with, if that is asked for."""
+        """One step of every run; the credit of each token before it, if ``credited``."""
         policy, tokens = moment.policy, moment.tokens
         if self._reference is None:
-            self._reference = FirstOrder.of(self._students.base, policy.grammars)
+            self._reference = FirstOrder.from_scores(self._students.base, policy.grammars)
         rewards = moment.judgements.rewards
         pairs = rewards.amax(-1) > rewards.amin(-1)
         best, worst = rewards.argmax(-1, keepdim=True), rewards.argmin(-1, keepdim=True)
@@ -192,7 +194,7 @@ class DpoUpdate:
         chosen.scatter_(-1, best, pairs.to(rewards)[..., None]).scatter_(-1, worst, -pairs.to(rewards)[..., None])
         gradient = _of_log_probs(policy, tokens, _broadcast(chosen * pull[..., None], moment))
         stepping = pairs.any(-1) | self._penalties.is_paid
-        self._students.descend(self._penalties.added(gradient, policy, tokens), stepping)
+        self._students.descend(self._penalties.add_to(gradient, policy, tokens), stepping)
         return Credit(_broadcast(chosen, moment)) if credited else None
 
 

@@ -1,6 +1,6 @@
 """The Bayesian reader for many runs: ``sdpo_ref.simulation.reader`` with a run axis, in the order of that package.
 
-What a reading concludes is the credited quality of every token; its doubts are computed by the reference alone.
+What a reading concludes is the credited quality of every token; its uncertainty is computed by the reference alone.
 """
 
 from collections.abc import Sequence
@@ -28,7 +28,7 @@ class Readers:
     ) -> None:
         time, self._vocab, self._aspects = knowledge[0].loadings.shape
         priors = [
-            QualityPrior.of(known, idiosyncrasy=one.idiosyncrasy)
+            QualityPrior.from_knowledge(known, idiosyncrasy=one.idiosyncrasy)
             for known, one in zip(knowledge, settings, strict=True)
         ]
         design = design_of(settings[0].feedback, time=time, aspects=self._aspects)
@@ -59,17 +59,17 @@ class Readers:
         self,
         ids: Int[Tensor, "run prompt time rollout"],
         ratings: Float[Tensor, "run prompt rollout rating"],
-        told: Bool[Tensor, "run prompt rollout"],
+        has_feedback: Bool[Tensor, "run prompt rollout"],
         *,
-        everybody: bool,
+        all_have_feedback: bool,
     ) -> Float[Tensor, "run prompt time vocab"]:
         """What the feedback adds to the logits of every token: kappa times its credited quality.
 
         Args:
             ids: completions.
-            ratings: as told; anything where nothing was told.
-            told: True for rollouts with feedback.
-            everybody: whether that is known to be all of them, which saves the masks.
+            ratings: in the feedback; anything without feedback.
+            has_feedback: True for rollouts with feedback.
+            all_have_feedback: whether all of them have, which saves the masks.
 
         Returns:
             Nats; exactly zero for a prompt whose ratings are all equal.
@@ -83,26 +83,26 @@ class Readers:
         )  # [run, prompt, rollout, time, aspect]
         variance = torch.nn.functional.embedding(at, self._variance.flatten(0, 2))
 
-        scores, noise = self._linearized(ratings, told)
+        scores, noise = self._linearized(ratings, has_feedback)
         covariance = self._covariance(ids, loadings, variance)
         covariance.diagonal(dim1=-2, dim2=-1).add_(noise.expand(-1, -1, rollouts, -1).mT.flatten(2))
-        differences = (scores - scores.gather(2, _first(told, kinds))[..., :1]).mT.flatten(2)
-        present = None if everybody else told[:, :, None].expand(-1, -1, kinds, -1).flatten(2)
+        differences = (scores - scores.gather(2, _first(has_feedback, kinds))[..., :1]).mT.flatten(2)
+        present = None if all_have_feedback else has_feedback[:, :, None].expand(-1, -1, kinds, -1).flatten(2)
         weights = _weighed(covariance, present, differences).view(runs, prompts, kinds, rollouts)
         return self._kappa * self._explained(ids, loadings, variance, weights.mT)
 
     def _linearized(
-        self, ratings: Float[Tensor, "run prompt rollout rating"], told: Bool[Tensor, "run prompt rollout"]
+        self, ratings: Float[Tensor, "run prompt rollout rating"], has_feedback: Bool[Tensor, "run prompt rollout"]
     ) -> tuple[Float[Tensor, "run prompt rollout rating"], Float[Tensor, "run prompt 1 rating"]]:
         """Ratings as noisy latent scores on the tangent of the scale, and the variance of their noise."""
-        stated = torch.where(told[..., None], ratings, 0.0)
-        first = stated.gather(2, _first(told, ratings.shape[-1]))
-        deviations = torch.where(told[..., None], stated - first, 0.0)
-        shift = deviations.sum(2, keepdim=True) / told.sum(-1).clamp_min(1)[..., None, None]
+        stated = torch.where(has_feedback[..., None], ratings, 0.0)
+        first = stated.gather(2, _first(has_feedback, ratings.shape[-1]))
+        deviations = torch.where(has_feedback[..., None], stated - first, 0.0)
+        shift = deviations.sum(2, keepdim=True) / has_feedback.sum(-1).clamp_min(1)[..., None, None]
         inside = (first + shift).clamp(FURTHEST, 1 - FURTHEST)
-        gains = self._slope * inside * (1 - inside)
-        scores = torch.logit(inside) / self._slope + (deviations - shift) / gains
-        return torch.where(told[..., None], scores, 0.0), self._rating_variance / gains.square()
+        slopes = self._slope * inside * (1 - inside)
+        scores = torch.logit(inside) / self._slope + (deviations - shift) / slopes
+        return torch.where(has_feedback[..., None], scores, 0.0), self._rating_variance / slopes.square()
 
     def _covariance(
         self,
@@ -145,9 +145,9 @@ class Readers:
         return quality.scatter_add_(-1, ids, (variance * shares).sum(-1).transpose(2, 3))
 
 
-def _first(told: Bool[Tensor, "run prompt rollout"], kinds: int) -> Int[Tensor, "run prompt 1 kinds"]:
+def _first(has_feedback: Bool[Tensor, "run prompt rollout"], kinds: int) -> Int[Tensor, "run prompt 1 kinds"]:
     """Where the first rollout with feedback stands, once for each rating."""
-    return told.int().argmax(-1)[..., None, None].expand(-1, -1, 1, kinds)
+    return has_feedback.int().argmax(-1)[..., None, None].expand(-1, -1, 1, kinds)
 
 
 def _weighed(

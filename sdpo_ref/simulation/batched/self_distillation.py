@@ -7,8 +7,8 @@ scores after one prefix are
     forward KL(p_T‖p)      p - p_T = (p E_p expm1(D) - p expm1(D)) / E_p exp(D)
     sampled token y        A (p - [y]),   A = log p_T(y) - log p(y)
 
-D is taken relative to the likeliest token, so that nothing cancels where the policy is almost sure: Adam divides small
-gradients by small numbers, and rounding would come back enlarged.
+D is taken relative to the likeliest token, so that nothing cancels where the policy is almost certain: Adam divides
+small gradients by small numbers, and rounding would come back enlarged.
 """
 
 import torch
@@ -27,7 +27,7 @@ class SdpoUpdate:
 
     Args:
         students: that are trained.
-        teachers: theirs.
+        teachers: of the students.
         penalties: for leaving the base policy.
     """
 
@@ -35,11 +35,11 @@ class SdpoUpdate:
         self._students, self._teachers, self._penalties = students, teachers, penalties
 
     def learn(self, moment: Moment, *, credited: bool) -> Credit | None:
-        """One step of every run; what it credited each token with, if that is asked for."""
+        """One step of every run; the credit of each token before it, if ``credited``."""
         view = self._teachers.view(moment)
         gradient = sdpo_gradient(moment, view)
         credit = Credit(implicit_rewards(moment, view), view.direction) if credited else None
-        self._students.descend(self._penalties.added(gradient, moment.policy, moment.tokens))
+        self._students.descend(self._penalties.add_to(gradient, moment.policy, moment.tokens))
         self._teachers.update()
         return credit
 
@@ -49,7 +49,7 @@ class SdftUpdate:
 
     Args:
         students: that are trained.
-        teachers: theirs.
+        teachers: of the students.
         penalties: for leaving the base policy.
     """
 
@@ -57,17 +57,17 @@ class SdftUpdate:
         self._students, self._teachers, self._penalties = students, teachers, penalties
 
     def learn(self, moment: Moment, *, credited: bool) -> Credit | None:
-        """One step of every run; what it credited each token with, if that is asked for."""
+        """One step of every run; the credit of each token before it, if ``credited``."""
         view = self._teachers.view(moment)
         policy, tokens = moment.policy, moment.tokens
         weights = _token_weights(view.usable, moment)
-        gains = view.direction.expm1()
-        expected = policy.expected(gains, tokens)
+        ratios_minus_one = view.direction.expm1()
+        expected = policy.expected(ratios_minus_one, tokens)
         shares = weights / (1 + expected)
-        gradient = policy.spread(shares * expected, tokens) - gains * policy.spread(shares, tokens)
+        gradient = policy.spread(shares * expected, tokens) - ratios_minus_one * policy.spread(shares, tokens)
         credit = Credit(implicit_rewards(moment, view), view.direction) if credited else None
         stepping = view.usable.any(-1) | self._penalties.is_paid
-        self._students.descend(self._penalties.added(gradient, policy, tokens), stepping)
+        self._students.descend(self._penalties.add_to(gradient, policy, tokens), stepping)
         return credit
 
 
@@ -76,7 +76,7 @@ class HybridUpdate:
 
     Args:
         students: that are trained.
-        teachers: theirs.
+        teachers: of the students.
         penalties: for leaving the base policy.
         reward_weights: of each run.
         gated: whether a group whose teacher contradicts the reward learns from the reward alone.
@@ -96,7 +96,7 @@ class HybridUpdate:
         self._reward_weight = reward_weights[:, None, None, None]
 
     def learn(self, moment: Moment, *, credited: bool) -> Credit | None:
-        """One step of every run; what it credited each token with, if that is asked for."""
+        """One step of every run; the credit of each token before it, if ``credited``."""
         view = self._teachers.view(moment)
         policy, tokens = moment.policy, moment.tokens
         implicit = implicit_rewards(moment, view)
@@ -108,7 +108,7 @@ class HybridUpdate:
         advantages = weight * of_reward + (1 - weight) * implicit
         amounts = advantages * (1 / implicit[0].numel())
         gradient = policy.spread(amounts, tokens) - at_tokens(amounts, tokens, policy.scores.shape[-1])
-        self._students.descend(self._penalties.added(gradient, policy, tokens))
+        self._students.descend(self._penalties.add_to(gradient, policy, tokens))
         self._teachers.update()
         return Credit(advantages, view.direction) if credited else None
 
@@ -127,14 +127,14 @@ def sdpo_gradient(moment: Moment, view: View) -> Float[Tensor, "run prompt time 
 
 
 def implicit_rewards(moment: Moment, view: View) -> Float[Tensor, "run prompt time rollout"]:
-    """How much likelier the teacher finds each sampled token than the student, in nats; 0 where nothing was told."""
+    """How much likelier the teacher finds each sampled token than the student, in nats; 0 without feedback."""
     log_ratios = _taught(moment.policy, view).log_probs(moment.tokens) - moment.log_probs
     return torch.where(view.usable[..., None, None], log_ratios, 0.0)
 
 
 def _taught(policy: FirstOrder, view: View) -> FirstOrder:
     """The teacher as a policy."""
-    return FirstOrder.of(policy.scores + view.direction, policy.grammars)
+    return FirstOrder.from_scores(policy.scores + view.direction, policy.grammars)
 
 
 def _token_weights(usable: Bool[Tensor, "run prompt"], moment: Moment) -> Float[Tensor, "run prompt time rollout"]:
@@ -148,6 +148,6 @@ def _token_weights(usable: Bool[Tensor, "run prompt"], moment: Moment) -> Float[
 def _agree(
     scores: Float[Tensor, "run prompt rollout"], rewards: Float[Tensor, "run prompt rollout"]
 ) -> Bool[Tensor, "run prompt"]:
-    """Groups in which scores and rewards have a positive covariance; not those on which nothing was told."""
+    """Groups in which scores and rewards have a positive covariance; not those without feedback."""
     products = (scores[..., None] - scores[..., None, :]) * (rewards[..., None] - rewards[..., None, :])
     return products.sum((-2, -1)) > 0

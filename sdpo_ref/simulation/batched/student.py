@@ -9,7 +9,7 @@ from torch import Tensor
 from sdpo_ref.simulation.batched.runs import Run
 
 _FIRST_MOMENT, _SECOND_MOMENT, _EPSILON = 0.9, 0.999, 1e-8
-"""What ``torch.optim.Adam`` does unless told otherwise, which is what the study uses."""
+"""What ``torch.optim.Adam`` does by default, which is what the study uses."""
 
 
 class Adam:

@@ -19,26 +19,26 @@ from sdpo_ref.simulation.teachers.read_demonstration import expected_maximum
 
 _EMA_RATE = 0.05
 _TRUST_REGION_MIX = 0.05
-"""What the reference's teachers do unless told otherwise, which is what the study uses."""
+"""What the reference's teachers do by default, which is what the study uses."""
 
 
 @dataclass(frozen=True)
 class View:
-    """What the teachers say.
+    """The teachers' scores.
 
     Attributes:
         direction: the teacher's scores less the student's; 0 for the student's likeliest token of each position.
-        usable: False for prompts on which nothing was told.
+        usable: False for prompts without feedback.
     """
 
     direction: Float[Tensor, "run prompt time vocab"]
     usable: Bool[Tensor, "run prompt"]
 
     @classmethod
-    def of(
+    def from_direction(
         cls, direction: Float[Tensor, "run prompt time vocab"], usable: Bool[Tensor, "run prompt"], policy: FirstOrder
     ) -> "View":
-        """A view from a direction that is known up to a shift of each position.
+        """A view from a direction that is determined up to a shift of each position.
 
         Args:
             direction: the teacher's scores less the student's.
@@ -87,7 +87,7 @@ class FeedbackTeachers:
                 direction = students.base - students.scores() + tilt
             case "trust_region":
                 direction = (1 - _TRUST_REGION_MIX) * (students.base - students.scores()) + tilt
-        return View.of(direction, usable, moment.policy)
+        return View.from_direction(direction, usable, moment.policy)
 
     def update(self) -> None:
         """Follow the students."""
@@ -96,25 +96,27 @@ class FeedbackTeachers:
                 average.lerp_(weight, _EMA_RATE)
 
     def _read(self, moment: Moment) -> tuple[Float[Tensor, "run prompt time vocab"], Bool[Tensor, "run prompt"]]:
-        ratings, told = list(moment.judgements.ratings), moment.judgements.told
+        ratings, has_feedback = list(moment.judgements.ratings), moment.judgements.has_feedback
         if self._placebo == "constant":
-            ratings, told = [torch.full_like(each, 0.5) for each in ratings], torch.ones_like(told)
+            ratings, has_feedback = [torch.full_like(each, 0.5) for each in ratings], torch.ones_like(has_feedback)
         if self._placebo == "deranged":
-            source = torch.stack([self._derangement(moment, row) for row in range(len(self._runs))]).to(told.device)
-            told = told.gather(1, source[..., None].expand_as(told))
+            source = torch.stack([self._derangement(moment, row) for row in range(len(self._runs))]).to(
+                has_feedback.device
+            )
+            has_feedback = has_feedback.gather(1, source[..., None].expand_as(has_feedback))
             ratings = [each.gather(1, source[..., None, None].expand_as(each)) for each in ratings]
-        everybody = moment.judgements.everybody or self._placebo == "constant"
+        all_have_feedback = moment.judgements.all_have_feedback or self._placebo == "constant"
         tilts = [
-            reader.tilt(moment.tokens.ids, said, told, everybody=everybody)
+            reader.tilt(moment.tokens.ids, said, has_feedback, all_have_feedback=all_have_feedback)
             for reader, said in zip(self._readers, ratings, strict=True)
         ]
         tilt = tilts[0]
         for member, other in enumerate(tilts[1:], start=1):
             tilt = torch.where((self._member_of == member)[..., None, None], other, tilt)
-        return tilt, told.any(-1)
+        return tilt, has_feedback.any(-1)
 
     def _derangement(self, moment: Moment, row: int) -> Tensor:
-        """Which prompt's feedback each prompt of a run hears, as the reference exchanges it."""
+        """Which prompt's feedback each prompt of a run receives, as the reference swaps it."""
         by_rollout = moment.tokens.ids[row].transpose(1, 2)  # [prompt, rollout, time]
         prompts, rollouts, _ = by_rollout.shape
         group_ids: list[int] = torch.arange(prompts).repeat_interleave(rollouts).tolist()
@@ -152,6 +154,6 @@ class DemonstrationTeachers:
         scores = torch.full_like(rewards, -self._lead / (rollouts - 1)).masked_fill_(shown, self._lead)
         ratings = 0.5 + self._quarter_slope[:, None, None] * scores
         usable = rewards.amax(-1) > rewards.amin(-1)
-        told = usable[..., None].expand_as(shown)
-        tilt = self._readers.tilt(moment.tokens.ids, ratings[..., None], told, everybody=False)
-        return View.of(tilt, usable, moment.policy)
+        has_feedback = usable[..., None].expand_as(shown)
+        tilt = self._readers.tilt(moment.tokens.ids, ratings[..., None], has_feedback, all_have_feedback=False)
+        return View.from_direction(tilt, usable, moment.policy)

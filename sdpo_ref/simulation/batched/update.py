@@ -54,17 +54,17 @@ class Credit:
 
 @runtime_checkable
 class Update(Protocol):
-    """**Protocol:** one method for many runs: what it learns from a moment."""
+    """**Protocol:** one method for many runs: an update from one moment."""
 
     def learn(self, moment: Moment, *, credited: bool) -> Credit | None:
         """One step of every run.
 
         Args:
             moment: rollouts and their judgement.
-            credited: whether the credit of each token is asked for.
+            credited: whether to return the credit of each token.
 
         Returns:
-            The credit before the update, if it was asked for.
+            The credit before the update if ``credited``, else ``None``.
         """
 
 
@@ -91,7 +91,7 @@ class Penalties:
         self.is_paid = self._weights.flatten() > 0
         self._any_is_paid = any(weights)
 
-    def added(
+    def add_to(
         self, gradient: Float[Tensor, "run prompt time vocab"], policy: FirstOrder, tokens: Tokens
     ) -> Float[Tensor, "run prompt time vocab"]:
         """The gradient of the loss with that of the penalty.

@@ -87,8 +87,8 @@ class SelfPreference(Bias):
     .. math::
         q_t \leftarrow q_t + s \left( 1 + \frac{\log \mu(y_t)}{\log V} \right)
 
-    A token that the policy was sure of gains the strength, a token as likely as chance nothing, a rarer one loses.
-    The policy is known through the rollouts' behaviour log-probabilities alone.
+    A token that the policy was certain of gains the strength, a token as likely as chance nothing, a rarer one loses.
+    The evaluator sees the policy through the rollouts' behaviour log-probabilities alone.
     Implements: SIM-047.
 
     Attributes:

@@ -1,4 +1,4 @@
-"""From settings to an oracle: the one place that knows every regime and wrapper."""
+"""From settings to an oracle: every regime and wrapper is chosen here."""
 
 import torch
 
@@ -67,7 +67,7 @@ def build_oracle(world: World, settings: OracleSettings, *, seed: int) -> Staged
 def dealt(world: World, members: int, *, seed: int) -> tuple[int, ...]:
     """Which of several regimes each prompt has, dealt like cards: their shares differ by one prompt at most.
 
-    What :func:`build_oracle` does with several regimes, for those who have to tell a reader what it reads.
+    What :func:`build_oracle` does with several regimes, so that a reader can be given the regime of each prompt.
     Implements: SIM-074.
 
     Args:

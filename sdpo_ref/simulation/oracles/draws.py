@@ -22,7 +22,7 @@ class Draws:
     Attributes:
         key: the number that was drawn.
         count: rollouts of the judgement.
-        rows: those that are asked for.
+        rows: those whose numbers are drawn.
 
     Example:
         >>> draws = Draws.from_generator(torch.Generator().manual_seed(0), 3)
@@ -48,7 +48,7 @@ class Draws:
         key = int(torch.randint(_LARGEST_KEY, (1,), generator=generator))
         return cls(key, count, torch.arange(count))
 
-    def of(self, rows: Int[Tensor, " selected"]) -> "Draws":
+    def select(self, rows: Int[Tensor, " selected"]) -> "Draws":
         """The same numbers for some of the rollouts.
 
         Args:

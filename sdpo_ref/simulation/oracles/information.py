@@ -7,7 +7,7 @@ The linear-Gaussian model of a regime:
 - the logistic function is its tangent in the middle, :math:`r = 1/2 + (\beta/4)\, h + \nu \epsilon`, and no clipping.
 
 Then a rating of something with latent variance v carries the signal-to-noise ratio :math:`\gamma v` with
-:math:`\gamma = (\beta / 4\nu)^2`. The numbers are those of one completion; a group of them tells about taste as well.
+:math:`\gamma = (\beta / 4\nu)^2`. The numbers are those of one completion; a group informs about taste as well.
 """
 
 import math
@@ -48,9 +48,9 @@ def feedback_information(world: WorldSettings, regime: RegimeSettings) -> Inform
         \text{critique:} \quad & -\tfrac12 \log_2 \sum_s \frac{T_s / T}{1 + \gamma T / T_s} \ \text{(score)}, \qquad
             \tfrac12 \sum_s \log_2 (1 + \gamma T / T_s) \ \text{(tokens)}
 
-    with :math:`T_s` the length of span s. All but the critique say the same of every position, hence nothing about
-    tokens beyond the score. The ordinal level's information is integrated numerically; it alone stays finite without
-    noise.
+    with :math:`T_s` the length of span s. All but the critique are equally informative about every position, hence not
+    about tokens beyond the score. The ordinal level's information is integrated numerically; it alone stays finite
+    without noise.
     Implements: SIM-052.
 
     Args:
@@ -95,7 +95,7 @@ def _critique(time: int, spans: int, gamma: float) -> Informativeness:
 
 
 def _level_bits(slope: float, noise: float) -> float:
-    """Entropy of the level, minus what is left of it once z is known."""
+    """Entropy of the level, minus the entropy given z."""
     edges = (torch.arange(1, LEVELS, dtype=torch.float64) - 0.5) / (LEVELS - 1)
     level = _level_entropy((edges - 0.5) / math.hypot(slope, noise))
     if not noise:
@@ -109,6 +109,6 @@ def _level_entropy(edges: Float[Tensor, "*score edge"]) -> Float[Tensor, "*score
     """Entropy in bits of a standard normal number that is cut at the edges."""
     below = torch.special.ndtr(edges)
     ends = torch.zeros_like(below[..., :1])
-    chances = torch.cat([ends, below, ends + 1], dim=-1).diff(dim=-1)
-    nats: Tensor = torch.special.entr(chances)
+    probs = torch.cat([ends, below, ends + 1], dim=-1).diff(dim=-1)
+    nats: Tensor = torch.special.entr(probs)
     return nats.sum(-1) / math.log(2)

@@ -1,6 +1,6 @@
 """The four regimes of feedback, from the poorest to the richest, and what they share (spec/06-simulation, B).
 
-A regime says which parts it rates, on which scale, which ratings the feedback has, and what it rewards; all run the
+A regime defines which parts it rates, on which scale, which ratings the feedback has, and the reward; all run the
 same pipeline from rollouts to a judgement.
 """
 
@@ -90,8 +90,8 @@ class Regime(StagedOracle):
         """Ratings that the scale allows."""
 
     @abstractmethod
-    def told(self, ratings: Ratings) -> Float[Tensor, "rollout told"]:
-        """Those ratings that the feedback tells."""
+    def reported(self, ratings: Ratings) -> Float[Tensor, "rollout told"]:
+        """The ratings that the feedback contains."""
 
     @abstractmethod
     def reward(self, ratings: Ratings) -> Float[Tensor, " rollout"]:
@@ -100,7 +100,7 @@ class Regime(StagedOracle):
     @property
     @abstractmethod
     def labels(self) -> tuple[str, ...]:
-        """What each told rating is about."""
+        """What each reported rating is about."""
 
     def assess(self, rollouts: Rollouts, *, draws: Draws, lens: Lens) -> Judgement:
         """Run the stages; see ``staged``."""
@@ -109,9 +109,9 @@ class Regime(StagedOracle):
         clean = lens.rate(torch.sigmoid(self.world.settings.slope * scores))
         noise = lens.noise(self.noise) * draws.normal("noise", clean.shape[-1])
         ratings = self.on_scale(clean + noise)
-        told = self.told(lens.tell(ratings, rollouts))
-        texts = rendered(self.labels, told)
-        numbers: list[list[float]] = told.tolist()
+        reported = self.reported(lens.report(ratings, rollouts))
+        texts = rendered(self.labels, reported)
+        numbers: list[list[float]] = reported.tolist()
         feedback = tuple(Feedback(text, tuple(row)) for text, row in zip(texts, numbers, strict=True))
         return Judgement(self.reward(ratings), feedback)
 
@@ -128,14 +128,14 @@ class OrdinalOracle(Regime):
     """
 
     def parts(self, evidence: Evidence) -> Float[Tensor, "rollout part"]:
-        """None."""
+        """No parts."""
         return evidence.quality[:, :0]
 
     def on_scale(self, noisy: Ratings) -> Ratings:
         """The nearest level."""
         return torch.round(noisy.clamp(0, 1) * (LEVELS - 1)) / (LEVELS - 1)
 
-    def told(self, ratings: Ratings) -> Float[Tensor, "rollout told"]:
+    def reported(self, ratings: Ratings) -> Float[Tensor, "rollout told"]:
         """The overall level."""
         return ratings
 
@@ -157,14 +157,14 @@ class ScalarOracle(Regime):
     """
 
     def parts(self, evidence: Evidence) -> Float[Tensor, "rollout part"]:
-        """None."""
+        """No parts."""
         return evidence.quality[:, :0]
 
     def on_scale(self, noisy: Ratings) -> Ratings:
         """Clipped to the ends of the scale."""
         return noisy.clamp(0, 1)
 
-    def told(self, ratings: Ratings) -> Float[Tensor, "rollout told"]:
+    def reported(self, ratings: Ratings) -> Float[Tensor, "rollout told"]:
         """The overall rating."""
         return ratings
 
@@ -193,7 +193,7 @@ class RubricOracle(Regime):
         """Clipped to the ends of the scale."""
         return noisy.clamp(0, 1)
 
-    def told(self, ratings: Ratings) -> Float[Tensor, "rollout told"]:
+    def reported(self, ratings: Ratings) -> Float[Tensor, "rollout told"]:
         """Every rating, the overall one first."""
         return ratings
 
@@ -239,8 +239,8 @@ class CritiqueOracle(Regime):
         """Clipped to the ends of the scale."""
         return noisy.clamp(0, 1)
 
-    def told(self, ratings: Ratings) -> Float[Tensor, "rollout told"]:
-        """The ratings of the spans; the overall one stays unsaid."""
+    def reported(self, ratings: Ratings) -> Float[Tensor, "rollout told"]:
+        """The ratings of the spans; the overall one is not reported."""
         return ratings[:, 1:]
 
     def reward(self, ratings: Ratings) -> Float[Tensor, " rollout"]:

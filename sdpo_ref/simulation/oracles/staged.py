@@ -1,10 +1,10 @@
 """The seam of the simulated oracles: four stages of a judgement, and a lens that bends each of them.
 
-    perceive -> rate -> noise -> clip -> (rewards) -> tell -> (feedback)
+    perceive -> rate -> noise -> clip -> (rewards) -> report -> (feedback)
 
 A wrapper adds its lens to those of the wrappers around it and hands it inwards; the regime at the centre runs the
-stages. So no wrapper knows another or the regime, a bias acts before noise and clipping wherever it stands, and within
-a stage the innermost wrapper acts first (SIM-037).
+stages. So no wrapper depends on another or on the regime, a bias acts before noise and clipping wherever it stands, and
+within a stage the innermost wrapper acts first (SIM-037).
 """
 
 from abc import ABC, abstractmethod
@@ -37,7 +37,7 @@ def _as_noisy(noise: float) -> float:
     return noise
 
 
-def _as_meant(ratings: Ratings, rollouts: Rollouts) -> Ratings:
+def _as_reported(ratings: Ratings, rollouts: Rollouts) -> Ratings:
     del rollouts
     return ratings
 
@@ -50,15 +50,15 @@ class Lens:
         perceive: bends what is perceived in the rollouts.
         rate: bends the clean ratings, before noise and clipping.
         noise: from the regime's standard deviation of the noise to the one that is used.
-        tell: bends what the feedback says, after noise and clipping; the rewards stay.
+        tell: bends the ratings in the feedback, after noise and clipping; the rewards stay.
     """
 
     perceive: Callable[[Evidence, Rollouts], Evidence] = _as_perceived
     rate: Callable[[Ratings], Ratings] = _as_rated
     noise: Callable[[float], float] = _as_noisy
-    tell: Callable[[Ratings, Rollouts], Ratings] = _as_meant
+    report: Callable[[Ratings, Rollouts], Ratings] = _as_reported
 
-    def then(self, outer: "Lens") -> "Lens":
+    def followed_by(self, outer: "Lens") -> "Lens":
         """This lens first, the outer one second, at every stage.
 
         Args:
@@ -75,7 +75,7 @@ class Lens:
             perceive=lambda evidence, rollouts: outer.perceive(self.perceive(evidence, rollouts), rollouts),
             rate=lambda ratings: outer.rate(self.rate(ratings)),
             noise=lambda noise: outer.noise(self.noise(noise)),
-            tell=lambda ratings, rollouts: outer.tell(self.tell(ratings, rollouts), rollouts),
+            report=lambda ratings, rollouts: outer.report(self.report(ratings, rollouts), rollouts),
         )
 
 
@@ -133,7 +133,7 @@ class Bias(StagedOracle):
 
     def assess(self, rollouts: Rollouts, *, draws: Draws, lens: Lens) -> Judgement:
         """The inner oracle's judgement through this lens first and the outer one second."""
-        return self.inner.assess(rollouts, draws=draws, lens=self.lens.then(lens))
+        return self.inner.assess(rollouts, draws=draws, lens=self.lens.followed_by(lens))
 
 
 def refuse_outside(name: str, value: float, *, low: float, high: float) -> None:

@@ -12,7 +12,7 @@ from sdpo_ref.types import Feedback, Judgement, Rollouts
 
 @dataclass(frozen=True)
 class Missing(StagedOracle):
-    """Each rollout goes without feedback with a given probability; the rewards stay as they are.
+    """Each rollout goes without feedback with a given probability; rewards are unchanged.
 
     The same rollouts go without at a higher share as at a lower one, and some more.
     Implements: SIM-049.
@@ -36,13 +36,13 @@ class Missing(StagedOracle):
         """The inner judgement with gaps."""
         judgement = self.inner.assess(rollouts, draws=draws, lens=lens)
         lost: list[bool] = (draws.uniform("missing") < self.share).tolist()
-        kept = [None if gone else said for said, gone in zip(judgement.feedback, lost, strict=True)]
+        kept = [None if is_lost else one for one, is_lost in zip(judgement.feedback, lost, strict=True)]
         return replace(judgement, feedback=tuple(kept))
 
 
 @dataclass(frozen=True)
 class Misleading(Bias):
-    """The feedback on some prompts says 1 - r where the evaluator means r; the rewards stay as they are.
+    """The feedback on some prompts has ratings 1 - r in place of r; rewards are unchanged.
 
     Implements: SIM-048.
 
@@ -62,10 +62,10 @@ class Misleading(Bias):
 
     @property
     def lens(self) -> Lens:
-        """What is told is turned round."""
-        return Lens(tell=self._tell)
+        """Feedback ratings become 1 - r; rewards are unchanged."""
+        return Lens(report=self._report)
 
-    def _tell(self, ratings: Ratings, rollouts: Rollouts) -> Ratings:
+    def _report(self, ratings: Ratings, rollouts: Rollouts) -> Ratings:
         misled = torch.isin(rollouts.prompts.group_ids, torch.tensor(self.prompts, dtype=torch.long))
         return torch.where(misled[:, None], 1 - ratings, ratings)
 
@@ -107,10 +107,10 @@ class Heterogeneous(StagedOracle):
         feedback: list[Feedback | None] = [None] * prompts.shape[0]
         for index, member in enumerate(self.members):
             rows = (judged_by == index).nonzero()[:, 0]
-            judgement = member.assess(rollouts.select(rows), draws=draws.of(rows), lens=lens)
+            judgement = member.assess(rollouts.select(rows), draws=draws.select(rows), lens=lens)
             rewards[rows] = judgement.rewards
-            for row, said in zip(rows.tolist(), judgement.feedback, strict=True):
-                feedback[row] = said
+            for row, of_row in zip(rows.tolist(), judgement.feedback, strict=True):
+                feedback[row] = of_row
         return Judgement(rewards, tuple(feedback))
 
 
@@ -146,7 +146,7 @@ class Record:
 
     Attributes:
         rollouts: what was judged.
-        judgement: what was said about it.
+        judgement: on them.
     """
 
     rollouts: Rollouts
@@ -157,7 +157,7 @@ class Record:
 class Recording(StagedOracle):
     """Keeps every judgement and changes none.
 
-    What it keeps is what the inner oracle says under the biases of all wrappers, inner and outer; gaps that a wrapper
+    It keeps the inner oracle's judgement under the biases of all wrappers, inner and outer; gaps that a wrapper
     around it makes are not in the log.
     Implements: SIM-050.
 

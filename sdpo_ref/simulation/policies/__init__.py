@@ -1,1 +1,1 @@
-"""Policies small enough to know everything about."""
+"""Policies so small that everything about them can be computed exactly."""

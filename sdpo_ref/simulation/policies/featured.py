@@ -1,9 +1,9 @@
-"""A student that knows what tokens express: the table, and a combination of given features (spec/06-simulation, A).
+"""A student that is given what tokens express: the table, and a combination of given features (spec/06-simulation, A).
 
 Departs from :class:`~sdpo_ref.simulation.policies.first_order.FirstOrderPolicy` in its scores only. A reader of
-feedback knows how much every token expresses each aspect; the table does not, and has to learn every token by itself.
-With the reader's loadings as features, what one completion teaches about an aspect carries over to all tokens, whatever
-the method that trains the policy.
+feedback has an estimate of how much every token expresses each aspect; the table has none, and learns every token by
+itself. With the reader's loadings as features, what one completion teaches about an aspect carries over to all tokens,
+whatever the method that trains the policy.
 """
 
 import torch

@@ -56,7 +56,7 @@ class FirstOrderPolicy(nn.Module):
         return cls(world.base_logits, world.grammar)
 
     def scores(self) -> Float[Tensor, "prompt time vocab"]:
-        """What prompt and position say of every token, before the grammar adds what the previous token says.
+        """Logits of every token by prompt and position, before the grammar adds those of the previous token.
 
         All else is computed from this and from the grammar, so a policy with other parameters replaces this alone.
 
@@ -76,7 +76,7 @@ class FirstOrderPolicy(nn.Module):
         Implements: POLICY-001.
 
         Args:
-            prompts: ``group_ids`` says which prompt each rollout answers.
+            prompts: ``group_ids`` holds the prompt of each rollout.
             completions: token ids; at most as many as the table has positions.
             completion_mask: changes nothing: only padding could be masked, and padding stands last.
 
@@ -117,7 +117,7 @@ class FirstOrderPolicy(nn.Module):
         Implements: SIM-011.
 
         Args:
-            prompts: ``group_ids`` says which prompt each rollout answers.
+            prompts: ``group_ids`` holds the prompt of each rollout.
             num_tokens: length of every completion; at most as many as the table has positions.
             generator: source of randomness, such as ``random_stream(seed, step, "rollouts")``.
 
@@ -146,8 +146,8 @@ class FirstOrderPolicy(nn.Module):
                 cumulative = (scores - scores.amax(-1, keepdim=True)).exp().cumsum(-1)  # up to a factor
                 target = uniform[:, position] * cumulative[:, -1:]  # below the last, because uniform is below 1
                 completions[:, position] = (cumulative <= target).sum(-1)
-            chances = token_log_probs(log_probs(logits), completions)
-        return Rollouts(prompts, completions, torch.ones_like(completions, dtype=torch.bool), chances)
+            behaviour_log_probs = token_log_probs(log_probs(logits), completions)
+        return Rollouts(prompts, completions, torch.ones_like(completions, dtype=torch.bool), behaviour_log_probs)
 
     def weights(self) -> Mapping[str, Tensor]:
         """Every parameter and buffer, live, by name."""

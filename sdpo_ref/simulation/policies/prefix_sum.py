@@ -1,6 +1,6 @@
 """A policy that reads its whole prefix and whose gradient fits on a line: the model of level-3 checks (spec/01).
 
-It is the smallest model that tells apart the mistakes that matter at a training step: logits taken one position off,
+It is the smallest model that shows the mistakes that matter at a training step: logits taken one position off,
 a context that does not reach the teacher, padding that is attended, completions scored under other ids.
 """
 
@@ -21,8 +21,8 @@ class PrefixSumPolicy(nn.Module):
         z_i = C_{x_i} + \sum_{j \le i,\; \text{attended}} P_{x_j}
 
     Attributes:
-        current: :math:`C`, what the last token says about the next one.
-        prefix: :math:`P`, what any earlier token says about all later ones.
+        current: :math:`C`, effect of the last token on the next one.
+        prefix: :math:`P`, effect of any earlier token on all later ones.
     """
 
     def __init__(self, current: Float[Tensor, "vocab vocab"], prefix: Float[Tensor, "vocab vocab"]) -> None:
@@ -111,9 +111,9 @@ class PrefixSumPolicy(nn.Module):
             The rollouts with their log-probabilities in nats.
 
         Example:
-            >>> sure = PrefixSumPolicy(100 * torch.eye(2), torch.zeros(2, 2))  # repeats the last token
+            >>> policy = PrefixSumPolicy(100 * torch.eye(2), torch.zeros(2, 2))  # repeats the last token
             >>> prompts = Prompts(torch.tensor([[1]]), torch.tensor([[True]]), torch.tensor([0]))
-            >>> sure.sample(prompts, num_tokens=3, generator=torch.Generator().manual_seed(0)).completions
+            >>> policy.sample(prompts, num_tokens=3, generator=torch.Generator().manual_seed(0)).completions
             tensor([[1, 1, 1]])
         """
         rollouts = prompts.token_ids.shape[0]
@@ -125,8 +125,8 @@ class PrefixSumPolicy(nn.Module):
                 chosen = torch.multinomial(scores.softmax(-1), 1, generator=generator)
                 completions = torch.cat([completions, chosen], dim=-1)
             mask = torch.ones_like(completions, dtype=torch.bool)
-            chances = token_log_probs(log_probs(self.logits(prompts, completions, mask)), completions)
-        return Rollouts(prompts, completions, mask, chances)
+            behaviour_log_probs = token_log_probs(log_probs(self.logits(prompts, completions, mask)), completions)
+        return Rollouts(prompts, completions, mask, behaviour_log_probs)
 
     def weights(self) -> Mapping[str, Tensor]:
         """The two matrices, live, by name."""

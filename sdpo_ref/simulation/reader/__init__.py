@@ -1,8 +1,9 @@
-"""A Bayesian reader of feedback: what a group's ratings say about every token (spec/06-simulation, section C).
+"""A Bayesian reader of feedback: what a group's ratings imply about every token (spec/06-simulation, section C).
 
 In the order in which they build on each other: ``knowledge`` is what the corpus taught about loadings, ``prior`` what
-that says about quality before feedback, ``design`` what each rating is about, ``link`` the tangent of the rating scale,
-``posterior`` the conditioning, ``reader`` all of it. Nothing here knows the world's taste or quality, or a policy.
+that implies about quality before feedback, ``design`` what each rating is about, ``posterior`` the tangent of
+the rating scale and the conditioning, ``reader`` all of it. Nothing here reads the world's taste or quality, or a
+policy.
 """
 
 from sdpo_ref.simulation.reader.design import Design, design_of

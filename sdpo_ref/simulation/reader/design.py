@@ -1,7 +1,7 @@
 """What each rating is about: which positions, and which components of quality (SIM-062).
 
 The reader's own picture of the four regimes. It agrees with the oracles' by definition and shares no code with them:
-a teacher knows what it was told that ratings mean.
+a teacher interprets ratings as its settings describe them.
 """
 
 from dataclasses import dataclass
@@ -17,7 +17,7 @@ LEVEL_STEP = 0.25
 """Distance between two levels of the ordinal scale."""
 
 NUMBER_STEP = 0.01
-"""Distance between two ratings that a text can tell apart: it states hundredths."""
+"""Distance between two ratings that a text distinguishes: it states hundredths."""
 
 
 @dataclass(frozen=True)
@@ -67,7 +67,7 @@ def design_of(feedback: RegimeSettings, *, time: int, aspects: int) -> Design:
     Implements: SIM-062.
 
     Args:
-        feedback: the regime as the reader was told.
+        feedback: the regime that the reader assumes.
         time: tokens of a completion.
         aspects: number of aspects.
 

@@ -1,4 +1,4 @@
-"""What a reader knows about aspects before any feedback: estimated loadings, and how far they may be off."""
+"""A reader's estimate of aspects before any feedback: estimated loadings, and how far they may be off."""
 
 from dataclasses import dataclass
 
@@ -15,7 +15,7 @@ class Knowledge:
     """A reader's belief about loadings, from its corpus alone.
 
     Attributes:
-        loadings: posterior mean of each loading; zero where nothing is known.
+        loadings: posterior mean of each loading; zero without annotations.
         variance: expected squared error of each, in the same corpus's judgement.
     """
 
@@ -39,7 +39,7 @@ class Knowledge:
 
         Args:
             annotations: the corpus.
-            embeddings: what the reader knows of each token.
+            embeddings: what describes each token to the reader.
             basis: in which terms the loadings are learned.
             noise: standard deviation of a mark's error, sigma; above 0.
 

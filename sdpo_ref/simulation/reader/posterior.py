@@ -7,7 +7,7 @@ from jaxtyping import Bool, Float
 from torch import Tensor
 
 FURTHEST = 0.005
-"""How near to an end of the scale a mean can be told from the end: half a hundredth."""
+"""Smallest distance of a mean from an end of the scale: half a hundredth."""
 
 
 @dataclass(frozen=True)
@@ -15,7 +15,7 @@ class Linearized:
     """Ratings as noisy latent scores.
 
     Attributes:
-        scores: in units of the latent score; 0 where nothing was told.
+        scores: in units of the latent score; 0 without feedback.
         noise: variance of the error of each kind of rating, in the same units.
     """
 
@@ -25,7 +25,7 @@ class Linearized:
 
 def linearize(
     ratings: Float[Tensor, "group rollout rating"],
-    told: Bool[Tensor, "group rollout"],
+    has_feedback: Bool[Tensor, "group rollout"],
     *,
     slope: float,
     variance: float,
@@ -38,13 +38,13 @@ def linearize(
 
     Not the logit of each rating: ratings are clipped, so it can be infinite, and the mean of a noisy rating's logit is
     not the logit of its mean, so noise would turn the direction of what is learned. On a tangent, zero-mean noise stays
-    zero-mean, and a group near an end of the scale, where ratings hardly differ, is known to say little. Noise in the
-    mean changes which tangent it is: how much is learned and from which level, and not what from which difference.
+    zero-mean, and a group near an end of the scale, where ratings hardly differ, carries little information. Noise in
+    the mean changes which tangent it is: how much is learned and from which level, and not what from which difference.
     Implements: SIM-063.
 
     Args:
-        ratings: as told, in [0, 1].
-        told: False for rollouts without feedback.
+        ratings: in the feedback, in [0, 1].
+        has_feedback: False for rollouts without feedback.
         slope: of the reward in the latent score, beta; above 0.
         variance: of a rating's error.
 
@@ -57,14 +57,14 @@ def linearize(
         >>> found.scores.flatten().tolist(), round(found.noise.item(), 9)
         ([-1.0, 1.0], 0.16)
     """
-    stated = torch.where(told[..., None], ratings.double(), 0.0)
-    first = stated[torch.arange(len(stated)), told.int().argmax(-1)][:, None]
-    deviations = torch.where(told[..., None], stated - first, 0.0)
-    shift = deviations.sum(1, keepdim=True) / told.sum(-1).clamp_min(1)[:, None, None]
+    stated = torch.where(has_feedback[..., None], ratings.double(), 0.0)
+    first = stated[torch.arange(len(stated)), has_feedback.int().argmax(-1)][:, None]
+    deviations = torch.where(has_feedback[..., None], stated - first, 0.0)
+    shift = deviations.sum(1, keepdim=True) / has_feedback.sum(-1).clamp_min(1)[:, None, None]
     inside = (first + shift).clamp(FURTHEST, 1 - FURTHEST)
-    gains = slope * inside * (1 - inside)
-    scores = torch.logit(inside) / slope + (deviations - shift) / gains
-    return Linearized(torch.where(told[..., None], scores, 0.0), variance / gains[:, 0].square())
+    slopes = slope * inside * (1 - inside)
+    scores = torch.logit(inside) / slope + (deviations - shift) / slopes
+    return Linearized(torch.where(has_feedback[..., None], scores, 0.0), variance / slopes[:, 0].square())
 
 
 def weigh_contrasts(
@@ -72,17 +72,17 @@ def weigh_contrasts(
     present: Bool[Tensor, "*batch row"],
     numbers: Float[Tensor, "*batch row column"],
 ) -> Float[Tensor, "*batch row column"]:
-    r"""Numbers times the inverse covariance of what they say once their level is unknown.
+    r"""Numbers times the inverse covariance given that their common level is unknown.
 
     .. math::
         M = S^{-1} - \frac{S^{-1} 1 1^\top S^{-1}}{1^\top S^{-1} 1}
 
     Numbers y with covariance S and a common mean with a flat prior: the posterior mean of anything that is normal
-    together with them is its covariance with y times M y. Since M 1 = 0, numbers that are all equal say nothing.
+    together with them is its covariance with y times M y. Since M 1 = 0, numbers that are all equal change nothing.
 
     Args:
         covariance: of the numbers, S; positive definite.
-        present: False for numbers that were not given; they have no say.
+        present: False for numbers that were not given; they have no weight.
         numbers: y, or several such columns; anything where nothing was given.
 
     Returns:

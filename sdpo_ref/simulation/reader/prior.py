@@ -23,7 +23,7 @@ class QualityPrior:
 
     and :math:`q = \sum_c c`. The effects :math:`\epsilon` are what taste cannot explain: the error of the estimated
     loadings times taste, with the variance that this product has, and the idiosyncratic component. They belong to one
-    position and token, so only ratings of completions that sampled it say anything about them.
+    position and token, so only ratings of completions that sampled it inform about them.
 
     Attributes:
         taste_loadings: root of (1 - psi) times the estimated loadings.
@@ -34,8 +34,8 @@ class QualityPrior:
     effect_variance: Float[Tensor, "time vocab component"]
 
     @classmethod
-    def of(cls, knowledge: Knowledge, *, idiosyncrasy: float) -> "QualityPrior":
-        """The prior of a reader who knows this much.
+    def from_knowledge(cls, knowledge: Knowledge, *, idiosyncrasy: float) -> "QualityPrior":
+        """The prior that follows from this knowledge.
 
         Args:
             knowledge: estimated loadings and their variance.

@@ -16,12 +16,12 @@ from sdpo_ref.simulation.settings import ReaderSettings
 
 @dataclass(frozen=True)
 class Reading:
-    """What a reader concludes about each group's prompt; its doubts are computed when somebody asks.
+    """What a reader concludes about each group's prompt; its uncertainty is computed on demand.
 
     Attributes:
         credited_quality: posterior mean of every token's quality.
         taste: posterior mean of the evaluator's taste.
-        told: True for rollouts whose feedback was read.
+        has_feedback: True for rollouts whose feedback was read.
         completions: what was rated.
         rating_covariance: of the linearised ratings before the feedback, noise included.
         reader: who read them.
@@ -29,7 +29,7 @@ class Reading:
 
     credited_quality: Float[Tensor, "group time vocab"]
     taste: Float[Tensor, "group aspect"]
-    told: Bool[Tensor, "group rollout"]
+    has_feedback: Bool[Tensor, "group rollout"]
     completions: Int[Tensor, "group rollout time"]
     rating_covariance: Float[Tensor, "group row row"]
     reader: "Reader"
@@ -45,7 +45,7 @@ class Reading:
         """Posterior covariance of the completions' latent scores."""
         design = self.reader.design
         with_ratings = self.reader.prior.covariance(self._overall, design, self.completions)[:, :, 0].flatten(2)
-        present = self.told.repeat_interleave(len(design.positions), dim=1)
+        present = self.has_feedback.repeat_interleave(len(design.positions), dim=1)
         learned = with_ratings @ weigh_contrasts(self.rating_covariance, present, with_ratings.mT)
         return self.prior_score_covariance - learned
 
@@ -59,8 +59,8 @@ class Reading:
         Returns:
             Between 0, where nothing was learned, and 1; also 0 where the completions cannot differ.
         """
-        before = _spread(self.prior_score_covariance, self.told)
-        after = _spread(self.score_covariance, self.told)
+        before = _spread(self.prior_score_covariance, self.has_feedback)
+        after = _spread(self.score_covariance, self.has_feedback)
         return torch.where(before > 0, 1 - after / before.where(before > 0, torch.ones_like(before)), 0.0)
 
 
@@ -73,11 +73,11 @@ class Reader:
         \mathrm{E}[q \mid y] = \mathrm{Cov}(q, y)\, M y
 
     with y the linearised ratings and a flat prior on :math:`\alpha`, the evaluator's leniency towards this prompt,
-    which nobody has told: only differences teach, between completions and between parts, and ratings that are all
-    equal teach nothing. One leniency for all ratings of a group: were there one for each aspect, an aspect that all
-    completions have at its best would look like one that nobody cares about.
-    Taste and the effects of single tokens are inferred together; no residual is computed first and shared out later.
-    The inference happens in the space of the ratings, where it costs the cube of their number and no more.
+    which no feedback states: only differences are informative, between completions and between parts, and ratings that
+    are all equal teach nothing. One leniency for all ratings of a group: were there one for each aspect, an aspect that
+    all completions have at its best would look like one without any weight. Taste and the effects of single tokens are
+    inferred together; no residual is computed first and shared out later. The inference happens in the space of the
+    ratings, where it costs the cube of their number and no more.
     Implements: SIM-062, SIM-063, SIM-064, SIM-065.
 
     Attributes:
@@ -108,7 +108,7 @@ class Reader:
         """
         time, _, aspects = knowledge.loadings.shape
         return cls(
-            prior=QualityPrior.of(knowledge, idiosyncrasy=settings.idiosyncrasy),
+            prior=QualityPrior.from_knowledge(knowledge, idiosyncrasy=settings.idiosyncrasy),
             design=design_of(settings.feedback, time=time, aspects=aspects),
             slope=settings.slope,
             rating_noise=settings.feedback.noise,
@@ -118,14 +118,14 @@ class Reader:
         self,
         completions: Int[Tensor, "group rollout time"],
         ratings: Float[Tensor, "group rollout rating"],
-        told: Bool[Tensor, "group rollout"],
+        has_feedback: Bool[Tensor, "group rollout"],
     ) -> Reading:
         """Read the feedback of every group; groups do not learn from each other.
 
         Args:
             completions: token ids.
-            ratings: as the feedback states them, in the order of the design; anything where nothing was told.
-            told: True for rollouts with feedback.
+            ratings: as the feedback states them, in the order of the design; anything without feedback.
+            has_feedback: True for rollouts with feedback.
 
         Returns:
             The conclusions, in float64.
@@ -135,13 +135,15 @@ class Reader:
         """
         self._refuse_misfits(completions, ratings)
         variance = self.rating_noise**2 + self.design.step**2 / 12
-        return self.infer(completions, linearize(ratings, told, slope=self.slope, variance=variance), told)
+        return self.infer(
+            completions, linearize(ratings, has_feedback, slope=self.slope, variance=variance), has_feedback
+        )
 
     def infer(
         self,
         completions: Int[Tensor, "group rollout time"],
         linearized: Linearized,
-        told: Bool[Tensor, "group rollout"],
+        has_feedback: Bool[Tensor, "group rollout"],
     ) -> Reading:
         """The exact posterior of the linear model; its means are linear in the linearised ratings.
 
@@ -150,7 +152,7 @@ class Reader:
         Args:
             completions: token ids.
             linearized: ratings as noisy latent scores; noise above 0.
-            told: True for rollouts with feedback.
+            has_feedback: True for rollouts with feedback.
 
         Returns:
             The conclusions, in float64.
@@ -165,12 +167,12 @@ class Reader:
         covariance.diagonal(dim1=1, dim2=2).add_(linearized.noise[:, None].expand(-1, rollouts, -1).flatten(1))
 
         # The level does not count; taking one of the scores for it makes equal scores exactly zero.
-        level = linearized.scores[torch.arange(groups), told.int().argmax(-1), 0]
+        level = linearized.scores[torch.arange(groups), has_feedback.int().argmax(-1), 0]
         differences = (linearized.scores - level[:, None, None]).reshape(groups, rows, 1)
-        weights = weigh_contrasts(covariance, told.repeat_interleave(kinds, dim=1), differences)
+        weights = weigh_contrasts(covariance, has_feedback.repeat_interleave(kinds, dim=1), differences)
 
         taste, quality = self.prior.explain(self.design, completions, weights.reshape(groups, rollouts, kinds))
-        return Reading(quality, taste, told, completions, covariance, self)
+        return Reading(quality, taste, has_feedback, completions, covariance, self)
 
     def _refuse_misfits(self, completions: Tensor, ratings: Tensor) -> None:
         expected = (*completions.shape[:2], self.design.positions.shape[0])
@@ -183,16 +185,16 @@ class Reader:
         inside = completions.numel() == 0 or 0 <= int(completions.min()) <= int(completions.max()) < vocab
         if completions.shape[-1] != time or not inside:
             raise InvalidInputError(
-                f"received completions of shape {tuple(completions.shape)}; this reader knows completions of {time} "
+                f"received completions of shape {tuple(completions.shape)}; this reader is for completions of {time} "
                 f"tokens with ids from 0 to {vocab - 1}"
             )
 
 
 def _spread(
-    covariance: Float[Tensor, "group rollout rollout"], told: Bool[Tensor, "group rollout"]
+    covariance: Float[Tensor, "group rollout rollout"], has_feedback: Bool[Tensor, "group rollout"]
 ) -> Float[Tensor, " group"]:
     """Expected sample variance, inside a group, of numbers with this covariance; 0 for fewer than two."""
-    kept = covariance * (told[..., :, None] & told[..., None, :])
-    count = told.sum(-1)
+    kept = covariance * (has_feedback[..., :, None] & has_feedback[..., None, :])
+    count = has_feedback.sum(-1)
     own, together = kept.diagonal(dim1=-2, dim2=-1).sum(-1), kept.sum((-2, -1))
     return ((own - together / count.clamp_min(1)) / (count - 1).clamp_min(1)).clamp_min(0.0)

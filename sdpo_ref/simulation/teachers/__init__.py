@@ -1,1 +1,1 @@
-"""Self-teachers of the simulated world: how a policy is conditioned on what was said about its attempts."""
+"""Self-teachers of the simulated world: how a policy is conditioned on the feedback on its attempts."""

@@ -1,4 +1,4 @@
-"""Controls: teachers that read feedback which says nothing about the attempt in front of them (SIM-071, SIM-072).
+"""Controls: teachers that read feedback without information about the attempt that they score (SIM-071, SIM-072).
 
 What a method gains under a placebo does not come from feedback.
 """
@@ -19,16 +19,16 @@ from sdpo_ref.types import Feedback, Judgement, Rollouts, TeacherView
 
 @dataclass(frozen=True)
 class ConstantFeedback:
-    """Every attempt is told the same, and rewarded the same.
+    """Every attempt gets the same feedback and the same reward.
 
     A reader of ratings must then agree with the student exactly; a language model may still be moved by the words, but
     it learns nothing about any attempt. All ratings are one number: a rubric that praises one aspect and condemns
-    another would say something, about the prompt, however often it is repeated.
+    another would be informative about the prompt.
     Implements: SIM-071.
 
     Attributes:
         inner: reads the constant judgement.
-        feedback: what is said of every rollout, also where the oracle said nothing.
+        feedback: on every rollout, also where the oracle gave none.
         reward: of every rollout; below the threshold of success nothing becomes a demonstration.
 
     Raises:
@@ -40,7 +40,7 @@ class ConstantFeedback:
     reward: float = 0.0
 
     def __post_init__(self) -> None:
-        """Refuse a placebo that says something."""
+        """Refuse a placebo that is informative."""
         if len(set(self.feedback.ratings)) > 1:
             raise InvalidInputError(
                 f"received the ratings {self.feedback.ratings}, allowed is one number throughout: ratings that differ "
@@ -48,7 +48,7 @@ class ConstantFeedback:
             )
 
     def view(self, policy: Policy, rollouts: Rollouts, judgement: Judgement) -> TeacherView:
-        """What the policy says once it has read the placebo."""
+        """Scores of the policy once it has read the placebo."""
         constant = Judgement(
             torch.full_like(judgement.rewards, self.reward), (self.feedback,) * len(judgement.feedback)
         )
@@ -60,19 +60,19 @@ class DerangedFeedback:
     """Every group reads the feedback of another group of the batch; the rewards stay.
 
     The derangement is a function of the seed and of the completions: two teachers that look at the same rollouts, or
-    one that looks twice, see the same exchange, and no step depends on how often somebody looked before.
+    one that looks twice, see the same swap, and no step depends on how often it was computed before.
     Implements: SIM-072.
 
     Attributes:
-        inner: reads the exchanged judgement.
-        seed: of the exchange.
+        inner: reads the swapped judgement.
+        seed: of the swap.
     """
 
     inner: Conditioning
     seed: int
 
     def view(self, policy: Policy, rollouts: Rollouts, judgement: Judgement) -> TeacherView:
-        """What the policy says once it has read another prompt's feedback.
+        """Scores of the policy once it has read another prompt's feedback.
 
         Raises:
             InvalidInputError: if the batch has fewer than two groups.
@@ -83,12 +83,12 @@ class DerangedFeedback:
 
 
 def derangement_stream(seed: int, group_ids: list[int], completions: list[list[int]]) -> torch.Generator:
-    """The randomness of one exchange.
+    """The randomness of one swap.
 
     Args:
         seed: of the placebo.
         group_ids: of each rollout.
-        completions: token ids of each rollout. What was said of them has no say, so that rounding has none.
+        completions: token ids of each rollout. Feedback does not enter, so that its rounding does not either.
 
     Returns:
         A generator at its beginning.
@@ -98,16 +98,16 @@ def derangement_stream(seed: int, group_ids: list[int], completions: list[list[i
 
 
 def deranged(judgement: Judgement, group_ids: Int[Tensor, " rollout"], *, generator: torch.Generator) -> Judgement:
-    """The judgement with the feedback of whole groups exchanged.
+    """The judgement with the feedback of whole groups swapped.
 
-    The i-th rollout of a group gets what was said of the i-th rollout of the other group; if that one is smaller, it
+    The i-th rollout of a group gets the feedback on the i-th rollout of the other group; if that one is smaller, it
     starts again at its first.
     Implements: SIM-072.
 
     Args:
         judgement: on all rollouts.
         group_ids: equal for rollouts of the same prompt.
-        generator: of the exchange.
+        generator: of the swap.
 
     Returns:
         Rewards as they were, and feedback that no rollout's own group has earned.
@@ -116,8 +116,8 @@ def deranged(judgement: Judgement, group_ids: Int[Tensor, " rollout"], *, genera
         InvalidInputError: if there are fewer than two groups.
 
     Example:
-        >>> said = Judgement(torch.zeros(2), (Feedback("on 7"), Feedback("on 9")))
-        >>> [one.text for one in deranged(said, torch.tensor([7, 9]), generator=random_stream(0)).feedback]
+        >>> judgement = Judgement(torch.zeros(2), (Feedback("on 7"), Feedback("on 9")))
+        >>> [one.text for one in deranged(judgement, torch.tensor([7, 9]), generator=random_stream(0)).feedback]
         ['on 9', 'on 7']
     """
     names, group = torch.unique(group_ids, return_inverse=True)
@@ -143,7 +143,7 @@ def derangement(count: int, *, generator: torch.Generator) -> Int[Tensor, " coun
         For each place, the place that its new content comes from.
 
     Raises:
-        InvalidInputError: if there is nothing to exchange with.
+        InvalidInputError: if there is no other group to swap with.
 
     Example:
         >>> derangement(2, generator=torch.Generator())
@@ -151,7 +151,7 @@ def derangement(count: int, *, generator: torch.Generator) -> Int[Tensor, " coun
     """
     if count < 2:
         raise InvalidInputError(
-            f"received {count} group(s); an exchange without anything in its place needs 2 or more prompts in a batch"
+            f"received {count} group(s); a swap that leaves nothing in place needs 2 or more prompts in a batch"
         )
     places = torch.arange(count)
     while True:

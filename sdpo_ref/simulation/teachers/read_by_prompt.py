@@ -1,6 +1,6 @@
 """Several ways to read, one for each prompt: for evaluators that differ from prompt to prompt (SIM-074).
 
-The reader's side of :class:`~sdpo_ref.simulation.oracles.wrappers.Heterogeneous`: a reader that knows which
+The reader's side of :class:`~sdpo_ref.simulation.oracles.wrappers.Heterogeneous`: a reader that is given which
 prompts get critiques and which get stars reads each for what it is.
 """
 
@@ -20,14 +20,14 @@ from sdpo_ref.types import Judgement, Rollouts, TeacherView
 class ReadByPrompt:
     """Each prompt's rollouts go to its own conditioning, and what comes back is put together again.
 
-    A member sees the rollouts of its prompts only, in their order, so a placebo inside exchanges feedback of one
+    A member sees the rollouts of its prompts only, in their order, so a placebo inside swaps feedback of one
     regime. With one member it is that member.
     Implements: SIM-074.
 
     Attributes:
         members: how judgements are read, such as one
             :class:`~sdpo_ref.simulation.teachers.read_feedback.ReadFeedback` a regime.
-        member_of: for each prompt the index of its conditioning among the members; prompts are known by group id.
+        member_of: for each prompt the index of its conditioning among the members; prompts are identified by group id.
 
     Raises:
         InvalidInputError: if an index is no member.
@@ -44,11 +44,11 @@ class ReadByPrompt:
             )
 
     def view(self, policy: Policy, rollouts: Rollouts, judgement: Judgement) -> TeacherView:
-        """What ``policy`` says about the rollouts once each prompt's member has read its feedback; without gradient.
+        """Scores of ``policy`` for the rollouts once each prompt's member has read its feedback; without gradient.
 
         Args:
             policy: that every member conditions.
-            rollouts: of prompts that ``member_of`` knows.
+            rollouts: of prompts that ``member_of`` has.
             judgement: on all of them.
 
         Returns:

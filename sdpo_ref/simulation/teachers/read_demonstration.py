@@ -41,11 +41,11 @@ class ReadDemonstration:
     kappa: float = 1.0
 
     def view(self, policy: Policy, rollouts: Rollouts, judgement: Judgement) -> TeacherView:
-        """What ``policy`` says about the rollouts once it has seen the demonstrations; without gradient.
+        """Scores of ``policy`` for the rollouts once it has seen the demonstrations; without gradient.
 
         Args:
             policy: whose logits are tilted.
-            rollouts: of full length; ``prompts.group_ids`` says which belong together.
+            rollouts: of full length; ``prompts.group_ids`` are equal for rollouts that belong together.
             judgement: its rewards choose the demonstrations; feedback is not read.
 
         Returns:
@@ -67,15 +67,15 @@ class ReadDemonstration:
             The same rewards, with one of two ratings for each completion, or ``None`` where nothing was shown.
         """
         groups = rollouts.prompts.group_ids
-        said: list[Feedback | None] = [None] * len(judgement.feedback)
+        feedback: list[Feedback | None] = [None] * len(judgement.feedback)
         best, _ = best_and_worst(judgement.rewards, groups)
         for shown in best.tolist():
             members = (groups == groups[shown]).nonzero()[:, 0]
             lead = expected_maximum(len(members))
             for member in members.tolist():
                 score = lead if member == shown else -lead / (len(members) - 1)
-                said[member] = Feedback("", (0.5 + self.reader.slope / 4 * score,))
-        return Judgement(judgement.rewards, tuple(said))
+                feedback[member] = Feedback("", (0.5 + self.reader.slope / 4 * score,))
+        return Judgement(judgement.rewards, tuple(feedback))
 
 
 def expected_maximum(count: int) -> float:

@@ -1,7 +1,7 @@
 """A policy conditioned on feedback through a posterior: what was read becomes a tilt of its logits (SIM-066).
 
 The neighbour of ``reprompt``: there a language model reads the words, here a Bayesian reader reads the numbers. What
-is known of the world comes from the reader's corpus; neither the ground truth nor the oracle is at hand.
+enters about the world comes from the reader's corpus; neither the ground truth nor the oracle is at hand.
 """
 
 import math
@@ -46,11 +46,11 @@ class ReadFeedback:
             raise InvalidInputError(f"kappa must be finite and at least 0, received {self.kappa}; 0 reads nothing")
 
     def view(self, policy: Policy, rollouts: Rollouts, judgement: Judgement) -> TeacherView:
-        """What ``policy`` says about the rollouts once it has read the judgement; without gradient.
+        """Scores of ``policy`` for the rollouts once it has read the judgement; without gradient.
 
         Args:
             policy: whose logits are tilted.
-            rollouts: of full length; ``prompts.group_ids`` says which belong together.
+            rollouts: of full length; ``prompts.group_ids`` are equal for rollouts that belong together.
             judgement: its feedback is read, its rewards are not.
 
         Returns:
@@ -59,12 +59,12 @@ class ReadFeedback:
         Raises:
             InvalidInputError: if a completion is padded, or the feedback is not what the reader expects.
         """
-        groups = _Groups.of(rollouts)
+        groups = _Groups.from_rollouts(rollouts)
         reading = self._reading(groups, rollouts, judgement)
         with torch.no_grad():
             logits = policy.logits(rollouts.prompts, rollouts.completions, rollouts.completion_mask).detach()
         tilt = self.kappa * reading.credited_quality[groups.group]
-        return TeacherView(logits + tilt.to(logits), reading.told.any(-1)[groups.group])
+        return TeacherView(logits + tilt.to(logits), reading.has_feedback.any(-1)[groups.group])
 
     def read(self, rollouts: Rollouts, judgement: Judgement) -> Reading:
         """What the reader concludes about each prompt, for those who want to look inside.
@@ -79,21 +79,23 @@ class ReadFeedback:
         Raises:
             InvalidInputError: as for :meth:`view`.
         """
-        return self._reading(_Groups.of(rollouts), rollouts, judgement)
+        return self._reading(_Groups.from_rollouts(rollouts), rollouts, judgement)
 
     def _reading(self, groups: "_Groups", rollouts: Rollouts, judgement: Judgement) -> Reading:
         if not bool(rollouts.completion_mask.all()):
             raise InvalidInputError("received completions with padding; this teacher reads completions of full length")
         kinds = self.reader.design.positions.shape[0]
-        numbers = [(math.nan,) * kinds if said is None else said.ratings for said in judgement.feedback]
+        numbers = [(math.nan,) * kinds if feedback is None else feedback.ratings for feedback in judgement.feedback]
         if any(len(row) != kinds for row in numbers):
             raise InvalidInputError(
                 f"received feedback with {sorted({len(row) for row in numbers})} ratings, this reader expects {kinds}; "
                 "set the reader's feedback to the oracle's regime"
             )
-        told = torch.tensor([said is not None for said in judgement.feedback], dtype=torch.bool)
+        has_feedback = torch.tensor([feedback is not None for feedback in judgement.feedback], dtype=torch.bool)
         ratings = torch.tensor(numbers, dtype=torch.float64).reshape(len(numbers), kinds)
-        return self.reader.read(groups.packed(rollouts.completions), groups.packed(ratings), groups.packed(told))
+        return self.reader.read(
+            groups.packed(rollouts.completions), groups.packed(ratings), groups.packed(has_feedback)
+        )
 
 
 @dataclass(frozen=True)
@@ -104,7 +106,7 @@ class _Groups:
     member: Int[Tensor, " rollout"]
 
     @classmethod
-    def of(cls, rollouts: Rollouts) -> "_Groups":
+    def from_rollouts(cls, rollouts: Rollouts) -> "_Groups":
         _, group = torch.unique(rollouts.prompts.group_ids, return_inverse=True)
         same = group[:, None] == group
         return cls(group, same.tril(-1).sum(-1))

@@ -1,4 +1,4 @@
-"""A world whose ground truth is known (spec/06-simulation): what is good, to whom, and how good it can get."""
+"""A world with a known ground truth (spec/06-simulation): what is good, to whom, and how good it can get."""
 
 from sdpo_ref.simulation.world.randomness import random_stream
 from sdpo_ref.simulation.world.world import World

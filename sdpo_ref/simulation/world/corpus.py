@@ -1,7 +1,7 @@
 """The annotated corpus: what a model learns about aspects before it is trained ("pre-training", spec/06-simulation).
 
 Somebody has marked tokens for how much they express each aspect, with errors. A reader sees the marks and not the
-loadings; how well it knows them, rho, follows from the corpus and the basis in which it learns. It is a result.
+loadings; how good its estimate is, rho, follows from the corpus and the basis in which it learns. It is a result.
 """
 
 from dataclasses import dataclass
@@ -70,7 +70,7 @@ def basis_features(
     """The terms in which a reader learns loadings, and how large it takes a coefficient to be.
 
     Args:
-        embeddings: what the reader knows of each token.
+        embeddings: what describes each token to the reader.
         basis: one feature for each token, or the numbers of its embedding.
 
     Returns:
@@ -94,7 +94,7 @@ def basis_features(
 def estimate_loadings(
     annotations: Annotations, embeddings: Float[Tensor, "vocab embedding"], *, basis: Basis, noise: float
 ) -> Float[Tensor, "time vocab aspect"]:
-    r"""Loadings as a reader of the corpus knows them: ridge regression, for each position and aspect.
+    r"""Loadings as a reader of the corpus estimates them: ridge regression, for each position and aspect.
 
     .. math::
         \hat a = \Phi \hat\beta, \qquad
@@ -107,12 +107,12 @@ def estimate_loadings(
 
     Args:
         annotations: the corpus.
-        embeddings: what the reader knows of each token.
+        embeddings: what describes each token to the reader.
         basis: in which terms the loadings are learned.
         noise: standard deviation of a mark's error, sigma; above 0.
 
     Returns:
-        Estimated loadings; zero, the prior mean, where nothing is known.
+        Estimated loadings; zero, the prior mean, without annotations.
 
     Raises:
         InvalidInputError: if the basis is unknown or the noise not above 0.
@@ -139,16 +139,16 @@ def estimate_loadings(
 def loading_correlation(
     estimated: Float[Tensor, "time vocab aspect"], true: Float[Tensor, "time vocab aspect"]
 ) -> float:
-    """How well a reader knows the loadings, rho: their correlation with the truth, over all entries.
+    """How good a reader's estimate of the loadings is, rho: their correlation with the truth, over all entries.
 
     Implements: SIM-024.
 
     Args:
-        estimated: what the reader believes.
+        estimated: by the reader.
         true: the world's loadings.
 
     Returns:
-        Between -1 and 1; 0 for a reader that believes the same of every token.
+        Between -1 and 1; 0 for an estimate that is the same for every token.
 
     Example:
         >>> true = torch.tensor([1.0, 2.0, 3.0]).view(1, 3, 1)

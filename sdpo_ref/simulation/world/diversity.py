@@ -129,21 +129,21 @@ def distinct_n(
             f"received n={n} and completions={completions} for completions of {time} tokens; allowed are n of 1 or 2, "
             "n at most the length, and completions of 1 or more; count longer n-grams in samples"
         )
-    chances = transition_log_probs.exp()
+    probs = transition_log_probs.exp()
     reached = marginals(transition_log_probs)
     first_times: list[Tensor] = []  # [prompt, vocab] or [prompt, vocab, vocab]: at each end position so far
     between: list[Tensor] = []  # [prompt, from, to]: from each end position so far to this one
     for end in range(n - 1, time):
-        steps = [torch.einsum("xuv,xvw->xuw", path, chances[:, end]) for path in between]
+        steps = [torch.einsum("xuv,xvw->xuw", path, probs[:, end]) for path in between]
         if n == 1:
             chance = reached[:, end]
             again = [path.diagonal(dim1=-2, dim2=-1) for path in steps]
         else:
-            chance = reached[:, end - 1, :, None] * chances[:, end]
-            again = [path.transpose(-2, -1) * chances[:, end] for path in between]
+            chance = reached[:, end - 1, :, None] * probs[:, end]
+            again = [path.transpose(-2, -1) * probs[:, end] for path in between]
         first = chance - sum((f * a for f, a in zip(first_times, again, strict=True)), torch.zeros_like(chance))
         first_times.append(first)
-        between = [*steps, torch.eye(vocab, dtype=chances.dtype).expand(prompts, -1, -1)]
+        between = [*steps, torch.eye(vocab, dtype=probs.dtype).expand(prompts, -1, -1)]
     missing = 1 - torch.stack(first_times).sum(0)
     expected = (1 - missing.clamp(0, 1) ** completions).flatten(1).sum(-1)
     return expected / (completions * (time - n + 1))

@@ -1,11 +1,11 @@
 """What a first-order policy can expect, computed and not estimated (spec/06-simulation, section A).
 
-Two tables say all: ``transition_log_probs``, the policy's log-probability of each token after each previous token, and
-``step_scores``, what that token adds to the latent score. Both have the axes ``[prompt, time, previous, vocab]`` and at
-the first position, where there is no previous token, the same row for all. A forward recursion gives where the policy
-gets to, a backward recursion what is still to come. How varied the completions are is in ``diversity``, the best one in
-``optimum``. The expected *reward* is not here: the logistic function of a sum over an exponential number of completions
-has no recursion, so what is exact is the latent score that it is an increasing function of.
+Two tables are enough: ``transition_log_probs``, the policy's log-probability of each token after each previous token,
+and ``step_scores``, what that token adds to the latent score. Both have the axes ``[prompt, time, previous, vocab]``
+and at the first position, where there is no previous token, the same row for all. A forward recursion gives where the
+policy gets to, a backward recursion what is still to come. How varied the completions are is in ``diversity``. The
+expected *reward* is not here: the logistic function of a sum over an exponential number of completions has no
+recursion, so what is exact is the latent score that it is an increasing function of.
 """
 
 import torch
@@ -38,10 +38,10 @@ def marginals(
         tensor([[[0.9000, 0.1000],
                  [0.1000, 0.9000]]])
     """
-    chances = transition_log_probs.exp()
-    reached = [chances[:, 0, 0]]
-    for position in range(1, chances.shape[1]):
-        reached.append(torch.einsum("xu,xuv->xv", reached[-1], chances[:, position]))
+    probs = transition_log_probs.exp()
+    reached = [probs[:, 0, 0]]
+    for position in range(1, probs.shape[1]):
+        reached.append(torch.einsum("xu,xuv->xv", reached[-1], probs[:, position]))
     return torch.stack(reached, dim=1)
 
 
@@ -82,12 +82,12 @@ def visits(
         tensor([[0.0000, 0.7500],
                 [0.2500, 0.0000]])
     """
-    chances = transition_log_probs.exp()
-    first = torch.zeros_like(chances[:, 0])
-    first[:, 0] = chances[:, 0, 0]
+    probs = transition_log_probs.exp()
+    first = torch.zeros_like(probs[:, 0])
+    first[:, 0] = probs[:, 0, 0]
     steps = [first]
-    for position in range(1, chances.shape[1]):
-        steps.append(steps[-1].sum(-2)[..., None] * chances[:, position])
+    for position in range(1, probs.shape[1]):
+        steps.append(steps[-1].sum(-2)[..., None] * probs[:, position])
     return torch.stack(steps, dim=1)
 
 
@@ -140,12 +140,12 @@ def true_advantage(
         >>> true_advantage(policy, torch.tensor([0.0, 3.0]).expand(1, 4, 2, 2))[0, 0, 0]
         tensor([-1.5000,  1.5000])
     """
-    chances = transition_log_probs.exp()
-    to_come = torch.zeros_like(chances[:, 0, 0])
+    probs = transition_log_probs.exp()
+    to_come = torch.zeros_like(probs[:, 0, 0])
     backwards = []
-    for position in reversed(range(chances.shape[1])):
+    for position in reversed(range(probs.shape[1])):
         if_chosen = step_scores[:, position] + to_come[:, None, :]
-        to_come = (chances[:, position] * if_chosen).sum(-1)
+        to_come = (probs[:, position] * if_chosen).sum(-1)
         backwards.append(if_chosen - to_come[..., None])
     return torch.stack(backwards[::-1], dim=1)
 

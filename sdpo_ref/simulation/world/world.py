@@ -28,7 +28,7 @@ class World:
 
     Attributes:
         settings: sizes, shares and scales.
-        embeddings: :math:`e_v`, what a model knows of a token; standard normal.
+        embeddings: :math:`e_v`, how a token is described to a model; standard normal.
         loadings: :math:`a_{tvk}`, how much token v at position t expresses aspect k; unit variance.
         taste: :math:`w_x`, what the evaluator of prompt x cares about; a unit vector, hidden from every model.
         quality: :math:`q_{xtv}`, what token v at position t adds to the answer to prompt x; unit variance, hidden.
@@ -37,7 +37,7 @@ class World:
         coherence: :math:`C_{uv}`, what it is worth that v follows u; zero if that is switched off.
 
     Raises:
-        InvalidInputError: if a tensor has another shape than the settings say, or is not float64.
+        InvalidInputError: if a tensor has a shape that does not fit the settings, or is not float64.
     """
 
     settings: WorldSettings
@@ -119,7 +119,7 @@ class World:
 
         Args:
             prompt_ids: which prompt each completion answers, in ``[0, prompts)``.
-            completions: token ids, in ``[0, vocab)``; as long as the settings say.
+            completions: token ids, in ``[0, vocab)``; of the length in the settings.
 
         Returns:
             Quality; about standard normal for tokens taken at random.
@@ -134,7 +134,7 @@ class World:
         """How much each token of each completion expresses each aspect, whatever the evaluator's taste.
 
         Args:
-            completions: token ids, in ``[0, vocab)``; as long as the settings say.
+            completions: token ids, in ``[0, vocab)``; of the length in the settings.
 
         Returns:
             True loadings of the tokens; unit variance.
@@ -154,7 +154,7 @@ class World:
 
         Args:
             prompt_ids: which prompt each completion answers, in ``[0, prompts)``.
-            completions: token ids, in ``[0, vocab)``; as long as the settings say.
+            completions: token ids, in ``[0, vocab)``; of the length in the settings.
 
         Returns:
             z; about standard normal for completions taken at random in a world without coherence.
@@ -182,7 +182,7 @@ class World:
 
         Args:
             prompt_ids: which prompt each completion answers, in ``[0, prompts)``.
-            completions: token ids, in ``[0, vocab)``; as long as the settings say.
+            completions: token ids, in ``[0, vocab)``; of the length in the settings.
 
         Returns:
             R in (0, 1); higher is better.

@@ -30,7 +30,7 @@ def policy(generator: torch.Generator) -> FirstOrder:
     shape = RUNS, PROMPTS, TIME, VOCAB
     scores = 30 * torch.randn(shape, generator=generator, dtype=torch.float64) + 500
     grammar = 3 * torch.randn(RUNS, VOCAB, VOCAB, generator=generator, dtype=torch.float64)
-    return FirstOrder.of(scores, Grammars.of(grammar))
+    return FirstOrder.from_scores(scores, Grammars.from_logits(grammar))
 
 
 @pytest.fixture
@@ -65,7 +65,9 @@ def test_a_factored_policy_is_a_softmax(policy: FirstOrder, tokens: Tokens, gene
 def test_sampling_inverts_the_cumulative_distribution(policy: FirstOrder) -> None:
     """Zero takes the first token that has a chance, almost one the last, and the whole mass no token more."""
     shape = RUNS, PROMPTS, TIME, ROLLOUTS
-    flat = FirstOrder.of(torch.zeros_like(policy.scores), Grammars.of(torch.zeros(RUNS, VOCAB, VOCAB).double()))
+    flat = FirstOrder.from_scores(
+        torch.zeros_like(policy.scores), Grammars.from_logits(torch.zeros(RUNS, VOCAB, VOCAB).double())
+    )
     for number, expected in ((0.0, 0), (0.3, 1), (0.99, VOCAB - 1), (1.0, VOCAB - 1)):
         uniform = torch.full(shape, number, dtype=torch.float64)
         found = flat.sample(uniform)

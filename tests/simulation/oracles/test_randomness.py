@@ -104,8 +104,8 @@ def test_draws_of_rows_are_rows_of_draws() -> None:
     """Selection, also of a selection, picks the numbers that were there."""
     draws = Draws.from_generator(torch.Generator().manual_seed(0), 9)
     rows, within = torch.tensor([7, 2, 5]), torch.tensor([2, 0])
-    assert torch.equal(draws.of(rows).normal("noise", 3), draws.normal("noise", 3)[rows])
-    assert torch.equal(draws.of(rows).of(within).uniform("missing"), draws.uniform("missing")[rows][within])
+    assert torch.equal(draws.select(rows).normal("noise", 3), draws.normal("noise", 3)[rows])
+    assert torch.equal(draws.select(rows).select(within).uniform("missing"), draws.uniform("missing")[rows][within])
 
 
 def test_purposes_have_their_own_numbers() -> None:

@@ -82,7 +82,7 @@ def test_the_reader_knows_the_corpus_and_nothing_else() -> None:
 def test_prior_shares_quality_between_taste_and_effects() -> None:
     """By the equations of section C: 0.64 of variance is taste's, of which each of two aspects has half."""
     known = Knowledge(torch.full((1, 1, 2), 2.0, dtype=torch.float64), torch.full((1, 1, 2), 0.5, dtype=torch.float64))
-    prior = QualityPrior.of(known, idiosyncrasy=0.36)
+    prior = QualityPrior.from_knowledge(known, idiosyncrasy=0.36)
     torch.testing.assert_close(prior.taste_loadings.flatten(), torch.tensor([1.6, 1.6]).double())
     torch.testing.assert_close(prior.effect_variance.flatten(), torch.tensor([0.16, 0.16, 0.36]).double())
 
@@ -90,7 +90,7 @@ def test_prior_shares_quality_between_taste_and_effects() -> None:
 def test_prior_variance_adds_up() -> None:
     """With loadings whose error is theirs, a token's quality has unit variance before feedback on average."""
     known, _ = learned(WorldSettings(annotations=64), "token", 0)
-    prior = QualityPrior.of(known, idiosyncrasy=ReaderSettings().idiosyncrasy)
+    prior = QualityPrior.from_knowledge(known, idiosyncrasy=ReaderSettings().idiosyncrasy)
     variance = prior.taste_loadings.square().sum(-1) / 4 + prior.effect_variance.sum(-1)
     assert abs(float(variance.mean()) - 1) < 0.1
 
