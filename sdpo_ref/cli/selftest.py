@@ -18,7 +18,7 @@ from sdpo_ref.selftest.judgement import matrix_of, problems
 from sdpo_ref.selftest.pool import run_targets
 from sdpo_ref.selftest.repeats import read_repeats, repeats_of, write_repeats
 from sdpo_ref.selftest.table import render
-from sdpo_ref.selftest.targets import Target, all_targets, repeated, select
+from sdpo_ref.selftest.targets import Target, all_targets, repeated, select, with_filed
 from sdpo_ref.verification.diagnosis.kill_matrix import FILE, KillMatrix, read_kill_matrix, write_kill_matrix
 from sdpo_ref.verification.suite.catalogue import Catalogue
 from sdpo_ref.verification.suite.golden import record_golden
@@ -34,7 +34,14 @@ def run(
         list[str] | None, typer.Option(help="Only this mutant, family or right variant; repeatable. Writes nothing.")
     ] = None,
     jobs: Annotated[int, typer.Option(min=1, help="Worker processes.")] = 2,
-    check: Annotated[bool, typer.Option("--check", help="Compare with the matrix on file and write nothing.")] = False,
+    check: Annotated[
+        bool,
+        typer.Option(
+            "--check",
+            help="Compare with the matrix on file and write nothing. A mutant that is in it runs only the checks of "
+            "the requirements that must catch it.",
+        ),
+    ] = False,
     repeats: Annotated[
         int | None, typer.Option(min=1, metavar="N", help="Right variants only, under N other sets of random inputs.")
     ] = None,
@@ -55,6 +62,8 @@ def run(
     if repeats is not None:
         raise typer.Exit(_repeat(console, conformance, repeats, jobs=jobs))
     targets = select(all_targets(), only or ())
+    if check:
+        targets = with_filed(targets, read_kill_matrix(conformance))
     findings = _run(targets, jobs)
     catalogue = read_catalogue(content("spec"))
     matrix = matrix_of(targets, findings)

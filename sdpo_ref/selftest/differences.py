@@ -6,10 +6,11 @@ from sdpo_ref.verification.diagnosis.kill_matrix import KillMatrix, Row
 
 
 def differences(filed: KillMatrix, found: KillMatrix, *, complete: bool) -> list[str]:
-    """What a run found that the matrix on file does not say, one line each.
+    """How the result of ``sdpo-ref selftest --check`` differs from the matrix on file, one line for each difference.
 
-    Measured numbers may differ, and so may single checks of a requirement: rounding is the machine's. Which
-    requirements fail for which mutant may not.
+    Measured numbers may differ, and so may single checks of a requirement, because rounding depends on the machine.
+    A mutant may not fail a requirement that it does not fail on file. Of the requirements that fail on file, only
+    those in ``caught_by`` are compared: checks of the others are not run.
 
     Args:
         filed: the matrix on file.
@@ -36,7 +37,8 @@ def _of_row(before: Row | None, now: Row) -> Iterable[str]:
     for name in ("name", "family", "defect", "wrong", "effect", "caught_by"):
         if getattr(before, name) != getattr(now, name):
             yield f"{now.id} {now.name}: its {name} is another than on file"
-    more, less = sorted(set(now.failed) - set(before.failed)), sorted(set(before.failed) - set(now.failed))
+    more = sorted(set(now.failed) - set(before.failed))
+    less = sorted(set(before.failed).intersection(now.caught_by) - set(now.failed))
     if more:
         yield f"{now.id} {now.name}: now also fails {', '.join(more)}"
     if less:

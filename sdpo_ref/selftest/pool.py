@@ -18,6 +18,7 @@ from sdpo_ref.verification.isolation.limits import Limits
 from sdpo_ref.verification.isolation.process import isolated_environment
 from sdpo_ref.verification.results import Report
 from sdpo_ref.verification.status import Status
+from sdpo_ref.verification.suite.selection import ALL, Selection
 
 _MODULE = "sdpo_ref.selftest.worker"
 _ISOLATED_LIMIT = 2.0
@@ -100,7 +101,7 @@ class _Worker:
         if self._process.stdin is None or self._process.stdout is None:
             return None
         try:
-            self._process.stdin.write(f"{target.key}\n")
+            self._process.stdin.write(f"{target.request}\n")
             self._process.stdin.flush()
             line = self._process.stdout.readline()
         except BrokenPipeError:
@@ -125,12 +126,17 @@ def _by_itself(target: Target) -> Finding:
     """The finding of an implementation that may hang or end its process, through the door of ``sdpo-ref verify``."""
     began = time.monotonic()
     try:
-        report = verify(target.address, limits=Limits(check=_ISOLATED_LIMIT), jobs=1)
+        report = verify(target.address, selection=_deciding(target), limits=Limits(check=_ISOLATED_LIMIT), jobs=1)
     except SdpoRefError as error:
         return Finding(target.key, broken=[f"could not be loaded: {error}"])
     finding = finding_of(target.key, report)
     finding.seconds = round(time.monotonic() - began, 2)
     return finding
+
+
+def _deciding(target: Target) -> Selection:
+    """The requirements that the mutant names, if its result is on file; the whole suite if not."""
+    return Selection(only=target.mutant.caught_by) if target.mutant is not None and target.filed else ALL
 
 
 def finding_of(name: str, report: Report) -> Finding:

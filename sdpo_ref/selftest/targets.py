@@ -1,12 +1,14 @@
 """What is run: every mutant and every right variant, as text that a worker can load."""
 
-from collections.abc import Sequence
+import json
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from sdpo_ref.errors import UsageError
 from sdpo_ref.mutants import mutants
 from sdpo_ref.mutants.benign import BENIGN
 from sdpo_ref.mutants.mutant import Mutant
+from sdpo_ref.verification.diagnosis.kill_matrix import KillMatrix
 
 SLOW_CHECKS = ("trainer/test_processes.py::test_one_empty_process", "loss/test_outside.py::test_same_outside_a_test")
 """These start interpreters, which takes as long as all other checks together. They are run for mutants that only they
@@ -24,17 +26,29 @@ class Target:
         address: what ``sdpo-ref verify`` takes.
         mutant: its entry, or ``None`` for a right variant.
         repeat: which random inputs the checks take; 0 for those of ``sdpo-ref verify``.
+        filed: for a mutant, ids of the checks that fail for it according to the kill matrix on file. If there are any,
+            only those of them that belong to a requirement in ``caught_by`` are run; if they do not decide all of
+            ``caught_by``, the requirement's other checks as well. Empty: all checks of its parts are run.
+        filed_probe: name of the call that shows a difference from the reference according to the file; tried first.
     """
 
     name: str
     address: str
     mutant: Mutant | None
     repeat: int = 0
+    filed: frozenset[str] = frozenset()
+    filed_probe: str = ""
 
     @property
     def key(self) -> str:
-        """Name and repeat, by which a worker is asked for it."""
+        """Name and repeat; no two targets of a run share it."""
         return f"{self.name}@{self.repeat}" if self.repeat else self.name
+
+    @property
+    def request(self) -> str:
+        """One line of JSON, from which :func:`requested` makes the same target in a worker."""
+        fields = {"name": self.name, "repeat": self.repeat, "filed": sorted(self.filed), "probe": self.filed_probe}
+        return json.dumps(fields)
 
     @property
     def parts(self) -> frozenset[str]:
@@ -58,6 +72,39 @@ def all_targets() -> tuple[Target, ...]:
     """Every mutant, then every right variant."""
     wrong = [Target(it.name, f"sdpo_ref.mutants:make,name={it.name}", it) for it in mutants()]
     return (*wrong, *(Target(name, f"sdpo_ref.mutants:make_benign,name={name}", None) for name in BENIGN))
+
+
+def requested(line: str, known: Mapping[str, Target]) -> Target:
+    """The target that a request stands for.
+
+    Args:
+        line: :attr:`Target.request`.
+        known: every target by name.
+
+    Example:
+        >>> target = replace(all_targets()[0], filed=frozenset({"a::b[1]"}), filed_probe="a call")
+        >>> requested(target.request, {target.name: target}) == target
+        True
+    """
+    fields = json.loads(line)
+    filed = frozenset(fields["filed"])
+    return replace(known[fields["name"]], repeat=fields["repeat"], filed=filed, filed_probe=fields["probe"])
+
+
+def with_filed(targets: Sequence[Target], matrix: KillMatrix) -> tuple[Target, ...]:
+    """The same targets, each mutant restricted to the checks that decide it according to the matrix on file.
+
+    Args:
+        targets: to restrict; right variants stay as they are and run every check.
+        matrix: on file. A mutant that it does not contain runs all checks of its parts.
+    """
+    rows = {row.name: row for row in matrix.rows}
+    found = []
+    for target in targets:
+        row = rows.get(target.name) if target.mutant else None
+        probe = row.live.probe if row and row.live else ""
+        found.append(replace(target, filed=row.checks, filed_probe=probe) if row else target)
+    return tuple(found)
 
 
 def repeated(repeats: int) -> tuple[Target, ...]:

@@ -1,16 +1,16 @@
 """Runs the suite on one implementation after the other: ``python -P -m sdpo_ref.selftest.worker``.
 
-Starting Python, importing torch and collecting the checks is paid once. Reads the name of a target a line, writes a
-finding a line. An implementation that hangs or ends the process is not given to this worker.
+Starting Python, importing torch and collecting the checks is paid once. Reads a request a line, writes a finding
+a line. An implementation that hangs or ends the process is not given to this worker.
 """
 
 import os
 import signal
 import time
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import replace
+from itertools import zip_longest
 from typing import NoReturn
 
 import hypothesis
@@ -20,9 +20,10 @@ from hypothesis import is_hypothesis_test
 
 from sdpo_ref._resources import content
 from sdpo_ref.errors import SdpoRefError
+from sdpo_ref.mutants.mutant import Mutant
 from sdpo_ref.selftest.findings import Finding, Margins
 from sdpo_ref.selftest.liveness import first_difference
-from sdpo_ref.selftest.targets import SLOW_CHECKS, Target, all_targets
+from sdpo_ref.selftest.targets import SLOW_CHECKS, Target, all_targets, requested
 from sdpo_ref.verification.checks.comparison import margins_to
 from sdpo_ref.verification.checks.inputs import inputs_of
 from sdpo_ref.verification.isolation.events import Check, Collected, Event, Finished, Started
@@ -134,30 +135,55 @@ class ManyImplementations:
         self._finished, self._margins, self._target = [], {}, target
         loaded = load(target.address)
         asked = target.mutant is not None and not self._first_only
-        found = first_difference(loaded.implementation, target.parts) if asked else None
+        found = first_difference(loaded.implementation, target.parts, target.filed_probe) if asked else None
         plugin = SuitePlugin(self._catalogue, loaded)
         session.config.pluginmanager.register(plugin)
         items = [item for item in session.items if self._concerns(target, self._checks[item.nodeid])]
-        for item in items:
-            function = getattr(item, "function", None)
-            if function is not None and is_hypothesis_test(function):  # None: the same examples as in `sdpo-ref verify`
-                hypothesis.seed(target.repeat or None)(function)
-        if self._first_only:  # what has told many targets apart is asked first
-            items.sort(key=lambda item: -self._told_apart[item.nodeid])
         try:
             with margins_to(self._note_margin):
-                for item, following in zip(items, [*items[1:], None], strict=True):
-                    if not_applicable_key in item.stash:
-                        del item.stash[not_applicable_key]
-                    upcoming = None if self._first_only else following  # None: fixtures are torn down after each check
-                    with _limited(_LIMIT if self._first_only else 0):
-                        item.config.hook.pytest_runtest_protocol(item=item, nextitem=upcoming)
-                    if self._first_only and self._finished[-1].status in (Status.FAIL, Status.ERROR):
-                        self._told_apart[item.nodeid] += 1
-                        break
+                if self._first_only:
+                    self._run_until_one_fails(items)
+                elif target.mutant is not None and target.filed:
+                    self._run_deciding(items, target, target.mutant)
+                else:
+                    self._run_all(items, target)
         finally:
             session.config.pluginmanager.unregister(plugin)
         return self._finding(target.key, found or ("", ""))
+
+    def _run_all(self, items: Sequence[pytest.Item], target: Target) -> None:
+        """Run checks one after the other, in the order in which they were collected."""
+        for item, following in zip_longest(items, items[1:]):
+            _prepare(item, target.repeat)
+            item.config.hook.pytest_runtest_protocol(item=item, nextitem=following)
+
+    def _run_deciding(self, items: Sequence[pytest.Item], target: Target, mutant: Mutant) -> None:
+        """Run the checks of the requirements that a mutant names: those that fail on file, the others if need be.
+
+        Every check on file is run, and not the first that fails only, so that its margin from each tolerance is found.
+        """
+        named = [item for item in items if self._decides(item, mutant.caught_by)]
+        self._run_all([item for item in named if item.nodeid in target.filed], target)
+        failed = self._requirements(self._failed())
+        missing = [name for name in mutant.caught_by if name not in failed]
+        others = [item for item in named if item.nodeid not in target.filed and self._decides(item, missing)]
+        self._run_all(others, target)
+
+    def _decides(self, item: pytest.Item, requirements: Collection[str]) -> bool:
+        return not set(self._checks[item.nodeid].requirements).isdisjoint(requirements)
+
+    def _run_until_one_fails(self, items: Sequence[pytest.Item]) -> None:
+        """Run checks until one fails, those first that have failed for many targets before."""
+        for item in sorted(items, key=lambda item: -self._told_apart[item.nodeid]):
+            _prepare(item, 0)
+            with _limited(_LIMIT):  # nextitem None: fixtures are torn down after each check
+                item.config.hook.pytest_runtest_protocol(item=item, nextitem=None)
+            if self._finished[-1].status in (Status.FAIL, Status.ERROR):
+                self._told_apart[item.nodeid] += 1
+                break
+
+    def _failed(self) -> list[str]:
+        return [it.check for it in self._finished if it.status in (Status.FAIL, Status.ERROR)]
 
     def _note_margin(self, relative: float, absolute: float, units: float) -> None:
         """Keep it, if this check is there for this target: a mutant also shows where nobody looks for it, but less."""
@@ -175,7 +201,7 @@ class ManyImplementations:
         return not target.parts or not needs or bool(needs & target.parts)
 
     def _finding(self, name: str, difference: tuple[str, str]) -> Finding:
-        failed = [it.check for it in self._finished if it.status in (Status.FAIL, Status.ERROR)]
+        failed = self._failed()
         ran = [it.check for it in self._finished if it.status not in (Status.NA, Status.NOT_RUN)]
         return Finding(
             name,
@@ -196,6 +222,15 @@ class ManyImplementations:
     def _requirements(self, checks: Iterable[str]) -> list[str]:
         wanted = {name for check in checks for name in self._checks[check].requirements}
         return [requirement.id for requirement in self._catalogue if requirement.id in wanted]
+
+
+def _prepare(item: pytest.Item, repeat: int) -> None:
+    """Make a check forget the target before; repeat 0 gives properties the examples of ``sdpo-ref verify``."""
+    function = getattr(item, "function", None)
+    if function is not None and is_hypothesis_test(function):
+        hypothesis.seed(repeat or None)(function)
+    if not_applicable_key in item.stash:
+        del item.stash[not_applicable_key]
 
 
 def run(targets: Iterable[Target], report: Callable[[Finding], None], *, first_only: bool = False) -> None:
@@ -232,15 +267,14 @@ def run(targets: Iterable[Target], report: Callable[[Finding], None], *, first_o
 
 
 def main() -> None:
-    """Serve names of targets from standard input until it ends."""
+    """Serve requests from standard input until it ends."""
     commands, findings = os.fdopen(os.dup(0), encoding="utf-8"), os.dup(1)
     os.dup2(2, 1)
     known = {target.name: target for target in all_targets()}
 
     def asked() -> Iterator[Target]:
         for line in commands:
-            name, _, repeat = line.strip().partition("@")
-            yield replace(known[name], repeat=int(repeat or 0))
+            yield requested(line, known)
 
     def report(finding: Finding) -> None:
         line = f"{finding.encode()}\n".encode()

@@ -1,13 +1,16 @@
 """Mutants run in worker processes: caught, told apart, and survived when they hang or end the process."""
 
+from collections.abc import Sequence
 from dataclasses import replace
 
 import pytest
 from typer.testing import CliRunner
 
 from sdpo_ref.cli.selftest import app
+from sdpo_ref.selftest.findings import Finding
 from sdpo_ref.selftest.pool import run_targets
-from sdpo_ref.selftest.targets import all_targets, select
+from sdpo_ref.selftest.targets import Target, all_targets, select, with_filed
+from sdpo_ref.verification.diagnosis.kill_matrix import read_kill_matrix
 
 TARGETS = all_targets()
 
@@ -34,6 +37,47 @@ def test_sample_is_caught() -> None:
         assert finding.broken == []
         assert set(target.mutant.caught_by) <= set(finding.requirements), target.name
         assert finding.probe
+
+
+def deciding_checks_of(targets: Sequence[Target], *, filed: frozenset[str] | None = None) -> list[Finding]:
+    """Findings of ``--check``, on request as if other checks were on file."""
+    restricted = with_filed(targets, read_kill_matrix())
+    given = [target if filed is None else replace(target, filed=filed) for target in restricted]
+    return run_targets(given, jobs=2)
+
+
+@pytest.mark.slow
+def test_check_runs_what_decides() -> None:
+    """``--check`` runs, of the checks that fail on file, those of the named requirements, and they fail again."""
+    targets = select(TARGETS, SAMPLE[:8])
+    rows = {row.name: row for row in read_kill_matrix().rows}
+    findings = deciding_checks_of(targets)
+    for target, finding in zip(targets, findings, strict=True):
+        row = rows[target.name]
+        assert finding.broken == []
+        assert set(row.caught_by) <= set(finding.requirements), target.name
+        assert set(finding.failed) <= row.checks
+        assert finding.probe == (row.live and row.live.probe)
+    on_file = sum(len(rows[target.name].checks) for target in targets)
+    assert 8 <= sum(len(finding.failed) for finding in findings) < on_file
+
+
+@pytest.mark.slow
+def test_check_falls_back_on_the_other_checks() -> None:
+    """Where no check on file fails, the requirement's other checks decide: a renamed check lets no mutant survive."""
+    targets = select(TARGETS, ["coefficients_swapped", "ratio_two_sided"])
+    for target, finding in zip(targets, deciding_checks_of(targets, filed=frozenset({"gone::gone"})), strict=True):
+        assert target.mutant is not None
+        assert set(target.mutant.caught_by) <= set(finding.requirements)
+
+
+def test_right_variants_and_unknown_mutants_run_everything() -> None:
+    """Only a mutant that is in the matrix on file is restricted."""
+    targets = select(TARGETS, ["float32", "M006", "M007"])
+    matrix = read_kill_matrix()
+    without = replace(matrix, rows=tuple(row for row in matrix.rows if row.id != "M007"))
+    restricted = {target.name: target.filed for target in with_filed(targets, without)}
+    assert [name for name, filed in restricted.items() if filed] == ["coefficients_swapped"]
 
 
 @pytest.mark.slow
