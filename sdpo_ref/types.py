@@ -100,7 +100,7 @@ class DistillationBatch:
     behaviour_log_probs: Float[Tensor, "rollout time"] | None = None
 
     def __post_init__(self) -> None:
-        """Refuse a batch from which a wrong number could be computed in silence (LOSS-066)."""
+        """Refuse a batch from which a wrong number could be computed in silence."""
         if self.student_logits.ndim != 3:
             raise InvalidInputError(
                 f"student_logits has shape {tuple(self.student_logits.shape)}; allowed is [rollout, time, vocab]"

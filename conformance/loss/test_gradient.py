@@ -110,10 +110,16 @@ def test_temperature_in_the_chain_rule(subject: Subject, temperature: float, alp
     )
 
 
-@pytest.mark.requirement("LOSS-063")
 @pytest.mark.parametrize("alpha", [0.0, 0.5, 1.0])
 @pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float16])
-@pytest.mark.parametrize("side", ["both", "student", "teacher"])
+@pytest.mark.parametrize(
+    "side",
+    [
+        pytest.param("both", marks=pytest.mark.requirement("LOSS-091")),
+        pytest.param("student", marks=pytest.mark.requirement("LOSS-092")),
+        pytest.param("teacher", marks=pytest.mark.requirement("LOSS-092")),
+    ],
+)
 def test_half_precision_logits(subject: Subject, alpha: float, dtype: torch.dtype, side: str) -> None:
     """The loss of half-precision logits, beside float32 as well, equals that of the same numbers in float64."""
     half = on_policy(random_batch(25, dtype=dtype, vocab=37))
@@ -137,7 +143,7 @@ def test_half_precision_logits(subject: Subject, alpha: float, dtype: torch.dtyp
     )
 
 
-@pytest.mark.requirement("LOSS-064")
+@pytest.mark.requirement("LOSS-094")
 @pytest.mark.parametrize("alpha", [0.0, 0.25, 1.0])
 def test_inputs_are_left_alone(subject: Subject, alpha: float) -> None:
     """Bit for bit, after forward and backward."""
@@ -146,6 +152,20 @@ def test_inputs_are_left_alone(subject: Subject, alpha: float) -> None:
     for name in ("student_logits", "teacher_logits", "completions", "completion_mask", "self_distillation_mask"):
         before, now = getattr(batch, name), getattr(after, name).detach()
         assert_that(bool(torch.equal(before, now)), f"{name} unchanged", f"{name} was written to", {"alpha": alpha})
+
+
+@pytest.mark.requirement("LOSS-095")
+def test_behaviour_is_left_alone(subject: Subject) -> None:
+    """Recorded log-probabilities, some of which the cap and the masks leave out, are those that were recorded."""
+    batch = random_batch(26)
+    assert batch.behaviour_log_probs is not None
+    after = subject.inputs_after_loss(batch, alpha=0.25, support=FULL, ratio_cap=1.1).behaviour_log_probs
+    assert_that(
+        after is not None and bool(torch.equal(batch.behaviour_log_probs, after)),
+        "behaviour_log_probs unchanged",
+        "behaviour_log_probs was written to",
+        {"ratio_cap": 1.1},
+    )
 
 
 SETTINGS: Mapping[str, tuple[Callable[[], object], Callable[[Any], object], object]] = {
@@ -162,7 +182,7 @@ SETTINGS: Mapping[str, tuple[Callable[[], object], Callable[[Any], object], obje
 """How each setting is read and made, and what it is before the loss is computed."""
 
 
-@pytest.mark.requirement("LOSS-064")
+@pytest.mark.requirement("LOSS-097")
 @pytest.mark.parametrize("setting", SETTINGS)
 def test_settings_are_left_alone(subject: Subject, setting: str) -> None:
     """What holds for the whole process is what it was."""
@@ -177,7 +197,7 @@ def test_settings_are_left_alone(subject: Subject, setting: str) -> None:
     assert_that(found == usual, f"{setting}: {usual}, as before", f"{found}")
 
 
-@pytest.mark.requirement("LOSS-064")
+@pytest.mark.requirement("LOSS-096")
 def test_random_numbers_are_left_alone(subject: Subject) -> None:
     """Neither seeded nor used: the next random number is the one that was due."""
     state = torch.get_rng_state()
@@ -211,7 +231,7 @@ def test_upstream_factor(subject: Subject, alpha: float) -> None:
     assert_close(again, first, what="gradient of a second backward", given={"alpha": alpha})
 
 
-@pytest.mark.requirement("LOSS-066")
+@pytest.mark.requirement("LOSS-098")
 @pytest.mark.parametrize("alpha", [-0.5, 1.5, math.nan])
 def test_refuses_alpha(subject: Subject, alpha: float) -> None:
     """An alpha outside [0, 1] raises in the loss as well."""
@@ -220,8 +240,7 @@ def test_refuses_alpha(subject: Subject, alpha: float) -> None:
     assert_that(refused is not None, "an error that names alpha", "a result", {"alpha": alpha})
 
 
-@pytest.mark.requirement("LOSS-066")
-@pytest.mark.needs("loss.temperature")
+@pytest.mark.requirement("LOSS-099")
 @pytest.mark.parametrize("temperature", [0.0, -1.0, math.nan])
 def test_refuses_temperature(subject: Subject, temperature: float) -> None:
     """A temperature that is not positive raises."""
@@ -230,8 +249,7 @@ def test_refuses_temperature(subject: Subject, temperature: float) -> None:
     assert_that(refused is not None, "an error that names the temperature", "a result", {"temperature": temperature})
 
 
-@pytest.mark.requirement("LOSS-066")
-@pytest.mark.needs("loss.importance")
+@pytest.mark.requirement("LOSS-100")
 @pytest.mark.parametrize("ratio_cap", [0.0, -1.0, math.nan])
 def test_refuses_ratio_cap(subject: Subject, ratio_cap: float) -> None:
     """A cap that is not positive raises."""

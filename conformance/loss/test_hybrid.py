@@ -63,7 +63,7 @@ def test_vectors(subject: Subject, not_applicable: Callable[[str], NoReturn], ve
     )
 
 
-@pytest.mark.requirement("LOSS-070")
+@pytest.mark.requirement("LOSS-117")
 @pytest.mark.parametrize("rewards", [[1.0, 0.0, 0.0, 0.0], [0.2, 0.9, 0.4, 0.3]])
 def test_pure_reward(subject: Subject, rewards: list[float]) -> None:
     """At weight 1 every sampled token is pushed by its row's group advantage, over all sampled tokens."""
@@ -91,7 +91,7 @@ def test_pure_reward(subject: Subject, rewards: list[float]) -> None:
     )
 
 
-@pytest.mark.requirement("LOSS-070")
+@pytest.mark.requirement("LOSS-117")
 def test_pairs_of_rollouts(subject: Subject) -> None:
     """Two groups of two whose rows alternate: each row is compared with the other of its group."""
     batch, groups = on_policy(random_batch(34)), torch.tensor([5, 2, 5, 2])
@@ -112,8 +112,7 @@ def test_pairs_of_rollouts(subject: Subject) -> None:
     )
 
 
-@pytest.mark.requirement("LOSS-063")
-@pytest.mark.needs("hybrid_loss")
+@pytest.mark.requirement("LOSS-093")
 @pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float16])
 def test_rewards_beside_half_precision(subject: Subject, dtype: torch.dtype) -> None:
     """Rewards that differ by less than half-precision logits can tell apart still have their advantages."""
@@ -135,7 +134,7 @@ def test_rewards_beside_half_precision(subject: Subject, dtype: torch.dtype) -> 
     )
 
 
-@pytest.mark.requirement("LOSS-070")
+@pytest.mark.requirement("LOSS-117")
 def test_padding_beside_a_vocabulary_of_one(subject: Subject) -> None:
     """Where there is one token only, no other id may stand in at padded positions, and no reward moves anything."""
     mask = torch.tensor([[True, False], [True, True]])
@@ -192,8 +191,7 @@ def test_pure_self_distillation(subject: Subject) -> None:
     )
 
 
-@pytest.mark.requirement("LOSS-066")
-@pytest.mark.needs("hybrid_loss")
+@pytest.mark.requirement("LOSS-101")
 @pytest.mark.parametrize("reward_weight", [-0.1, 1.5, math.nan])
 def test_refuses_reward_weight(subject: Subject, reward_weight: float) -> None:
     """A mixture has shares; anything else raises."""
@@ -202,7 +200,7 @@ def test_refuses_reward_weight(subject: Subject, reward_weight: float) -> None:
     assert_that(refused is not None, "an error that names the weight", "a result", {"reward_weight": reward_weight})
 
 
-@pytest.mark.requirement("LOSS-070")
+@pytest.mark.requirement("LOSS-118")
 def test_alone_in_its_group(subject: Subject) -> None:
     """The only rollout of a prompt is neither better nor worse than its group, whatever its reward."""
     batch = on_policy(random_batch(38))

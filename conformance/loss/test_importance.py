@@ -41,6 +41,19 @@ def test_constant_factor(subject: Subject, alpha: float, ratio: float) -> None:
 
 
 @pytest.mark.requirement("LOSS-040")
+@pytest.mark.parametrize("ratio", [33.0, 90.0])
+def test_large_cap(subject: Subject, ratio: float) -> None:
+    """The cap alone bounds a ratio: below a cap of 50 a ratio of 33 is used as it is, and 90 is cut to 50."""
+    batch = _one_token(float(torch.tensor(ratio, dtype=torch.float64).log()))
+    plain = subject.loss(on_policy(batch), alpha=0.25, support=FULL)
+    weighted = subject.loss(batch, alpha=0.25, support=FULL, ratio_cap=50.0)
+    factor = min(ratio, 50.0)
+    inputs = {"ratio": ratio, "ratio_cap": 50.0}
+    assert_close(weighted.value, factor * plain.value, what="loss in nats", relative=1e-10, given=inputs)
+    assert_close(weighted.student, factor * plain.student, what="gradient", relative=1e-10, given=inputs)
+
+
+@pytest.mark.requirement("LOSS-040")
 @pytest.mark.parametrize("ratio_cap", [0.5, 0.05])
 def test_cap_below_one(subject: Subject, ratio_cap: float) -> None:
     """A cap may lie below one: fresh tokens then have the cap for their weight."""

@@ -39,8 +39,14 @@ def _at(log_probs: Tensor, ids: Tensor) -> Tensor:
     return log_probs.gather(-1, ids[..., None]).squeeze(-1)
 
 
-@pytest.mark.requirement("LOSS-068")
-@pytest.mark.parametrize(("rollout", "time", "vocab"), [(1, 1_100, 3), (300, 1, 3), (1, 2, VOCAB)])
+@pytest.mark.parametrize(
+    ("rollout", "time", "vocab"),
+    [
+        pytest.param(1, 1_100, 3, marks=pytest.mark.requirement("LOSS-104")),
+        pytest.param(300, 1, 3, marks=pytest.mark.requirement("LOSS-105")),
+        pytest.param(1, 2, VOCAB, marks=pytest.mark.requirement("LOSS-103")),
+    ],
+)
 def test_sizes(subject: Subject, rollout: int, time: int, vocab: int) -> None:
     """One side is as large as in training, and the loss is still the aggregated reverse KL."""
     batch = _random(90, rollout, time, vocab)
@@ -61,8 +67,7 @@ def test_sizes(subject: Subject, rollout: int, time: int, vocab: int) -> None:
     )
 
 
-@pytest.mark.requirement("LOSS-068")
-@pytest.mark.needs("loss.sampled_token")
+@pytest.mark.requirement("LOSS-106")
 def test_any_sampled_id(subject: Subject) -> None:
     """Ids all over a large vocabulary are scored as themselves."""
     batch = _of_many_tokens(91)
@@ -78,8 +83,7 @@ def test_any_sampled_id(subject: Subject) -> None:
     )
 
 
-@pytest.mark.requirement("LOSS-068")
-@pytest.mark.needs("loss.importance")
+@pytest.mark.requirement("LOSS-107")
 def test_any_weighted_id(subject: Subject) -> None:
     """The importance ratio is that of the sampled id, also where it is 33, and where 90 is cut to 50."""
     batch = _of_many_tokens(92)
@@ -96,8 +100,7 @@ def test_any_weighted_id(subject: Subject) -> None:
     )
 
 
-@pytest.mark.requirement("LOSS-068")
-@pytest.mark.needs("loss.top_k_tail")
+@pytest.mark.requirement("LOSS-108")
 def test_any_id_in_the_head(subject: Subject) -> None:
     """The tokens that both sides find likeliest may have any id, and many unlikely ones make up the tail."""
     batch = _of_many_tokens(93)
@@ -119,8 +122,7 @@ def test_any_id_in_the_head(subject: Subject) -> None:
     )
 
 
-@pytest.mark.requirement("LOSS-068")
-@pytest.mark.needs("hybrid_loss")
+@pytest.mark.requirement("LOSS-109")
 def test_any_rewarded_id(subject: Subject) -> None:
     """The reward of a group of two moves the sampled ids, one up and one down."""
     logits = torch.zeros(2, 1, VOCAB, dtype=torch.float64)
@@ -141,8 +143,7 @@ def test_any_rewarded_id(subject: Subject) -> None:
     )
 
 
-@pytest.mark.requirement("LOSS-068")
-@pytest.mark.needs("hybrid_loss")
+@pytest.mark.requirement("LOSS-111")
 @pytest.mark.parametrize(("first", "second"), [(2**40, 2**40 + 1), (5, 5 + 256), (5, 5 + 65_536), (-3, 3)])
 def test_any_group_id(subject: Subject, first: int, second: int) -> None:
     """Two groups, each with equal rewards, have no advantage, whatever their ids."""
@@ -158,7 +159,7 @@ def test_any_group_id(subject: Subject, first: int, second: int) -> None:
     )
 
 
-@pytest.mark.requirement("LOSS-068")
+@pytest.mark.requirement("LOSS-116")
 @pytest.mark.parametrize("alpha", [0.0, 0.25, 1.0])
 def test_any_memory_layout(subject: Subject, alpha: float) -> None:
     """Logits with time or the vocabulary in front, as some models return them, and a batch cut from a longer one."""
@@ -184,8 +185,7 @@ def test_any_memory_layout(subject: Subject, alpha: float) -> None:
     check(subject.loss(replace(batch, **masks), alpha=alpha, support=FULL), "ids and masks with time in front")
 
 
-@pytest.mark.requirement("LOSS-068")
-@pytest.mark.needs("implicit_reward")
+@pytest.mark.requirement("LOSS-115")
 def test_implicit_reward_of_a_long_completion(subject: Subject) -> None:
     """Of 5,000 tokens every one counts."""
     logits = torch.tensor([1.0, 0.0, -1.0], dtype=torch.float64).expand(1, 5_000, 3)
@@ -200,9 +200,13 @@ def test_implicit_reward_of_a_long_completion(subject: Subject) -> None:
     )
 
 
-@pytest.mark.requirement("LOSS-068")
-@pytest.mark.needs("implicit_reward")
-@pytest.mark.parametrize("factor", [1.0, 100.0])
+@pytest.mark.parametrize(
+    "factor",
+    [
+        pytest.param(1.0, marks=pytest.mark.requirement("LOSS-110")),
+        pytest.param(100.0, marks=pytest.mark.requirement("LOSS-114")),
+    ],
+)
 def test_any_implicit_reward(subject: Subject, factor: float) -> None:
     """Of ids all over a large vocabulary, also where each token's share is hundreds of nats."""
     batch = _of_many_tokens(94)
@@ -217,7 +221,7 @@ def test_any_implicit_reward(subject: Subject, factor: float) -> None:
     )
 
 
-@pytest.mark.requirement("LOSS-068")
+@pytest.mark.requirement("LOSS-112")
 @pytest.mark.parametrize("alpha", [0.0, 1.0])
 def test_hundreds_of_nats(subject: Subject, alpha: float) -> None:
     """A divergence that is large is not cut."""
@@ -234,8 +238,7 @@ def test_hundreds_of_nats(subject: Subject, alpha: float) -> None:
     )
 
 
-@pytest.mark.requirement("LOSS-068")
-@pytest.mark.needs("loss.sampled_token")
+@pytest.mark.requirement("LOSS-113")
 @pytest.mark.parametrize("teacher", [-400.0, 400.0])
 def test_sampled_log_ratio_of_hundreds_of_nats(subject: Subject, teacher: float) -> None:
     """The advantage of a sampled token is not cut."""

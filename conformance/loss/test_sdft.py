@@ -44,8 +44,7 @@ def test_many_first_tokens(subject: Subject, skip_tokens: int) -> None:
     )
 
 
-@pytest.mark.requirement("LOSS-066")
-@pytest.mark.needs("sdft_loss")
+@pytest.mark.requirement("LOSS-102")
 def test_refuses_negative_skip(subject: Subject) -> None:
     """Fewer than no tokens cannot be left out."""
     batch = every_row(random_batch(61))

@@ -5,7 +5,7 @@ from itertools import product
 
 import pytest
 
-from sdpo_ref.protocols.parts import Attempt
+from sdpo_ref.protocols.parts import Attempt, TeacherContext
 from sdpo_ref.verification.checks.attempts import (
     AWKWARD_TEXTS,
     SYSTEM,
@@ -303,16 +303,21 @@ def test_trace_opened_in_the_prompt(subject: Subject) -> None:
     )
 
 
-@pytest.mark.requirement("TEACH-011")
-def test_shortened_context_keeps_question_and_end(subject: Subject) -> None:
-    """Feedback three times longer than the limit: the question stays, and so does the end of the message."""
+def _shortened(subject: Subject) -> tuple[TeacherContext, str, dict[str, object]]:
+    """What a teacher reads with feedback three times longer than the limit, how it ends with short feedback, inputs."""
     rules = rules_of(subject.profile)
     short = subject.context(group_of(0, [0.0], ["x"]), rules)[0]
     ending = short.messages[-1]["content"].rpartition("x")[2]
     limit = len(text_of(short)) + 300
     long = subject.context(group_of(0, [0.0], ["x" * 3 * limit]), rules_of(subject.profile, max_length=limit))[0]
+    return long, ending, {"max_length": limit, "length of the feedback": 3 * limit}
+
+
+@pytest.mark.requirement("TEACH-043")
+def test_shortened_context_keeps_the_question(subject: Subject) -> None:
+    """Feedback three times longer than the limit: the question stays."""
+    long, _, inputs = _shortened(subject)
     roles = [message["role"] for message in long.messages]
-    inputs = {"max_length": limit, "length of the feedback": 3 * limit}
     assert_that(
         question(0) in text_of(long),
         "the question, whole",
@@ -320,6 +325,12 @@ def test_shortened_context_keeps_question_and_end(subject: Subject) -> None:
         inputs,
         looks_like="C09 the front of a long reprompt is cut",
     )
+
+
+@pytest.mark.requirement("TEACH-044")
+def test_shortened_context_keeps_the_end(subject: Subject) -> None:
+    """Feedback three times longer than the limit: the message ends as it does with short feedback."""
+    long, ending, inputs = _shortened(subject)
     assert_that(
         not long.usable or long.messages[-1]["content"].endswith(ending),
         f"a last message that ends with {ending[-40:]!r}",
@@ -329,7 +340,7 @@ def test_shortened_context_keeps_question_and_end(subject: Subject) -> None:
     )
 
 
-@pytest.mark.requirement("TEACH-011")
+@pytest.mark.requirement("TEACH-042")
 @pytest.mark.parametrize("room", [1, 40, 400])
 @pytest.mark.parametrize("too_much", [1, 30, 3_000])
 def test_limit_is_kept(subject: Subject, room: int, too_much: int) -> None:
@@ -347,7 +358,7 @@ def test_limit_is_kept(subject: Subject, room: int, too_much: int) -> None:
     )
 
 
-@pytest.mark.requirement("TEACH-011")
+@pytest.mark.requirement("TEACH-045")
 def test_no_room_for_evidence(subject: Subject) -> None:
     """Where nothing of the evidence fits, the row is not usable."""
     rules = rules_of(subject.profile, max_length=len(question(0)))

@@ -25,7 +25,7 @@ def group_advantages(
 
     The paper's hybrid uses the first; GRPO and TRL the second, with the deviation over n - 1. A group of one has
     advantage zero.
-    Implements: LOSS-070.
+    Implements: LOSS-093, LOSS-117, LOSS-118.
 
     Args:
         rewards: one for each rollout; raised to float32 if they have less.
@@ -71,7 +71,7 @@ def sum_of_group(numbers: Float[Tensor, " rollout"], group_ids: Int[Tensor, " ro
 
     The order is part of the result: what is centred sums to zero up to a rounding error, an optimiser that divides by
     the size of the gradient enlarges that error, and an implementation that adds in the same order has the same one.
-    Implements: LOSS-068.
+    Implements: LOSS-111.
 
     Args:
         numbers: one for each rollout.
@@ -121,7 +121,7 @@ def convex_combination(
         \lambda\, a + (1 - \lambda)\, b
 
     ``weight`` is the paper's λ and belongs to the *reward*; TRL's ``distillation_weight`` is ``1 - λ``.
-    Implements: LOSS-066, LOSS-071, LOSS-072.
+    Implements: LOSS-071, LOSS-072, LOSS-101.
 
     Args:
         of_reward: from the scalar reward. Gradient flows.

@@ -25,7 +25,7 @@ def aggregation_weights(
     ==========================  ============================================
 
     A denominator that would be zero is one, so a batch in which nothing counts has weight zero everywhere.
-    Implements: LOSS-052, LOSS-053, LOSS-054, LOSS-056.
+    Implements: LOSS-052, LOSS-053, LOSS-054, LOSS-056, LOSS-104, LOSS-105.
 
     Args:
         loss_mask: True where a token counts.

@@ -21,7 +21,7 @@ def implicit_reward(
 
     The second form telescopes from the first because both factor over the same tokens: the sum of the
     self-distillation advantages *is* the reward, with no normaliser. It describes reverse KL only.
-    Implements: LOSS-080, LOSS-081.
+    Implements: LOSS-080, LOSS-081, LOSS-115.
 
     Args:
         conditioned_logits: scores under the context. Gradient flows.
@@ -51,7 +51,7 @@ def implicit_token_rewards(
 ) -> Float[Tensor, "rollout time"]:
     """The credit of each token: the summands of :func:`implicit_reward`, zero where the mask is False.
 
-    Implements: LOSS-082.
+    Implements: LOSS-082, LOSS-110, LOSS-114.
 
     Args:
         conditioned_logits: scores under the context. Gradient flows.

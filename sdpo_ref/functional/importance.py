@@ -35,7 +35,7 @@ def importance_ratio(
 
     Cut from above only: a ratio below one stays as it is, or tokens that the student has learned to avoid would keep
     their full weight.
-    Implements: LOSS-040, LOSS-041, LOSS-042, LOSS-066.
+    Implements: LOSS-040, LOSS-041, LOSS-042, LOSS-100.
 
     Args:
         student_token_log_probs: log-probability of the sampled token now, at the temperature of the loss. No

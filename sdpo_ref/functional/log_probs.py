@@ -1,4 +1,4 @@
-"""From logits to log-probabilities: precision, temperature, normalisation (LOSS-063, POLICY-002, POLICY-003)."""
+"""From logits to log-probabilities: precision, temperature, normalisation (LOSS-091, POLICY-002, POLICY-003)."""
 
 import math
 
@@ -29,8 +29,8 @@ def log_probs(logits: Float[Tensor, "*batch vocab"], *, temperature: float = 1.0
         \log p_v = z_v / \tau - \log \sum_u \exp(z_u / \tau)
 
     Logits in half precision are raised to float32 first: eight bits of mantissa cannot hold a log-probability near
-    zero, and the error lands in the gradient (LOSS-063). A logit of ``-inf`` is a token of probability zero.
-    Implements: POLICY-002, POLICY-003, LOSS-062, LOSS-063, LOSS-066.
+    zero, and the error lands in the gradient. A logit of ``-inf`` is a token of probability zero.
+    Implements: POLICY-002, POLICY-003, LOSS-062, LOSS-091, LOSS-099, LOSS-112, LOSS-116.
 
     Args:
         logits: unnormalised scores; ``-inf`` allowed, but not in every entry of a row. Gradient flows.
@@ -57,7 +57,7 @@ def token_log_probs(
 ) -> Float[Tensor, "*batch"]:
     """Log-probability of one given token at each position.
 
-    Implements: LOSS-068.
+    Implements: LOSS-106, LOSS-107, LOSS-109, LOSS-110.
 
     Args:
         log_probs: log-probabilities of every token. Gradient flows.

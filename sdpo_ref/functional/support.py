@@ -15,7 +15,7 @@ from sdpo_ref.types import Support, TopKFrom
 def top_k_ids(log_probs: Float[Tensor, "*batch vocab"], *, k: int) -> Int[Tensor, "*batch cell"]:
     """Ids of the ``min(k, vocab)`` most likely tokens, most likely first; ties fall either way.
 
-    Implements: LOSS-022, LOSS-027.
+    Implements: LOSS-022, LOSS-027, LOSS-108.
 
     Args:
         log_probs: log-probabilities (or logits: the order is the same). No gradient.

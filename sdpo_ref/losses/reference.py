@@ -41,7 +41,7 @@ def sdpo_loss(
 
     The prefixes are sampled by the student but treated as fixed: no score-function term. The teacher is a constant,
     however its logits were computed.
-    Implements: LOSS-061, LOSS-064, LOSS-065, LOSS-067.
+    Implements: LOSS-061, LOSS-065, LOSS-067, LOSS-094, LOSS-095, LOSS-096, LOSS-097, LOSS-103.
 
     The options are those of :class:`~sdpo_ref.losses.options.LossOptions`. ``token_weights`` is a further factor of
     each token's loss, a constant that leaves the aggregation's denominator as it is: anything where nothing counts,
@@ -189,7 +189,7 @@ def hybrid_loss(
     The paper mixes advantages, on the sampled token; TRL mixes losses, with its ``distillation_weight`` equal to
     :math:`1 - \lambda`. Both agree on sampled tokens if every row has a teacher and the means are the same. A row
     without a teacher has no self-distillation advantage but keeps its reward's.
-    Implements: LOSS-063, LOSS-070, LOSS-072.
+    Implements: LOSS-072, LOSS-093, LOSS-109, LOSS-117.
 
     Args:
         batch: logits or hidden states, sampled tokens and masks. Gradient flows into the student's side only.
@@ -253,7 +253,7 @@ def _student_and_teacher(
 
     A masked position may hold anything, NaN included. It is replaced *before* it is computed with: multiplying by a
     zero mask afterwards would leave NaN in the gradient even where the value looks right.
-    Implements: LOSS-051, LOSS-060, LOSS-063.
+    Implements: LOSS-051, LOSS-060, LOSS-092.
     """
     student = log_probs(_neutral_where_masked(batch.student_logits, batch.loss_mask), temperature=temperature)
     teacher = log_probs(_neutral_where_masked(batch.teacher_logits.detach(), batch.loss_mask), temperature=temperature)

@@ -29,7 +29,7 @@ def sdft_loss(
 
     The method's equation 1 is the reverse KL, for which the implicit-reward identity holds (LOSS-080); its authors'
     numbers come from ``alpha=0``.
-    Implements: LOSS-066, LOSS-090.
+    Implements: LOSS-090, LOSS-102.
 
     Args:
         batch: logits or hidden states, sampled tokens and mask; the self-distillation mask must be True everywhere.

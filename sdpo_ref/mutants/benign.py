@@ -1,7 +1,7 @@
 """Implementations that are right although they are different: no MUST may fail for them.
 
 Training in bfloat16 is among them as what it may be: logits of half precision, or a loss under autocast. There is no
-variant that computes in bfloat16, because that is a defect (LOSS-063), and so no profile that would forgive it.
+variant that computes in bfloat16, because that is a defect (LOSS-091), and so no profile that would forgive it.
 """
 
 import os

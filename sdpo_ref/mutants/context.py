@@ -320,7 +320,7 @@ chapter.enter(
     LENGTH,
     "a message that is too long loses its beginning (C09)",
     "the teacher does not know the question",
-    "TEACH-011",
+    "TEACH-043",
     context=shortened_by(cut_front),
 )
 chapter.enter(
@@ -329,7 +329,7 @@ chapter.enter(
     LENGTH,
     "a message that is too long loses its end (C09)",
     "the teacher is asked to go on with the feedback instead of answering",
-    "TEACH-011",
+    "TEACH-044",
     context=shortened_by(cut_end),
 )
 chapter.enter(
@@ -338,7 +338,7 @@ chapter.enter(
     LENGTH,
     "a row whose evidence was cut to nothing stays usable",
     "as M241",
-    "TEACH-011",
+    "TEACH-045",
     Planted(FILE, "        else:\n            return None\n", "        else:\n            return text\n"),
 )
 chapter.enter(
@@ -347,7 +347,7 @@ chapter.enter(
     LENGTH,
     "the limit is exceeded by up to 50",
     "batches with long feedback do not fit into memory",
-    "TEACH-011",
+    "TEACH-042",
     Planted(FILE, "length(text) > max_length:", "length(text) > max_length + 50:"),
 )
 

@@ -27,6 +27,20 @@ def in_place(batch: DistillationBatch, options: Options) -> Tensor:
     return value
 
 
+def behaviour_in_place(batch: DistillationBatch, options: Options) -> Tensor:
+    """Writes into the recorded log-probabilities where importance weights are on."""
+    value = good(batch, options)
+    if options["ratio_cap"] is not None and batch.behaviour_log_probs is not None:
+        batch.behaviour_log_probs.masked_fill_(~batch.loss_mask, 0.0)
+    return value
+
+
+def double_by_default(batch: DistillationBatch, options: Options) -> Tensor:
+    """Makes float64 the dtype of all that is created afterwards."""
+    torch.set_default_dtype(torch.float64)
+    return good(batch, options)
+
+
 def any_option(batch: DistillationBatch, options: Options) -> Tensor:
     """Options out of range are moved into it."""
     cap = options["ratio_cap"]
@@ -191,7 +205,7 @@ chapter.enter(
     STATE,
     "the teacher's logits are written to",
     "whatever reads them next, logging or a second loss, reads other numbers",
-    "LOSS-064",
+    "LOSS-094",
     loss=loss(in_place),
 )
 chapter.enter(
@@ -209,8 +223,27 @@ chapter.enter(
     STATE,
     "each call seeds PyTorch's random number generator",
     "rollouts that are sampled afterwards are the same in every step",
-    "LOSS-064",
+    "LOSS-096",
     Planted(LOSSES, BEGIN, f"    torch.manual_seed(0)\n{BEGIN}"),
+)
+chapter.enter(
+    438,
+    "behaviour_written_in_place",
+    STATE,
+    "recorded log-probabilities of tokens that do not count are overwritten with zero",
+    "a second loss on the same rollouts, with another mask, has other importance weights",
+    "LOSS-095",
+    loss=loss(behaviour_in_place),
+)
+chapter.enter(
+    439,
+    "default_dtype_changed",
+    STATE,
+    "each call makes float64 the default dtype of the process",
+    "all that is created afterwards takes twice the memory and is slower",
+    "LOSS-097",
+    loss=loss(double_by_default),
+    isolated=True,
 )
 
 REFUSED = "what must be refused"
@@ -220,7 +253,7 @@ chapter.enter(
     REFUSED,
     "a temperature, a cap or an alpha out of range is moved into it",
     "a slip in a configuration trains with other settings, in silence",
-    "LOSS-066",
+    "LOSS-098 LOSS-099 LOSS-100",
     loss=loss(any_option),
 )
 chapter.enter(
@@ -229,7 +262,7 @@ chapter.enter(
     REFUSED,
     "a temperature of zero passes",
     "every logit becomes infinite or NaN",
-    "LOSS-066",
+    "LOSS-099",
     Planted(LOG_PROBS, "if not (math.isfinite(temperature) and temperature > 0):", "if temperature < 0:"),
 )
 chapter.enter(
@@ -238,7 +271,7 @@ chapter.enter(
     REFUSED,
     "a ratio cap of zero or below passes",
     "every token gets the same weight, zero or below",
-    "LOSS-066",
+    "LOSS-100",
     Planted("functional/importance.py", "if not ratio_cap > 0:", "if ratio_cap != ratio_cap:"),
 )
 chapter.enter(
@@ -247,7 +280,7 @@ chapter.enter(
     REFUSED,
     "the reward's weight is not checked",
     "a typo turns self-distillation round",
-    "LOSS-066",
+    "LOSS-101",
     Planted("functional/advantages.py", "if not 0.0 <= weight <= 1.0:", "if weight is None:"),
 )
 chapter.enter(
@@ -256,7 +289,7 @@ chapter.enter(
     REFUSED,
     "the number of tokens to skip is not checked",
     "a negative number is taken for none",
-    "LOSS-066",
+    "LOSS-102",
     Planted("losses/sdft.py", "if skip_tokens < 0:", "if skip_tokens is None:"),
 )
 

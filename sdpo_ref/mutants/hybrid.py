@@ -24,7 +24,7 @@ chapter.enter(
     ADVANTAGE,
     "advantages are divided by the group's deviation, while the profile declares centred ones (H03)",
     "the weight between reward and teacher is another one, and another in every group",
-    "LOSS-070",
+    "LOSS-117",
     hybrid_loss=hybrid(lambda b, r, g, o: GOOD.hybrid_loss(b, spread(r), g, **o)),
 )
 chapter.enter(
@@ -33,7 +33,7 @@ chapter.enter(
     ADVANTAGE,
     "the reward itself is the advantage",
     "everything that was sampled becomes more likely wherever rewards are positive",
-    "LOSS-070",
+    "LOSS-117",
     Planted(FILE, "return numbers - sum_of_group(numbers, group_ids) / sizes, sizes", "return numbers, sizes"),
 )
 chapter.enter(
@@ -42,7 +42,7 @@ chapter.enter(
     ADVANTAGE,
     "rewards are centred over the batch and not over their group",
     "hard prompts are trained away, easy ones are reinforced",
-    "LOSS-070",
+    "LOSS-117",
     Planted(
         FILE,
         "return numbers - sum_of_group(numbers, group_ids) / sizes, sizes",
@@ -55,7 +55,7 @@ chapter.enter(
     ADVANTAGE,
     "the group's best reward is subtracted in place of its mean",
     "advantages are never positive",
-    "LOSS-070",
+    "LOSS-117",
     hybrid_loss=hybrid(lambda b, r, g, o: _uncentered(b, r - r.max(), g, o)),
 )
 chapter.enter(
@@ -64,7 +64,7 @@ chapter.enter(
     ADVANTAGE,
     "the reward of a rollout that is alone in its group stays as it is",
     "prompts with one rollout are trained on their level, not on a difference",
-    "LOSS-070",
+    "LOSS-118",
     Planted(
         FILE,
         "return numbers - sum_of_group(numbers, group_ids) / sizes, sizes",
@@ -93,7 +93,7 @@ chapter.enter(
     MIX,
     "lambda weights the teacher and not the reward (H01)",
     "a run that should mostly follow the reward mostly follows its teacher",
-    "LOSS-070 LOSS-072",
+    "LOSS-072 LOSS-117",
     hybrid_loss=hybrid(lambda b, r, g, o: GOOD.hybrid_loss(b, r, g, **{**o, "reward_weight": 1 - o["reward_weight"]})),
 )
 chapter.enter(
@@ -102,7 +102,7 @@ chapter.enter(
     MIX,
     "lambda and one minus lambda are exchanged where the advantages are mixed (H01)",
     "as M176",
-    "LOSS-070 LOSS-072",
+    "LOSS-072 LOSS-117",
     Planted(
         FILE,
         "return weight * of_reward + (1 - weight) * of_distillation",
@@ -116,7 +116,7 @@ chapter.enter(
     MIX,
     "the reward's part is lost (H02)",
     "the reward is not trained on at all",
-    "LOSS-070",
+    "LOSS-117",
     Planted(
         FILE,
         "return weight * of_reward + (1 - weight) * of_distillation",
@@ -129,7 +129,7 @@ chapter.enter(
     MIX,
     "the teacher's advantage is added with its full weight (H02)",
     "a pure reward run is none",
-    "LOSS-070",
+    "LOSS-117",
     Planted(
         FILE,
         "return weight * of_reward + (1 - weight) * of_distillation",
@@ -182,7 +182,7 @@ chapter.enter(
     MIX,
     "rows without a teacher lose their reward as well",
     "prompts without feedback are not trained at all",
-    "LOSS-070",
+    "LOSS-117",
     Planted(
         LOSSES,
         "advantages = convex_combination(reward_advantages[:, None], distillation_advantages, weight=reward_weight)",
@@ -209,7 +209,7 @@ chapter.enter(
     MIX,
     "rewards are lowered to the precision of the logits before their group's mean is taken",
     "beside bfloat16 logits rewards of 100.0 and 100.3 are 100.0 and 100.5",
-    "LOSS-063",
+    "LOSS-093",
     Planted(LOSSES, "rewards.to(batch.student_logits.device, precise)", "rewards.to(batch.student_logits)"),
 )
 

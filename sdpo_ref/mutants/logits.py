@@ -171,7 +171,7 @@ chapter.enter(
     LOGITS,
     "half-precision logits are computed with as they are (D11)",
     "the loss has two digits, and small divergences are noise",
-    "LOSS-063",
+    "LOSS-091 LOSS-092",
     loss=loss(half_precision),
 )
 chapter.enter(
@@ -180,7 +180,7 @@ chapter.enter(
     LOGITS,
     "logits are not raised to float32, in every loss (D11)",
     "as M160",
-    "LOSS-063",
+    "LOSS-091 LOSS-092",
     Planted(LOG_PROBS, "precise = logits.to(torch.promote_types(logits.dtype, torch.float32))", "precise = logits"),
     same_as=160,
 )
@@ -190,7 +190,7 @@ chapter.enter(
     LOGITS,
     "the teacher's half precision is raised to float32 only if the student's is",
     "a teacher that is served in bfloat16 beside a float32 student has two digits",
-    "LOSS-063",
+    "LOSS-092",
     loss=loss(raised_with_the_student),
 )
 chapter.enter(
@@ -199,7 +199,7 @@ chapter.enter(
     LOGITS,
     "the student's half precision is raised to float32 only if the teacher's is",
     "a student in bfloat16 beside a float32 teacher has two digits, and so has its gradient",
-    "LOSS-063",
+    "LOSS-092",
     loss=loss(raised_with_the_teacher),
     same_as=374,
 )

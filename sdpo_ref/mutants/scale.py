@@ -1,4 +1,4 @@
-"""Defects that toys do not show: narrow ids, limits on sizes and magnitudes, hidden NaN (LOSS-068, LOSS-069)."""
+"""Defects that toys do not show: narrow ids, limits on sizes and magnitudes, hidden NaN (spec/04-loss, E)."""
 
 from sdpo_ref.mutants.mutant import Chapter
 from sdpo_ref.mutants.plant import Planted
@@ -23,7 +23,7 @@ chapter.enter(
     NARROW,
     "token ids are held in 16 bits",
     "ids above 32,767 are other tokens, or none",
-    "LOSS-068",
+    "LOSS-106 LOSS-107",
     Planted(REFERENCE, IDS, IDS.replace("0)", "0).to(torch.int16).long()")),
 )
 chapter.enter(
@@ -32,7 +32,7 @@ chapter.enter(
     NARROW,
     "token ids are held in 8 bits",
     "ids above 255 are other tokens",
-    "LOSS-068",
+    "LOSS-106 LOSS-107",
     Planted(REFERENCE, IDS, IDS.replace("0)", "0).to(torch.uint8).long()")),
     same_as=376,
 )
@@ -42,7 +42,7 @@ chapter.enter(
     NARROW,
     "token ids pass through the dtype of the logits, bfloat16",
     "ids above 256 are rounded to other tokens",
-    "LOSS-068",
+    "LOSS-106 LOSS-107",
     Planted(REFERENCE, IDS, IDS.replace("0)", "0).to(torch.bfloat16).long()")),
     same_as=376,
 )
@@ -52,7 +52,7 @@ chapter.enter(
     NARROW,
     "group ids are held in 8 bits",
     "rewards of other prompts are the baseline",
-    "LOSS-068",
+    "LOSS-111",
     Planted("functional/advantages.py", GROUP, GROUP.replace("group_ids,", "group_ids.byte(),")),
 )
 chapter.enter(
@@ -61,7 +61,7 @@ chapter.enter(
     NARROW,
     "group ids pass through float32",
     "as M414, in large data sets",
-    "LOSS-068",
+    "LOSS-111",
     Planted("functional/advantages.py", GROUP, GROUP.replace("group_ids,", "group_ids.float(),")),
 )
 chapter.enter(
@@ -70,7 +70,7 @@ chapter.enter(
     NARROW,
     "the sign of group ids is lost",
     "as M414, where groups are numbered by a hash",
-    "LOSS-068",
+    "LOSS-111",
     Planted("functional/advantages.py", GROUP, GROUP.replace("group_ids,", "group_ids.abs(),")),
 )
 
@@ -81,7 +81,7 @@ chapter.enter(
     LIMITS,
     "the loss of a token is at most 50",
     "the worst tokens have no gradient",
-    "LOSS-068",
+    "LOSS-112",
     Planted(REFERENCE, RESULT, RESULT.replace("token_losses", "token_losses.clamp(max=50)")),
 )
 chapter.enter(
@@ -90,7 +90,7 @@ chapter.enter(
     LIMITS,
     "the advantage of a sampled token is cut at plus or minus 20",
     "the tokens that the teacher finds impossible are corrected too little",
-    "LOSS-068",
+    "LOSS-113",
     Planted("functional/sampled_token.py", ADVANTAGE, f"{ADVANTAGE}.clamp(-20, 20)"),
 )
 chapter.enter(
@@ -99,7 +99,7 @@ chapter.enter(
     LIMITS,
     "the share of a token in the implicit reward is cut at plus or minus 10",
     "the reward is no difference of log-probabilities any more",
-    "LOSS-068",
+    "LOSS-114",
     Planted("functional/implicit_reward.py", DIFFERENCE, f"{DIFFERENCE}.clamp(-10, 10)"),
 )
 chapter.enter(
@@ -108,7 +108,7 @@ chapter.enter(
     LIMITS,
     "only the first 1,024 tokens of a completion count",
     "the ends of long answers are not trained",
-    "LOSS-068",
+    "LOSS-104",
     Planted(REFERENCE, RESULT, f"token_losses[:, 1024:] = 0.0\n    {RESULT}"),
 )
 chapter.enter(
@@ -144,7 +144,7 @@ chapter.enter(
     LIMITS,
     "only the first 1,024 tokens of a completion have an implicit reward",
     "long completions are compared by their beginnings",
-    "LOSS-068",
+    "LOSS-115",
     Planted("functional/implicit_reward.py", SUM, SUM.replace(".sum", "[..., :1024].sum")),
 )
 chapter.enter(
@@ -153,7 +153,7 @@ chapter.enter(
     LIMITS,
     "logits are taken to be contiguous",
     "a crash with models that answer in another layout",
-    "LOSS-068",
+    "LOSS-116",
     Planted("functional/log_probs.py", RAISED, RAISED.replace("logits.to", "logits.view(-1).view(logits.shape).to")),
 )
 chapter.enter(
@@ -171,7 +171,7 @@ chapter.enter(
     LIMITS,
     "an importance ratio is at most 10, whatever the cap",
     "tokens that have become much more likely count too little",
-    "LOSS-068",
+    "LOSS-040",
     Planted("functional/importance.py", ".clamp(max=ratio_cap)", ".clamp(max=min(ratio_cap, 10.0))"),
 )
 
@@ -223,7 +223,7 @@ chapter.enter(
     HIDDEN,
     "a ratio cap that is not a number passes",
     "a loss of NaN from a typo in a configuration",
-    "LOSS-066",
+    "LOSS-100",
     Planted("functional/importance.py", "if not ratio_cap > 0:", "if ratio_cap <= 0:"),
 )
 

@@ -294,7 +294,7 @@ class MakeTrainer(Protocol):
 
 @runtime_checkable
 class MakeHybridTrainer(Protocol):
-    """**Protocol (level 4):** the trainer of the hybrid (LOSS-070), with a fixed weight or gated by prompt."""
+    """**Protocol (level 4):** the trainer of the hybrid (LOSS-117), with a fixed weight or gated by prompt."""
 
     def __call__(
         self, policy: Policy, teacher: Teacher, *, learning_rate: float, reward_weight: float, gated: bool

@@ -27,7 +27,7 @@ class Profile(BaseModel):
         feedback_when: when feedback reaches the teacher (TEACH-004).
         ema_cadence: how often the EMA teacher moves (TEACH-021).
         hybrid: whether advantages or losses are mixed (LOSS-071).
-        group_advantage: reward minus the group's mean, or that divided by the group's deviation (LOSS-070).
+        group_advantage: reward minus the group's mean, or that divided by the group's deviation (LOSS-117).
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")

@@ -198,6 +198,12 @@ def _loss() -> Entries:
     yield "the next random number after a loss", "loss", lambda it: _random_number_after(it, batch)
     yield "the default dtype after a loss", "loss", lambda it: _default_dtype_after(it, batch)
     yield "what the loss leaves behind", "loss", lambda it: it.inputs_after_loss(batch, alpha=0.5, support=FULL)
+    recorded = random_batch(917)
+    yield (
+        "what the loss leaves behind, with importance weights",
+        "loss",
+        lambda it: it.inputs_after_loss(recorded, alpha=0.5, support=FULL, ratio_cap=2.0),
+    )
     empty = replace(batch, self_distillation_mask=torch.zeros(4, dtype=torch.bool))
     yield "the graph of an empty loss", "loss", lambda it: _reaches_a_parameter(it, empty)
 

@@ -184,7 +184,7 @@ def _fitting_text(
 
     The question and the closing instruction are never cut: a teacher that does not know the question, or is cut off
     before the turn ends, scores the attempt under a different task.
-    Implements: TEACH-011.
+    Implements: TEACH-042, TEACH-043, TEACH-044, TEACH-045.
     """
     text = _joined(question, shown, said, words)
     while max_length is not None and length(text) > max_length:

@@ -13,7 +13,7 @@ from sdpo_ref.vectors.store import Vector, load
 VECTORS: list[Vector] = [vector for kind in KINDS for vector in load(kind)]
 
 PROMISED = {
-    "LOSS": (1, 2, 3, 4, 7, 8, 11, 20, 21, 22, 24, 25, 26, 27, 28, 30, 40, 42, 44, 51, 53, 54, 62, 67, 70, 71, 72, 80),
+    "LOSS": (1, 2, 3, 4, 7, 8, 11, 20, 21, 22, 24, 25, 26, 27, 28, 30, 40, 42, 44, 51, 53, 54, 62, 67, 71, 72, 80, 117),
     "POLICY": (3,),
     "TEACH": (20, 26),
 }

@@ -1,4 +1,4 @@
-"""Hybrid losses (LOSS-070 to LOSS-072) and implicit rewards (LOSS-080)."""
+"""Hybrid losses (LOSS-071, LOSS-072, LOSS-117) and implicit rewards (LOSS-080)."""
 
 from sdpo_ref.vectors.array import array
 from sdpo_ref.vectors.case import Case
@@ -54,12 +54,12 @@ _HYBRID_BATCHES: dict[str, tuple[LossInputs, str]] = {
 
 def _hybrid(name: str, reward_weight: float) -> Case:
     inputs, sentence = _HYBRID_BATCHES[name]
-    ends = {0.0: ("LOSS-072",), 1.0: ("LOSS-070",)}
+    ends = {0.0: ("LOSS-072",), 1.0: ("LOSS-117",)}
     largest = max(abs(value) for value in inputs["student_logits"].values)
     return Case(
         id=f"hybrid-{name}-weight-{reward_weight:g}",
         kind="hybrid",
-        requirements=ends.get(reward_weight, ("LOSS-071", "LOSS-070", "LOSS-072")),
+        requirements=ends.get(reward_weight, ("LOSS-071", "LOSS-117", "LOSS-072")),
         comment=f"{sentence}; reward weight {reward_weight:g}.",
         hazard=hazards.HYBRID,
         options={"reward_weight": reward_weight, "hybrid": "advantage", "support": "sampled_token"},

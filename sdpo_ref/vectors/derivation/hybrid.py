@@ -1,4 +1,4 @@
-"""Reward and self-distillation in one advantage (LOSS-070 to LOSS-072), and the implicit reward (LOSS-080)."""
+"""Reward and self-distillation in one advantage (LOSS-071, LOSS-072, LOSS-117), and the implicit reward (LOSS-080)."""
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass

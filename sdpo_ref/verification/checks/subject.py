@@ -1,7 +1,7 @@
 """The implementation under test, wrapped: inputs and outputs are copied, and outputs are checked.
 
 A check never touches the implementation itself. What goes in is a copy, so that an implementation that writes into
-its inputs is detected (LOSS-064) and cannot change the expectation; what comes out is a copy, so that one that reuses
+its inputs is detected (LOSS-094) and cannot change the expectation; what comes out is a copy, so that one that reuses
 its buffers is not compared with itself. Kind, shape and dtype of an output are checked before it is compared.
 """
 
@@ -143,10 +143,12 @@ class Subject:
         gradients = [_gradients("loss", factor * result, [own.student_logits], again=True)[0] for factor in upstream]
         return [_no_finer(gradient, result) for gradient in gradients]
 
-    def inputs_after_loss(self, batch: DistillationBatch, *, alpha: float, support: Support) -> DistillationBatch:
+    def inputs_after_loss(
+        self, batch: DistillationBatch, *, alpha: float, support: Support, ratio_cap: float | None = None
+    ) -> DistillationBatch:
         """The copies that the implementation was given, after forward and backward."""
         own = _own(batch)
-        result = self._call("loss", own, alpha=alpha, support=support, temperature=1.0, ratio_cap=None)
+        result = self._call("loss", own, alpha=alpha, support=support, temperature=1.0, ratio_cap=ratio_cap)
         _loss_gradient("loss", result, own)
         return own
 
