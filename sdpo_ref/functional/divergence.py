@@ -22,6 +22,8 @@ Far above it the exponential would overflow, and long before it enlarges the rou
 def require_alpha(alpha: float) -> None:
     """Refuse an interpolation coefficient that is not in ``[0, 1]``.
 
+    Implements: LOSS-009, LOSS-098.
+
     Args:
         alpha: 0 is the forward KL(teacher‖student), 1 the reverse.
 
@@ -123,7 +125,7 @@ def generalized_jsd(
     ``alpha=0.01`` gives a loss about a hundred times smaller than ``alpha=0`` (LOSS-004). ``alpha=0`` is the forward
     KL, which covers the teacher's mass; ``alpha=1`` is the reverse KL, which seeks the teacher's mode. The value is
     at most the binary entropy of ``alpha`` in the interior.
-    Implements: LOSS-001, LOSS-002, LOSS-003, LOSS-004, LOSS-006, LOSS-009, LOSS-010, LOSS-012, LOSS-098.
+    Implements: LOSS-001, LOSS-002, LOSS-003, LOSS-004, LOSS-006, LOSS-010, LOSS-012.
 
     Args:
         student_log_probs: the student; each row's exponentials sum to one. Gradient flows.

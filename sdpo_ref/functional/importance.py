@@ -12,6 +12,8 @@ MAX_LOG_RATIO = 20.0
 def require_ratio_cap(ratio_cap: float) -> None:
     """Refuse an upper bound that no importance ratio can keep.
 
+    Implements: LOSS-100.
+
     Args:
         ratio_cap: in ``(0, inf)``.
 
@@ -35,7 +37,7 @@ def importance_ratio(
 
     Cut from above only: a ratio below one stays as it is, or tokens that the student has learned to avoid would keep
     their full weight.
-    Implements: LOSS-040, LOSS-041, LOSS-042, LOSS-100.
+    Implements: LOSS-040, LOSS-041, LOSS-042.
 
     Args:
         student_token_log_probs: log-probability of the sampled token now, at the temperature of the loss. No

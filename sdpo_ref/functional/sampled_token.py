@@ -7,7 +7,9 @@ from sdpo_ref.errors import InvalidInputError
 
 
 def require_reverse_kl(alpha: float) -> None:
-    """Refuse any divergence but the reverse KL, for which alone the estimator exists (LOSS-032).
+    """Refuse any divergence but the reverse KL, for which alone the estimator exists.
+
+    Implements: LOSS-032.
 
     Args:
         alpha: of the loss.
@@ -35,7 +37,7 @@ def sampled_token_surrogate(
 
     Its value is no divergence and is often negative; only its gradient means something. The bracket is minus the
     self-distillation advantage: where the teacher likes the token more than the student does, the update raises it.
-    Implements: LOSS-030, LOSS-031, LOSS-032, LOSS-113.
+    Implements: LOSS-030, LOSS-031, LOSS-113.
 
     Args:
         student_token_log_probs: log-probability of the sampled token under the student. Gradient flows.

@@ -1,4 +1,4 @@
-"""The options of the loss: what each means, which values are valid, and what is refused (LOSS-066).
+"""The options of the loss: what each means, which values are valid, and what is refused (LOSS-098 to LOSS-102).
 
 Every implementation has the same options. This is the one place where they are documented and checked; the ranges of
 single numbers are stated by the equations that use them, in :mod:`sdpo_ref.functional`.

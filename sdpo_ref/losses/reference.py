@@ -106,7 +106,7 @@ def sdpo_token_losses(
         >>> sdpo_token_losses(DistillationBatch(student, teacher, torch.tensor([[0]]), mask, mask[0]), alpha=1.0)
         tensor([[0.5108]])
     """
-    # E. Log-probabilities of both sides, the teacher's a constant (LOSS-060 to LOSS-063, POLICY-002, POLICY-003)
+    # E. Log-probabilities of both sides, the teacher's a constant (LOSS-060, LOSS-091, LOSS-092, POLICY-003)
     batch = batch.project()
     student, teacher = _student_and_teacher(batch, temperature=temperature)
     token_ids = torch.where(batch.loss_mask, batch.completions, 0)
@@ -217,7 +217,7 @@ def hybrid_loss(
         >>> hybrid_loss(batch, torch.tensor([1.0, 0.0]), torch.tensor([0, 0]), reward_weight=1.0)  # advantages cancel
         tensor(0.)
     """
-    # F. Advantage of the reward within its group, never rounded to the logits (LOSS-063, LOSS-070)
+    # F. Advantage of the reward within its group, never rounded to the logits (LOSS-093, LOSS-117)
     batch = batch.project()
     precise = torch.promote_types(rewards.dtype, batch.student_logits.dtype)
     rewards = rewards.to(batch.student_logits.device, precise)
