@@ -1,4 +1,4 @@
-"""What flows through the library: one vocabulary of axes, and frozen dataclasses that are valid once they exist.
+"""The data that the library passes around: named axes, and frozen dataclasses that are valid once they exist.
 
 Axes, declared here once and used in every signature:
 
@@ -17,7 +17,7 @@ Implements spec/00-notation.
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Literal
+from typing import Literal, get_args
 
 import torch
 from jaxtyping import Bool, Float, Int
@@ -45,7 +45,8 @@ class Support:
         k: number of tokens for the two top-k kinds, ``None`` for the others.
 
     Raises:
-        InvalidInputError: if ``k`` is missing for a top-k kind, below one, or given for another kind.
+        InvalidInputError: if the kind is unknown, or ``k`` is missing for a top-k kind, below one, or given for another
+            kind.
 
     Example:
         >>> Support("top_k_tail", k=20).k
@@ -57,6 +58,9 @@ class Support:
 
     def __post_init__(self) -> None:
         """Refuse a support that cannot be used."""
+        if self.kind not in get_args(SupportKind):
+            allowed = ", ".join(map(repr, get_args(SupportKind)))
+            raise InvalidInputError(f"support {self.kind!r} is unknown; allowed are {allowed}")
         if self.kind in ("top_k_tail", "top_k_renormalized"):
             if self.k is None or self.k < 1:
                 raise InvalidInputError(
@@ -105,34 +109,8 @@ class DistillationBatch:
             raise InvalidInputError(
                 f"student_logits has shape {tuple(self.student_logits.shape)}; allowed is [rollout, time, vocab]"
             )
-        rollout, time, vocab = self.student_logits.shape
-        expected: Mapping[str, tuple[tuple[int, ...], str]] = {
-            "student_logits": ((rollout, time, vocab), "float"),
-            "teacher_logits": ((rollout, time, vocab), "float"),
-            "completions": ((rollout, time), "int"),
-            "completion_mask": ((rollout, time), "bool"),
-            "self_distillation_mask": ((rollout,), "bool"),
-            "behaviour_log_probs": ((rollout, time), "float"),
-        }
-        for name, (shape, kind) in expected.items():
-            tensor = getattr(self, name)
-            if tensor is None:
-                continue
-            if tuple(tensor.shape) != shape:
-                raise InvalidInputError(
-                    f"{name} has shape {tuple(tensor.shape)}, but student_logits {(rollout, time, vocab)} allows only "
-                    f"{shape}; align it to the completion tokens"
-                )
-            if _kind(tensor) != kind:
-                raise InvalidInputError(
-                    f"{name} has dtype {tensor.dtype}, allowed is {kind}; convert it before the call"
-                )
-        counted = self.completions[self.completion_mask]
-        if counted.numel() and not (int(counted.min()) >= 0 and int(counted.max()) < vocab):
-            raise InvalidInputError(
-                f"completions holds ids from {int(counted.min())} to {int(counted.max())} at counted positions, "
-                f"allowed is 0 to {vocab - 1}; student and teacher must share one tokenizer"
-            )
+        student, teacher = self.student_logits, self.teacher_logits
+        _require_aligned(self, student=(student.shape, student.dtype), teacher=(teacher.shape, teacher.dtype))
 
     @property
     def loss_mask(self) -> Bool[Tensor, "rollout time"]:
@@ -214,7 +192,7 @@ class HiddenBatch:
     behaviour_log_probs: Float[Tensor, "rollout time"] | None = None
 
     def __post_init__(self) -> None:
-        """Refuse hidden states and heads that do not fit; the rest is refused by :class:`DistillationBatch`."""
+        """Refuse hidden states and heads that do not fit, and logits that would not be aligned (LOSS-066)."""
         for side, hidden, head in (
             ("student", self.student_hidden, self.student_head),
             ("teacher", self.teacher_hidden, self.teacher_head),
@@ -229,7 +207,12 @@ class HiddenBatch:
                     f"{side}_hidden is {hidden.dtype} on {hidden.device} and its head {head.weight.dtype} on "
                     f"{head.weight.device}; allowed is one dtype and one device, so convert one of them before the call"
                 )
-        self._without_logits()
+        vocab, teacher_vocab = self.student_head.weight.shape[0], self.teacher_head.weight.shape[0]
+        _require_aligned(
+            self,
+            student=((*self.student_hidden.shape[:2], vocab), self.student_hidden.dtype),
+            teacher=((*self.teacher_hidden.shape[:2], teacher_vocab), self.teacher_hidden.dtype),
+        )
 
     @property
     def loss_mask(self) -> Bool[Tensor, "rollout time"]:
@@ -248,21 +231,8 @@ class HiddenBatch:
         counts = self.loss_mask[..., None]
         with torch.no_grad():
             teacher = self.teacher_head.logits(torch.where(counts, self.teacher_hidden, 0.0))
-        return self._of_logits(self.student_head.logits(torch.where(counts, self.student_hidden, 0.0)), teacher)
-
-    def _without_logits(self) -> DistillationBatch:
-        """Every other field, checked as a batch of logits is, with logits that take no memory."""
-        none = self.student_hidden.new_zeros(1)
-        return self._of_logits(
-            none.expand(*self.student_hidden.shape[:2], self.student_head.weight.shape[0]),
-            none.expand(*self.teacher_hidden.shape[:2], self.teacher_head.weight.shape[0]),
-        )
-
-    def _of_logits(
-        self, student: Float[Tensor, "rollout time vocab"], teacher: Float[Tensor, "..."]
-    ) -> DistillationBatch:
         return DistillationBatch(
-            student,
+            self.student_head.logits(torch.where(counts, self.student_hidden, 0.0)),
             teacher,
             self.completions,
             self.completion_mask,
@@ -271,15 +241,55 @@ class HiddenBatch:
         )
 
 
-def _kind(tensor: Tensor) -> str:
-    if tensor.dtype is torch.bool:
+_Logits = tuple[tuple[int, ...], torch.dtype]
+"""Shape and dtype of one side's logits, whether they are there or a head would make them."""
+
+
+def _require_aligned(batch: DistillationBatch | HiddenBatch, *, student: _Logits, teacher: _Logits) -> None:
+    """Refuse a batch in which a tensor is not about the same tokens as the student's logits, or of another kind.
+
+    It waits for the device once, to look at the token ids.
+    """
+    rollout, time, vocab = logits = tuple(student[0])
+    behaviour = batch.behaviour_log_probs
+    expected: Mapping[str, tuple[_Logits, tuple[int, ...], str]] = {
+        "student_logits": (student, logits, "float"),
+        "teacher_logits": (teacher, logits, "float"),
+        "completions": (_sized(batch.completions), (rollout, time), "int"),
+        "completion_mask": (_sized(batch.completion_mask), (rollout, time), "bool"),
+        "self_distillation_mask": (_sized(batch.self_distillation_mask), (rollout,), "bool"),
+        **({} if behaviour is None else {"behaviour_log_probs": (_sized(behaviour), (rollout, time), "float")}),
+    }
+    for name, ((shape, dtype), allowed, kind) in expected.items():
+        if tuple(shape) != allowed:
+            raise InvalidInputError(
+                f"{name} has shape {tuple(shape)}, but student_logits {logits} allows only {allowed}; align it to the "
+                "completion tokens"
+            )
+        if _kind(dtype) != kind:
+            raise InvalidInputError(f"{name} has dtype {dtype}, allowed is {kind}; convert it before the call")
+    token_ids = batch.completions.long()  # a small integer type would wrap the size of the vocabulary
+    if bool((((token_ids < 0) | (token_ids >= vocab)) & batch.completion_mask).any()):
+        counted = token_ids[batch.completion_mask]
+        raise InvalidInputError(
+            f"completions holds ids from {int(counted.min())} to {int(counted.max())} at counted positions, "
+            f"allowed is 0 to {vocab - 1}; student and teacher must share one tokenizer"
+        )
+
+
+def _sized(tensor: Tensor) -> _Logits:
+    return tensor.shape, tensor.dtype
+
+
+def _kind(dtype: torch.dtype) -> str:
+    if dtype is torch.bool:
         return "bool"
-    return "float" if tensor.is_floating_point() else "int"
+    return "float" if dtype.is_floating_point else "int"
 
 
 @dataclass(frozen=True)
 class Prompts:
-    """Tokenised prompts; padding may stand on either side.
+    """Tokenised prompts; padding may be on either side.
 
     Attributes:
         token_ids: token ids, anything at padded positions.
@@ -317,8 +327,8 @@ class Rollouts:
         Returns:
             Copies of these rows.
         """
-        asked = Prompts(self.prompts.token_ids[rows], self.prompts.mask[rows], self.prompts.group_ids[rows])
-        return Rollouts(asked, self.completions[rows], self.completion_mask[rows], self.behaviour_log_probs[rows])
+        prompts = Prompts(self.prompts.token_ids[rows], self.prompts.mask[rows], self.prompts.group_ids[rows])
+        return Rollouts(prompts, self.completions[rows], self.completion_mask[rows], self.behaviour_log_probs[rows])
 
 
 @dataclass(frozen=True)
@@ -340,7 +350,7 @@ class Judgement:
 
     Attributes:
         rewards: higher is better; finite.
-        feedback: ``None`` where the oracle has nothing to say.
+        feedback: ``None`` where the oracle gives none.
     """
 
     rewards: Float[Tensor, " rollout"]
@@ -362,7 +372,7 @@ class Judgement:
             )
 
     def select(self, rows: Int[Tensor, " selected"]) -> "Judgement":
-        """What was said of some of the rollouts.
+        """The judgement of some of the rollouts.
 
         Args:
             rows: which, in the order wanted.
@@ -375,7 +385,7 @@ class Judgement:
 
 @dataclass(frozen=True)
 class TeacherView:
-    """What the teacher says about the tokens of each rollout after it has read the judgement.
+    """The teacher's logits for the tokens of each rollout, after it has read the judgement.
 
     Attributes:
         logits: scores for every token at every completion position; carries no gradient.

@@ -1,14 +1,17 @@
-"""Batches of hidden states: what they refuse, and that they are the batch of logits that their heads make."""
+"""Batches: what they refuse, and that hidden states with heads are the batch of logits that the heads make."""
 
+from collections.abc import Callable
 from dataclasses import replace
+from typing import Any
 
 import pytest
 import torch
 from torch import Tensor
+from torch.utils._python_dispatch import TorchDispatchMode
 
 from sdpo_ref.errors import InvalidInputError
-from sdpo_ref.types import Head, HiddenBatch
-from tests.losses.problems import Shape, hidden_batch
+from sdpo_ref.types import DistillationBatch, Head, HiddenBatch, Support
+from tests.losses.problems import Shape, hidden_batch, logit_batch
 
 WRONG_HEADS = {
     "weight of one axis": (torch.zeros(3), None, "shape"),
@@ -134,3 +137,45 @@ def test_validation_makes_no_logits() -> None:
     mask = torch.ones(1, rows, dtype=torch.bool)
     batch = HiddenBatch(hidden, head, hidden, head, torch.zeros(1, rows).long(), mask, mask[:, 0])
     assert int(batch.loss_mask.sum()) == rows
+
+
+@pytest.mark.parametrize("make", [hidden_batch, logit_batch])
+@pytest.mark.parametrize("dtype", [torch.int8, torch.int16])
+def test_ids_of_a_small_integer_type(make: Callable[..., DistillationBatch | HiddenBatch], dtype: torch.dtype) -> None:
+    """An id is compared with the vocabulary as a number: 120 lies in a vocabulary of 300, and outside one of 100."""
+    batch = make(Shape(rollout=1, time=2, vocab=300))
+    batch = replace(batch, completions=torch.tensor([[120, 7]]).to(dtype), completion_mask=torch.ones(1, 2).bool())
+    assert int(batch.completions[0, 0]) == 120
+    small = make(Shape(rollout=1, time=2, vocab=100))
+    with pytest.raises(InvalidInputError, match=r"ids from 7 to 120 .* 0 to 99"):
+        replace(small, completions=batch.completions, completion_mask=batch.completion_mask)
+
+
+class Reads(TorchDispatchMode):  # type: ignore[no-untyped-call]
+    """Counts how often a number is read from a tensor, for which a GPU would have to be waited for."""
+
+    count = 0
+
+    def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        """Count, and run everything."""
+        del types
+        self.count += func._schema.name in {"aten::_local_scalar_dense", "aten::nonzero", "aten::masked_select"}
+        return func(*args, **(kwargs or {}))
+
+
+@pytest.mark.parametrize("make", [hidden_batch, logit_batch])
+def test_a_batch_waits_for_the_device_once(make: Callable[..., DistillationBatch | HiddenBatch]) -> None:
+    """To look at the token ids; every other check is on shapes and types."""
+    batch = make(Shape())
+    with Reads() as reads:  # type: ignore[no-untyped-call]
+        replace(batch, behaviour_log_probs=None)
+    assert reads.count == 1
+
+
+def test_a_support_of_an_unknown_kind() -> None:
+    """It would be taken for another support in silence."""
+    support = object.__new__(Support)
+    object.__setattr__(support, "kind", "top_p")
+    object.__setattr__(support, "k", None)
+    with pytest.raises(InvalidInputError, match="'top_p' is unknown; allowed are 'full', "):
+        support.__post_init__()
