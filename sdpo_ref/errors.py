@@ -17,7 +17,7 @@ class DivergedError(SdpoRefError, ArithmeticError):
 
 
 class UnsupportedError(SdpoRefError, NotImplementedError):
-    """An implementation does not offer the part or the option that was asked for."""
+    """An implementation does not offer the requested part or option."""
 
 
 class LoadError(SdpoRefError):
@@ -33,8 +33,8 @@ class IntegrityError(SdpoRefError):
 
 
 class StoreError(SdpoRefError, OSError):
-    """The study's store cannot be read or written; what it holds is as it was."""
+    """The study's store cannot be read or written; its contents are unchanged."""
 
 
 class TaskError(SdpoRefError, RuntimeError):
-    """A task of the study raised what nobody expected; what had finished before is in the store."""
+    """A task of the study raised an unexpected error; what had finished before is in the store."""

@@ -1,4 +1,4 @@
-"""Advantages: of a reward within its group, of the self-teacher, and the mixture of both (spec/04-loss, section F)."""
+"""Advantages: of the reward within its group, of the self-teacher, and their mixture (spec/04-loss, section F)."""
 
 from typing import Literal
 
@@ -87,12 +87,12 @@ def sum_of_group(numbers: Float[Tensor, " rollout"], group_ids: Int[Tensor, " ro
 def self_distillation_advantages(
     student_token_log_probs: Float[Tensor, "*batch"], teacher_token_log_probs: Float[Tensor, "*batch"]
 ) -> Float[Tensor, "*batch"]:
-    r"""What the self-teacher thinks of each sampled token.
+    r"""Self-distillation advantage of each sampled token, log p_T - log p_S.
 
     .. math::
         A^{\mathrm{SDPO}}_t = \log p_T(y_t) - \log p_S(y_t)
 
-    Positive where the teacher likes the token more than the student does. Not centred.
+    Positive where the token is more likely under the teacher than under the student. Not centred.
     Implements: LOSS-071.
 
     Args:
@@ -115,7 +115,7 @@ def self_distillation_advantages(
 def convex_combination(
     of_reward: Float[Tensor, "..."], of_distillation: Float[Tensor, "..."], *, weight: float
 ) -> Float[Tensor, "..."]:
-    r"""Mixture of what the reward says and what the self-teacher says: advantages, or losses.
+    r"""Mixture of the reward's and the self-teacher's advantages, or losses.
 
     .. math::
         \lambda\, a + (1 - \lambda)\, b

@@ -1,4 +1,4 @@
-"""Do two scores of a group's rollouts agree in order? The gate of the hybrid (spec/06-simulation, D)."""
+"""Whether two scores of a group's rollouts have a positive covariance: the hybrid's gate (spec/06-simulation, D)."""
 
 import torch
 from jaxtyping import Bool, Float, Int
@@ -18,22 +18,21 @@ def groups_that_agree(
 
     over the usable rows of the group. Why the covariance: where s is the teacher's implicit reward, the policies
     :math:`p_\eta \propto p_S\, e^{\eta s}` lead from the student (η = 0) to the teacher (η = 1), and the first step
-    on that way changes the expected reward by
+    along this path changes the expected reward by
 
     .. math::
         \left. \frac{d}{d\eta}\, \mathbb E_{p_\eta}[r] \right|_{\eta = 0} = \mathrm{Cov}_{p_S}(s, r).
 
-    So the gate is open where, by the evidence of the group, following the teacher raises the reward. A rank statistic
-    would answer another question: it forgets by how much. The sum over pairs is exactly zero where all scores or all
-    rewards are equal, which a difference from a rounded mean is not. Zero is no agreement: the gate is closed, as it
-    is where fewer than two rows are usable.
+    So the gate is open where, as estimated from the group, following the teacher raises the reward. A rank statistic
+    would ignore by how much. The sum over pairs is exactly zero where all scores or all rewards are equal, which a
+    difference from a rounded mean is not. At zero, and with fewer than two usable rows, the gate is closed.
     Implements: SIM-105.
 
     Args:
         scores: the teacher's implicit reward of each rollout, in nats.
         rewards: the oracle's reward of each rollout.
         group_ids: equal for rollouts of the same prompt.
-        usable: True for rows that the teacher has an opinion on; others are not compared.
+        usable: True for rows that have a score; others are not compared.
 
     Returns:
         True for every row of an open group, usable or not.
@@ -48,6 +47,7 @@ def groups_that_agree(
         members = group_ids == group
         compared = members & usable
         score, reward = scores[compared], rewards[compared].to(scores)
+        # n times the covariance, as a sum over pairs: exactly zero where all scores or all rewards are equal.
         products = (score[:, None] - score[None]) * (reward[:, None] - reward[None])
         agree[members] = products.sum() > 0
     return agree

@@ -18,8 +18,8 @@ def exponential_moving_average_(
         \theta_T \leftarrow (1 - \rho)\, \theta_T + \rho\, \theta
 
     Buffers that are not floating point (counters) are copied. Weights are matched by name and shape, never by
-    position. The teacher's weights must be at least float32: in bfloat16 a twentieth of a small difference rounds
-    away, and the average never moves. The student's may be coarser.
+    position. The teacher's weights must be at least float32: in bfloat16 a twentieth of a small difference is
+    rounded away, and the average never moves. The student's may be coarser.
     Implements: TEACH-020, TEACH-023.
 
     Args:
@@ -65,13 +65,13 @@ def trust_region_log_probs(
     *,
     mix: float,
 ) -> Float[Tensor, "*batch vocab"]:
-    r"""The teacher that may not leave the reference: the geometric mixture of two conditioned distributions.
+    r"""The trust-region teacher: the geometric mixture of reference and student, both conditioned on the feedback.
 
     .. math::
         \log p_T = (1 - \alpha) \log p_R + \alpha \log p_S - \log Z
 
-    Both sides are conditioned on the feedback. A mixture of logarithms, so a shift of either side's logits changes
-    nothing; the arithmetic mixture is a different teacher.
+    A mixture of logarithms, so a shift of either side's logits changes nothing; the arithmetic mixture is a different
+    teacher.
     Implements: TEACH-026.
 
     Args:

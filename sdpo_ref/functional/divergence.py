@@ -1,7 +1,7 @@
 """The divergence between student and teacher at one position (spec/04-loss, section A).
 
-Which tokens take part is the business of the neighbour ``support``; here both arguments are distributions over the
-same cells, whatever those cells are.
+Which tokens are compared is decided in ``support``; here both arguments are distributions over the same cells, whatever
+those cells are.
 """
 
 import math
@@ -63,14 +63,22 @@ def kl_divergence(
         >>> kl_divergence(torch.tensor([1.0, 0.0]).log(), torch.tensor([0.5, 0.5]).log())
         tensor(0.6931)
     """
+    # The equation is (p * (p_log_probs - q_log_probs)).sum(-1). Its terms have both signs and cancel, and it is NaN
+    # where a probability is zero; so the sum of q - p - p log(q / p) is computed, whose terms are never negative.
     p, log_ratio = p_log_probs.exp(), q_log_probs - p_log_probs
-    is_near = log_ratio < _NEAR  # nowhere that p has no mass
+
+    # Near cells: q - p as p (exp(log_ratio) - 1), which keeps digits that the difference of two close numbers loses.
+    is_near = log_ratio < _NEAR  # False where p has no mass
     near = torch.where(is_near, log_ratio, 0.0)
     terms = p * (near.expm1() - near)
+
+    # Far cells: q - p directly, as exp(log_ratio) would overflow; where p has no mass only q is left (LOSS-007).
     if not bool(is_near.all()):
         q = q_log_probs.exp()
         far = torch.where(is_near | (p_log_probs == _ZERO_MASS), 0.0, log_ratio)
         terms = torch.where(is_near, terms, q - p - p * far)
+
+    # Cells that p reaches and q excludes: infinite, also where p is too small for its exponential (LOSS-008).
     is_excluded = (log_ratio == _ZERO_MASS) & (p == 0.0)  # p has mass here, whose logarithm is finite
     if bool(is_excluded.any()):
         terms = torch.where(is_excluded, torch.inf, terms)
@@ -102,6 +110,7 @@ def mixture_log_probs(
         >>> mixture_log_probs(torch.tensor([0.5, 0.5]).log(), torch.tensor([0.9, 0.1]).log(), alpha=0.25).exp()
         tensor([0.6000, 0.4000])
     """
+    # The equation is ((1 - alpha) * student.exp() + alpha * teacher.exp()).log(); in logarithms it cannot underflow.
     has_mass = (student_log_probs > _ZERO_MASS) | (teacher_log_probs > _ZERO_MASS)
     student = torch.where(has_mass, student_log_probs, 0.0) + math.log1p(-alpha)
     teacher = torch.where(has_mass, teacher_log_probs, 0.0) + math.log(alpha)

@@ -1,4 +1,4 @@
-"""The reward that self-distillation maximises without ever seeing one (spec/04-loss, section G)."""
+"""Implicit reward: what self-distillation maximises although no reward is given (spec/04-loss, section G)."""
 
 import torch
 from jaxtyping import Bool, Float, Int
@@ -63,8 +63,8 @@ def implicit_token_rewards(
         Nats per token; any sign.
 
     Example:
-        >>> even, sure = torch.tensor([[[0.5, 0.5]]]).log(), torch.tensor([[[1.0, 0.0]]]).log()
-        >>> implicit_token_rewards(sure, even, torch.tensor([[0]]), torch.tensor([[True]]))
+        >>> even, certain = torch.tensor([[[0.5, 0.5]]]).log(), torch.tensor([[[1.0, 0.0]]]).log()
+        >>> implicit_token_rewards(certain, even, torch.tensor([[0]]), torch.tensor([[True]]))
         tensor([[0.6931]])
     """
     conditioned = torch.where(completion_mask[..., None], conditioned_logits, 0.0)

@@ -35,8 +35,8 @@ def importance_ratio(
     .. math::
         \rho_t = \min\left(\exp\left(\log p_S(y_t) - \log \mu(y_t)\right),\; \bar\rho\right)
 
-    Cut from above only: a ratio below one stays as it is, or tokens that the student has learned to avoid would keep
-    their full weight.
+    Bounded from above only: a ratio below one is not changed, or tokens that the student has learned to avoid would
+    keep their full weight.
     Implements: LOSS-040, LOSS-041, LOSS-042.
 
     Args:

@@ -1,4 +1,4 @@
-"""What it costs to leave the reference policy: an exact KL divergence and not an estimate (spec/06-simulation, D)."""
+"""KL penalty to a reference policy, exact and not estimated from samples (spec/06-simulation, D)."""
 
 import torch
 from jaxtyping import Bool, Float
@@ -21,14 +21,14 @@ def kl_penalty(
             p_R(\cdot \mid x_i, y_{i,<t})\right)
 
     Departs from the penalties of RLOO (log-ratio of the sampled tokens, taken off the reward) and GRPO (an estimate
-    from the sampled token): those are noisy, and differently so, which would decide a comparison of methods by their
-    estimator. As in the loss of SDPO the prefixes are treated as fixed: no score-function term.
+    from the sampled token): those are noisy, each in its own way, so that a comparison of methods would depend on their
+    estimators. As in the loss of SDPO the prefixes are treated as fixed: no score-function term.
     Implements: SIM-100.
 
     Args:
         student_logits: scores of the policy that is trained. Gradient flows where the mask is True.
         reference_logits: scores of the policy that it should stay near to. No gradient flows.
-        completion_mask: True where a token belongs to the completion; elsewhere anything may stand.
+        completion_mask: True where a token belongs to the completion; elsewhere anything.
 
     Returns:
         Nats per token, never negative; zero if nothing counts. Infinite where the reference excludes a token that
@@ -38,8 +38,8 @@ def kl_penalty(
         arXiv:2402.03300, equation 4 (the estimate); arXiv:1909.08593 (penalty to a reference).
 
     Example:
-        >>> even, sure, mask = torch.tensor([[[0.5, 0.5]]]), torch.tensor([[[1.0, 0.0]]]), torch.tensor([[True]])
-        >>> kl_penalty(sure.log(), even.log(), mask)  # log 2
+        >>> even, certain, mask = torch.tensor([[[0.5, 0.5]]]), torch.tensor([[[1.0, 0.0]]]), torch.tensor([[True]])
+        >>> kl_penalty(certain.log(), even.log(), mask)  # log 2
         tensor(0.6931)
     """
     counts = completion_mask[..., None]

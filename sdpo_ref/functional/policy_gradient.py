@@ -15,7 +15,7 @@ def completion_log_probs(
     completions: Int[Tensor, "rollout time"],
     completion_mask: Bool[Tensor, "rollout time"],
 ) -> Float[Tensor, "rollout time"]:
-    """Log-probability of each sampled token, and zero where the mask is False, whatever stands there.
+    """Log-probability of each sampled token, and zero where the mask is False, whatever the tensors hold there.
 
     Implements: SIM-107.
 
@@ -44,8 +44,8 @@ def leave_one_out_advantages(
     .. math::
         A_i = r_i - \frac{1}{n - 1} \sum_{j \neq i} r_j = \frac{n}{n - 1} \left( r_i - \bar r \right)
 
-    The baseline of a rollout does not depend on that rollout, so it moves the variance of the gradient and not its
-    expectation. A rollout without siblings has nothing to be compared with: its advantage is zero.
+    The baseline of a rollout does not depend on that rollout, so it changes the variance of the gradient and not its
+    expectation. The advantage of a rollout that is alone in its group is zero.
     Implements: SIM-092.
 
     Args:
@@ -63,6 +63,7 @@ def leave_one_out_advantages(
         tensor([ 1.0000, -0.5000, -0.5000,  0.0000])
     """
     centered, sizes = centered_in_groups(rewards, group_ids)
+    # The right-hand form: one mean a group instead of one a rollout.
     return centered * (sizes / (sizes - 1).clamp_min(1))
 
 
@@ -79,8 +80,8 @@ def generalized_advantages(
         \hat A_t = \sum_{l \ge 0} \lambda^l \delta_{t + l}, \qquad
         \delta_t = \begin{cases} V_{t+1} - V_t & t < T \\ r - V_T & t = T \end{cases}
 
-    With λ = 1 this is :math:`r - V_t`, unbiased whatever V is; with λ = 0 it is the change in what V expects, which
-    is exactly the true advantage if V is the true value.
+    With λ = 1 this is :math:`r - V_t`, unbiased whatever V is; with λ = 0 it is the change of V from one token to the
+    next, which is exactly the true advantage if V is the true value.
     Implements: SIM-096.
 
     Args:
@@ -104,8 +105,9 @@ def generalized_advantages(
         tensor([[0.2500, 0.2500]])
     """
     if not 0.0 <= trace <= 1.0:
-        raise InvalidInputError(f"trace must lie in [0, 1], received {trace}; 1 trusts rewards only, 0 values only")
+        raise InvalidInputError(f"trace must lie in [0, 1], received {trace}; 1 uses rewards only, 0 values only")
     advantages = torch.zeros_like(values)
+    # The sum, from the last token to the first: A_t = delta_t + lambda A_{t+1}.
     following, ahead = rewards.to(values), torch.zeros_like(values[:, 0])
     for position in reversed(range(values.shape[-1])):
         counts, value = completion_mask[:, position], values[:, position].detach()
@@ -128,8 +130,8 @@ def clipped_surrogate(
         \ell_t = -\min\left(\rho_t A_t,\; \mathrm{clip}(\rho_t, 1 - \varepsilon, 1 + \varepsilon)\, A_t\right),
         \qquad \rho_t = \frac{p_S(y_t)}{\mu(y_t)}
 
-    Where the policy has not moved its gradient is the policy gradient. A token that has moved far enough in the
-    direction of its advantage has gradient zero; one that moved the wrong way is always called back.
+    Where the policy has not moved, the gradient is the policy gradient. A token that has moved beyond the clip in the
+    direction of its advantage has gradient zero; one that moved against it keeps its gradient.
     Implements: SIM-094.
 
     Args:
@@ -156,5 +158,5 @@ def clipped_surrogate(
         raise InvalidInputError(f"clip must be positive, received {clip}; 0.2 is usual, None turns it off")
     log_ratio = student_token_log_probs - behaviour_log_probs.detach()
     ratio = log_ratio.clamp(-MAX_LOG_RATIO, MAX_LOG_RATIO).exp()
-    gain = advantages.detach()
-    return -torch.minimum(ratio * gain, ratio.clamp(1 - clip, 1 + clip) * gain)
+    constant = advantages.detach()
+    return -torch.minimum(ratio * constant, ratio.clamp(1 - clip, 1 + clip) * constant)

@@ -1,4 +1,4 @@
-"""Preferences: which pair a group's rewards show, and what learning from a pair costs (spec/06-simulation, D)."""
+"""Preferences: the best and worst rollout of a group, and the loss of a pair (spec/06-simulation, D)."""
 
 import math
 
@@ -14,8 +14,8 @@ def best_and_worst(
 ) -> tuple[Int[Tensor, " pair"], Int[Tensor, " pair"]]:
     """The rollout with the highest and the one with the lowest reward, in each group where they differ.
 
-    A group in which all rewards are equal, a group of one included, shows no preference and gives no pair. Among
-    several that share the highest or the lowest reward the first is taken: rollouts of a group are exchangeable.
+    A group in which all rewards are equal, a group of one included, gives no pair. Among several with the highest or
+    the lowest reward the first is taken: rollouts of a group are exchangeable.
     Implements: SIM-098.
 
     Args:

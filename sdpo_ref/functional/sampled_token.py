@@ -30,13 +30,13 @@ def sampled_token_surrogate(
     *,
     alpha: float,
 ) -> Float[Tensor, "*batch"]:
-    r"""A number whose expected gradient is that of the reverse KL.
+    r"""Surrogate whose expected gradient is that of the reverse KL.
 
     .. math::
         \ell_t = \mathrm{sg}[\log p_S(y_t) - \log p_T(y_t)] \; \log p_S(y_t), \qquad y_t \sim p_S
 
-    Its value is no divergence and is often negative; only its gradient means something. The bracket is minus the
-    self-distillation advantage: where the teacher likes the token more than the student does, the update raises it.
+    Its value is not a divergence and is often negative; only its gradient is meaningful. The bracket is minus the
+    self-distillation advantage: where the token is more likely under the teacher, the update raises it.
     Implements: LOSS-030, LOSS-031, LOSS-113.
 
     Args:

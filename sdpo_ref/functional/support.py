@@ -1,7 +1,7 @@
 """The cells on which student and teacher are compared (spec/04-loss, section B).
 
-A support turns log-probabilities over the vocabulary into log-probabilities over cells; the neighbour ``divergence``
-then compares cells and does not know what they stand for.
+A support turns log-probabilities over the vocabulary into log-probabilities over cells, which ``divergence`` then
+compares, whatever they stand for.
 """
 
 import torch
@@ -57,6 +57,7 @@ def tail_log_mass(
         >>> tail_log_mass(torch.tensor([0.5, 0.3, 0.2]).log(), torch.tensor([0])).exp()
         tensor(0.5000)
     """
+    # Equal to (1 - head.exp().sum(-1)).log(), which has no digits left where the tail is small (LOSS-025).
     in_tail = torch.ones_like(log_probs, dtype=torch.bool).scatter(-1, head_ids, value=False)
     tail = in_tail & (log_probs > -torch.inf)
     has_mass = tail.any(-1)
@@ -95,7 +96,7 @@ def renormalized(
 ) -> Float[Tensor, "*batch head"]:
     """The head's log-probabilities, rescaled to sum to one.
 
-    What lies outside the head is forgotten: the divergence on this support is neither bounded by the full one nor
+    What lies outside the head is left out: the divergence on this support is neither bounded by the full one nor
     does it grow with k, and it is zero at ``k=1``.
     Implements: LOSS-021, LOSS-026.
 
