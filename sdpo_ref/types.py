@@ -192,7 +192,7 @@ class HiddenBatch:
     behaviour_log_probs: Float[Tensor, "rollout time"] | None = None
 
     def __post_init__(self) -> None:
-        """Refuse hidden states and heads that do not fit, and logits that would not be aligned (LOSS-066)."""
+        """Refuse hidden states and heads that do not fit, and logits that would not be aligned."""
         for side, hidden, head in (
             ("student", self.student_hidden, self.student_head),
             ("teacher", self.teacher_hidden, self.teacher_head),
