@@ -13,9 +13,9 @@ from sdpo_ref.claims.source import BUNDLED, UNDER_TEST, Asked
 from sdpo_ref.errors import TaskError
 from sdpo_ref.simulation.methods import Hybrid, Implementation, Sdpo
 from sdpo_ref.simulation.run_settings import RunSettings, TaskSettings
+from sdpo_ref.study.experiment import Task
 from sdpo_ref.study.outcome import Outcome
 from sdpo_ref.study.simulators import simulator
-from sdpo_ref.study.task import Task
 from sdpo_ref.study.workers import Broken, ended
 
 Progress = Callable[[int, int], None]

@@ -30,7 +30,7 @@ from sdpo_ref.simulation.world.corpus import loading_correlation
 from sdpo_ref.study.outcome import BEST_SHARE, CreditMap, Outcome, curve_metrics, curve_of, diversity_metrics
 
 _WORLDS_KEPT = 32
-"""Worlds and what readers know of them, of the last seeds and sizes; methods that are compared share them."""
+"""Worlds and the readers' knowledge of them, of the last seeds and sizes; methods that are compared share them."""
 
 
 def execute_batch(
@@ -120,7 +120,7 @@ def _outcome(run: Run, row: int, trained: Trained, watch: _Watch, *, sampled: bo
 
 
 def _calibration(run: Run, row: int, credit: Credit) -> float | None:
-    """Slope of the regression of true quality on credited quality; None if nothing is credited or asked for."""
+    """Slope of the regression of true quality on credited quality; None if nothing is credited."""
     kappas = {reader.kappa for reader in run.settings.readers}
     if run.settings.method.method != "sdpo" or len(kappas) != 1 or credit.direction is None:
         return None

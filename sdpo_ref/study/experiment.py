@@ -1,18 +1,104 @@
-"""An experiment as data: which cells are compared, and by which labels they are told apart."""
+"""An experiment as data: its cells, the tasks that they become with seeds, and the identity of a task."""
 
+import functools
+import hashlib
 import itertools
+import json
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Annotated
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
+from sdpo_ref.errors import UsageError
 from sdpo_ref.simulation.run_settings import TaskSettings
+from sdpo_ref.study.fingerprint import code_fingerprint, factory_fingerprint
 from sdpo_ref.study.outcome import Outcome
-from sdpo_ref.study.task import Task
+
+_FIRST_OF_TUNING = 1_000_000
+
+
+def claim_seeds(count: int) -> tuple[int, ...]:
+    """Seeds of the claims: 0, 1, 2 and so on.
+
+    Implements: SIM-149.
+
+    Args:
+        count: how many; at least 1 and at most a million.
+
+    Raises:
+        UsageError: if there are none, or so many that they reach those of tuning.
+
+    Example:
+        >>> claim_seeds(3)
+        (0, 1, 2)
+    """
+    return tuple(range(_allowed(count)))
+
+
+def tuning_seeds(count: int) -> tuple[int, ...]:
+    """Seeds on which settings are chosen; no claim uses them.
+
+    Implements: SIM-149.
+
+    Args:
+        count: how many; at least 1 and at most a million.
+
+    Raises:
+        UsageError: if the number is outside that.
+
+    Example:
+        >>> tuning_seeds(2)
+        (1000000, 1000001)
+    """
+    return tuple(_FIRST_OF_TUNING + number for number in range(_allowed(count)))
+
+
+def _allowed(count: int) -> int:
+    if not 1 <= count <= _FIRST_OF_TUNING:
+        raise UsageError(f"received {count} seeds; allowed are 1 to {_FIRST_OF_TUNING}, and 5 are the study's protocol")
+    return count
+
+
+@dataclass(frozen=True)
+class Task:
+    """Settings and a seed.
+
+    Attributes:
+        settings: everything but the seed.
+        seed: of the world, the corpus, the oracle and the run.
+    """
+
+    settings: TaskSettings
+    seed: int
+
+    @functools.cached_property
+    def key(self) -> str:
+        """A name that changes with the settings, the seed and the meaning of the code, and with nothing else."""
+        identity = {
+            "settings": self.settings.model_dump(mode="json"),
+            "seed": self.seed,
+            "code": code_fingerprint(),
+            "parts": {name: factory_fingerprint(name) for name in sorted(factories(self.settings))},
+        }
+        return hashlib.sha256(json.dumps(identity, sort_keys=True).encode()).hexdigest()
+
+
+def factories(settings: TaskSettings) -> set[str]:
+    """Third-party parts that a task uses, as ``module:factory``."""
+    if settings.kind == "probe":
+        return set()
+    named = (
+        settings.oracle_factory,
+        getattr(settings.method, "factory", None),
+        getattr(settings.method, "implementation", None),
+        getattr(settings.method, "teacher_factory", None),
+    )
+    return {name for name in named if name is not None}
+
 
 Label = str | float
-"""What tells cells apart: a name, or a number on an axis."""
+"""What distinguishes cells: a name, or a number on an axis."""
 
 
 class Cell(BaseModel):
@@ -20,7 +106,7 @@ class Cell(BaseModel):
 
     Attributes:
         labels: axis to value, such as ``{"regime": "scalar", "method": "sdpo"}``.
-        settings: all there is to know but the seed.
+        settings: everything but the seed.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -30,7 +116,7 @@ class Cell(BaseModel):
 
 
 class Experiment(BaseModel):
-    """A question that the study asks.
+    """A question of the study.
 
     Implements: SIM-136.
 

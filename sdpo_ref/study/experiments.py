@@ -18,7 +18,7 @@ from sdpo_ref.study.settings import (
     probe_settings,
     run_settings,
 )
-from sdpo_ref.study.tuned import tuned
+from sdpo_ref.study.tuning import tuned
 
 _RICH: tuple[RegimeName, ...] = ("scalar", "critique")
 """Regimes of the sweeps: the poorest continuous feedback, and the richest."""
@@ -247,7 +247,7 @@ def f12() -> Experiment:
 
 
 def f13() -> Experiment:
-    """Information, knowledge and density: the same for everybody, one after the other."""
+    """Information, knowledge and density: the same for all methods, one after the other."""
 
     def cells() -> Iterator[Cell]:
         for regime in REGIMES:

@@ -77,7 +77,7 @@ def factory_fingerprint(factory: str) -> str:
     found = importlib.util.find_spec(module)
     if found is None or found.origin is None or not found.origin.endswith(".py"):
         raise LoadError(
-            f"{module} has no Python source, so its results could not be told from those of a newer version"
+            f"{module} has no Python source, so its results could not be distinguished from those of a newer version"
         )
     return hashlib.sha256(meaning(Path(found.origin).read_text(encoding="utf-8")).encode()).hexdigest()[:16]
 

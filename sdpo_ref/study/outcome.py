@@ -117,7 +117,7 @@ def curve_of(measurements: Sequence[Measurement]) -> Curve:
 
 
 def curve_metrics(measurements: Sequence[Measurement]) -> Mapping[str, float]:
-    """What the curve says.
+    """Metrics of a curve.
 
     Args:
         measurements: in order, at least two.

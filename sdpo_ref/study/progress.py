@@ -7,10 +7,10 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
 from rich.text import Text
 
-from sdpo_ref.study.record import Record
+from sdpo_ref.study.store import Record
 
 _LINES = 10
-"""How often something is said where there is no terminal."""
+"""How many lines are printed where there is no terminal."""
 
 
 @contextmanager
@@ -19,7 +19,7 @@ def progress_bar(console: Console, *, total: int, done: int, jobs: int) -> Itera
 
     Args:
         console: to show it on.
-        total: tasks that are asked for.
+        total: tasks that are wanted.
         done: how many the store has already.
         jobs: how many run side by side.
     """
@@ -42,7 +42,7 @@ def progress_bar(console: Console, *, total: int, done: int, jobs: int) -> Itera
             yield show
         return
 
-    def say(record: Record) -> None:
+    def print_line(record: Record) -> None:
         tenths = (done + pace.finished) * _LINES // total
         pace.count(record)
         now = done + pace.finished
@@ -50,7 +50,7 @@ def progress_bar(console: Console, *, total: int, done: int, jobs: int) -> Itera
             words = (f"{now} of {total} tasks", pace.time_left(), pace.failures())
             console.print(Text(", ".join(filter(None, words))))
 
-    yield say
+    yield print_line
 
 
 class Pace:

@@ -60,7 +60,7 @@ class Provenance(Origin):
 
 @functools.cache
 def origin() -> Origin:
-    """Of this process. Git is asked once and may be absent.
+    """Of this process. Git is called once and may be absent.
 
     Implements: SIM-145.
     """
@@ -110,7 +110,7 @@ def _git() -> tuple[str | None, bool | None]:
 
 
 def _answer(folder: Path, *question: str) -> str | None:
-    """What git says about a folder; ``None`` without git, outside a checkout, or if git refuses."""
+    """What git prints about a folder; ``None`` without git, outside a checkout, or if git refuses."""
     here = {name: value for name, value in os.environ.items() if not name.startswith("GIT_")}
     here["GIT_OPTIONAL_LOCKS"] = "0"
     try:

@@ -9,11 +9,10 @@ from collections.abc import Callable, Iterable, Iterator
 from contextlib import closing
 
 from sdpo_ref.errors import TaskError, UsageError
+from sdpo_ref.study.experiment import Task
 from sdpo_ref.study.provenance import provenance
-from sdpo_ref.study.record import Record
 from sdpo_ref.study.simulators import Simulator, simulator
-from sdpo_ref.study.store import Store
-from sdpo_ref.study.task import Task
+from sdpo_ref.study.store import Record, Store
 from sdpo_ref.study.workers import Broken, Done, ended
 
 _BATCHED = simulator("batched")
@@ -25,7 +24,7 @@ def pending(tasks: Iterable[Task], store: Store) -> list[Task]:
     """Those that the store does not have, each once, in their order.
 
     Args:
-        tasks: that are asked for; several experiments may ask for the same.
+        tasks: that are wanted; several experiments may share some.
         store: to look in.
     """
     there = store.keys()
@@ -46,7 +45,7 @@ def run_tasks(
     Implements: SIM-146, SIM-147, SIM-148.
 
     Args:
-        tasks: that are asked for.
+        tasks: that are wanted.
         store: open for writing.
         jobs: worker processes; with 1 everything runs in this process.
         progress: is shown each record once it is in the store.

@@ -24,7 +24,7 @@ BASELINES = ("reinforce", "rloo", "grpo", "ppo", "dpo")
 """Methods that see the scalar only."""
 
 SWEPT_BASELINES = ("reinforce", "rloo", "grpo")
-"""Baselines of the sweeps, in which every method at every point would cost more than it says."""
+"""Baselines of the sweeps, in which every method at every point would cost more than it shows."""
 
 
 def run_settings(
@@ -38,7 +38,7 @@ def run_settings(
     oracle: Mapping[str, object] | None = None,
     measure_every: int = 10,
 ) -> RunSettings:
-    """A run of the default size under one regime, whose reader is told the truth about it.
+    """A run of the default size under one regime, whose reader has the true settings of it.
 
     Args:
         regime: of the feedback.
@@ -47,14 +47,14 @@ def run_settings(
         basis: in which the reader learns loadings.
         overconfident: whether the reader takes what it learned for the truth.
         world: settings of the world that depart from the default.
-        oracle: biases and corruptions, which the reader is *not* told.
+        oracle: biases and corruptions, which the reader is *not* given.
         measure_every: steps between measurements.
 
     Returns:
         Settings of the run.
     """
     of_world = WorldSettings.model_validate(world or {})
-    judged, read = _told(regime, noise, basis, of_world)
+    judged, read = _regime_and_reader(regime, noise, basis, of_world)
     read = read.model_copy(update={"overconfident": overconfident})
     return RunSettings(
         world=of_world,
@@ -73,13 +73,13 @@ def probe_settings(regime: RegimeName, *, noise: float) -> ProbeSettings:
         noise: of every rating.
     """
     world = WorldSettings()
-    judged, _ = _told(regime, noise, "embedding", world)
-    _, read = _told(regime, 0.15, "embedding", world)
+    judged, _ = _regime_and_reader(regime, noise, "embedding", world)
+    _, read = _regime_and_reader(regime, 0.15, "embedding", world)
     return ProbeSettings(world=world, oracle=OracleSettings(regimes=(judged,)), readers=(read,))
 
 
 def mixed_settings(method: MethodSettings, regimes: tuple[RegimeSettings, ...]) -> RunSettings:
-    """A run in which every prompt has one of several regimes, and the reader knows which.
+    """A run in which every prompt has one of several regimes, and the reader is given which.
 
     Args:
         method: what is trained.
@@ -89,7 +89,7 @@ def mixed_settings(method: MethodSettings, regimes: tuple[RegimeSettings, ...]) 
     return RunSettings(oracle=OracleSettings(regimes=regimes), readers=readers, method=method)
 
 
-def _told(
+def _regime_and_reader(
     regime: RegimeName, noise: float, basis: Basis, world: WorldSettings
 ) -> tuple[RegimeSettings, ReaderSettings]:
     judged = RegimeSettings(regime=regime, noise=noise)

@@ -9,8 +9,8 @@ from sdpo_ref.simulation.run_batch import batch_key, usable_device
 from sdpo_ref.simulation.run_settings import ProbeSettings, RunSettings, SimulatorName, TaskSettings
 from sdpo_ref.study.execute import execute
 from sdpo_ref.study.execute_batch import execute_batch, probe_batch
+from sdpo_ref.study.experiment import Task
 from sdpo_ref.study.outcome import Outcome
-from sdpo_ref.study.task import Task
 
 _CELLS_TOGETHER = 2**17
 """Logits of the policies that are trained together. More do not fit into a processor's cache."""

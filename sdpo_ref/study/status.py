@@ -4,9 +4,11 @@ import math
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 
-from sdpo_ref.study.experiment import Experiment
-from sdpo_ref.study.record import Entry, settings_text
-from sdpo_ref.study.task import Task
+from rich.table import Table
+
+from sdpo_ref.study.experiment import Experiment, Task
+from sdpo_ref.study.progress import duration
+from sdpo_ref.study.store import Entry, settings_text
 
 
 @dataclass(frozen=True)
@@ -46,20 +48,20 @@ class Status:
 
 
 def status(experiments: Sequence[Experiment], seeds: Sequence[int], entries: Collection[Entry]) -> Status:
-    """Compare what is asked for with what the store has.
+    """Compare what is wanted with what the store has.
 
     Args:
-        experiments: that are asked for.
+        experiments: that are wanted.
         seeds: of the repeats.
         entries: all rows of the store.
     """
     rows = {entry.key: entry for entry in entries}
     answered = {(entry.settings, entry.seed) for entry in entries}
     typical = _mean([entry.wall_seconds for entry in entries])
-    asked = {one.name: {task.key: task for task in one.tasks(seeds)} for one in experiments}
-    everything = {key: task for tasks in asked.values() for key, task in tasks.items()}
+    wanted = {one.name: {task.key: task for task in one.tasks(seeds)} for one in experiments}
+    everything = {key: task for tasks in wanted.values() for key, task in tasks.items()}
     return Status(
-        experiments=tuple(_progress(name, tasks, rows, answered, typical) for name, tasks in asked.items()),
+        experiments=tuple(_progress(name, tasks, rows, answered, typical) for name, tasks in wanted.items()),
         together=_progress("all", everything, rows, answered, typical),
     )
 
@@ -88,3 +90,25 @@ def _progress(
 
 def _mean(values: Sequence[float]) -> float | None:
     return sum(values) / len(values) if values else None
+
+
+def status_table(status: Status) -> Table:
+    """A line for each experiment, and one for all together.
+
+    Args:
+        status: of the study.
+    """
+    table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0), header_style="bold")
+    table.add_column("experiment", overflow="fold")
+    for column in ("done", "ended early", "stale", "took"):
+        table.add_column(column, justify="right", no_wrap=True)
+    for one in status.experiments:
+        table.add_row(*_row(one))
+    if len(status.experiments) > 1:
+        table.add_row(*_row(status.together), style="bold")
+    return table
+
+
+def _row(one: Progress) -> tuple[str, ...]:
+    took = duration(one.wall_seconds) if one.done else ""
+    return one.name, f"{one.done}/{one.total}", str(one.failed or ""), str(one.stale or ""), took

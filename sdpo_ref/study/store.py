@@ -8,21 +8,74 @@ import json
 import sqlite3
 from collections.abc import Collection, Iterator
 from contextlib import contextmanager, suppress
+from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
 
-from pydantic import TypeAdapter, ValidationError
+from pydantic import BaseModel, ConfigDict, TypeAdapter, ValidationError
 
 from sdpo_ref.errors import StoreError
 from sdpo_ref.simulation.run_settings import TaskSettings
 from sdpo_ref.study.outcome import Outcome
 from sdpo_ref.study.provenance import Provenance
-from sdpo_ref.study.record import Entry, Record, settings_text
-from sdpo_ref.study.store_problems import reported
-from sdpo_ref.study.writer import WriterLock
+from sdpo_ref.study.store_lock import WriterLock, store_errors
+
+
+class Record(BaseModel):
+    """A finished task.
+
+    Attributes:
+        key: of the task; see :class:`~sdpo_ref.study.experiment.Task`.
+        settings: everything but the seed; no experiment is named, because several may share a task.
+        seed: of the repeat.
+        outcome: what was found.
+        provenance: where it comes from.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    key: str
+    settings: TaskSettings
+    seed: int
+    outcome: Outcome
+    provenance: Provenance
+
+
+@dataclass(frozen=True)
+class Entry:
+    """A row without its numbers, readable also if another version of the code wrote it.
+
+    Attributes:
+        key: of the task.
+        settings: as :func:`settings_text` writes them.
+        seed: of the repeat.
+        failed: whether the outcome is an error.
+        wall_seconds: how long the task took, in seconds.
+    """
+
+    key: str
+    settings: str
+    seed: int
+    failed: bool
+    wall_seconds: float
+
+
+def settings_text(settings: BaseModel) -> str:
+    """Settings as JSON, equal for equal settings.
+
+    Args:
+        settings: of a task.
+
+    Example:
+        >>> from sdpo_ref.simulation.settings import RegimeSettings
+        >>> settings_text(RegimeSettings())
+        '{"noise": 0.15, "regime": "scalar", "spans": 4}'
+    """
+    return json.dumps(settings.model_dump(mode="json"), sort_keys=True)
+
 
 APPLICATION_ID = 0x5344504F
-"""Marks the file as ours in SQLite's header: "SDPO"."""
+"""Marks the file as one of this program in SQLite's header: "SDPO"."""
 
 SCHEMA_VERSION = 1
 """Grows when a table changes; kept in SQLite's header."""
@@ -37,7 +90,7 @@ _TABLE = """task (
 ) WITHOUT ROWID"""
 
 _PATIENCE = 30.0
-"""Seconds to wait for somebody who reads or writes just now."""
+"""Seconds to wait for another process that reads or writes just now."""
 
 
 class Store:
@@ -57,11 +110,11 @@ class Store:
     def __init__(self, path: Path, *, read_only: bool = False) -> None:
         self.path = path
         self._writer: WriterLock | None = None
-        with reported(path):
+        with store_errors(path):
             if path.is_dir():
                 raise StoreError(f"the store {path} cannot be used: it is a folder; name a file in it with --store")
             if read_only and not path.exists():
-                raise StoreError(f"there is no store {path}; run `sdpo-ref study run`, or say where it is with --store")
+                raise StoreError(f"there is no store {path}; run `sdpo-ref study run`, or name its place with --store")
             if not read_only:
                 path.parent.mkdir(parents=True, exist_ok=True)
             address = f"{path.resolve().as_uri()}?mode={'rw' if read_only else 'rwc'}"
@@ -74,7 +127,7 @@ class Store:
 
     def keys(self) -> frozenset[str]:
         """Of all tasks in the store, by whatever version of the code."""
-        with reported(self.path):
+        with store_errors(self.path):
             return frozenset(key for (key,) in self._connection.execute("SELECT key FROM task"))
 
     def put(self, record: Record) -> None:
@@ -118,14 +171,14 @@ class Store:
             StoreError: if a row cannot be read.
         """
         question = "SELECT key, settings, seed, outcome, provenance, wall_seconds FROM task WHERE key = ?"
-        with reported(self.path):
+        with store_errors(self.path):
             rows = [self._connection.execute(question, (key,)).fetchone() for key in keys]
         return [self._record(row) for row in rows if row is not None]
 
     def entries(self) -> list[Entry]:
         """Every row without its numbers, whatever version of the code wrote it, in the order of the keys."""
         question = "SELECT key, settings, seed, outcome, wall_seconds FROM task ORDER BY key"
-        with reported(self.path):
+        with store_errors(self.path):
             return [
                 Entry(key, settings, seed, json.loads(outcome).get("error") is not None, wall_seconds)
                 for key, settings, seed, outcome, wall_seconds in self._connection.execute(question)
@@ -147,7 +200,7 @@ class Store:
         self.close()
 
     def _open(self, *, read_only: bool) -> None:
-        with reported(self.path):
+        with store_errors(self.path):
             blank = self._is_blank()
         if not read_only:
             self._writer = WriterLock(self.path)
@@ -157,7 +210,7 @@ class Store:
                     self._connection.execute(f"PRAGMA application_id = {APPLICATION_ID}")
                 self._connection.execute(f"PRAGMA user_version = {SCHEMA_VERSION}")  # refused now if it ever will be
             return
-        with reported(self.path):
+        with store_errors(self.path):
             if blank:  # a study was killed before its first row
                 self._connection.execute(f"CREATE TEMP TABLE {_TABLE}")
             self._connection.execute("PRAGMA query_only = ON")
@@ -175,7 +228,7 @@ class Store:
             )
         if version != SCHEMA_VERSION:
             raise StoreError(
-                f"the store {self.path} cannot be used: its schema has version {version} and this sdpo-ref knows "
+                f"the store {self.path} cannot be used: its schema has version {version} and this sdpo-ref reads "
                 f"{SCHEMA_VERSION}; update sdpo-ref, or name another place with --store"
             )
         return False
@@ -187,7 +240,7 @@ class Store:
     @contextmanager
     def _transaction(self) -> Iterator[None]:
         """All or nothing; starts by taking SQLite's write lock, so that what was read is still true when it writes."""
-        with reported(self.path):
+        with store_errors(self.path):
             self._connection.execute("BEGIN IMMEDIATE")
             try:
                 yield

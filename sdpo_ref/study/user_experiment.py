@@ -1,4 +1,4 @@
-"""A user's own experiment: a TOML or JSON file with the fields of :class:`~sdpo_ref.study.experiment.Experiment`."""
+"""From what a user names to experiments: claims of the study, TOML or JSON files of their own, or everything."""
 
 import difflib
 import json
@@ -12,6 +12,40 @@ from pydantic_core import ErrorDetails
 
 from sdpo_ref.errors import UsageError
 from sdpo_ref.study.experiment import Experiment
+from sdpo_ref.study.experiments import EXPERIMENTS
+
+
+def chosen_experiments(names: Sequence[str]) -> list[Experiment]:
+    """The experiments that were named, each once.
+
+    Args:
+        names: such as ``F01`` in any case, or files that end in ``.toml`` or ``.json``; none for all of the study.
+
+    Returns:
+        Experiments in the order of the names.
+
+    Raises:
+        UsageError: if a name is unknown, a file is no experiment, or two files have one name for an experiment.
+    """
+    found: dict[str, Experiment] = {}
+    for name in dict.fromkeys(names or EXPERIMENTS):
+        experiment = _one(name)
+        if found.setdefault(experiment.name, experiment) != experiment:
+            raise UsageError(f"two experiments are called {experiment.name}; give the one in {name} a name of its own")
+    return list(found.values())
+
+
+def _one(name: str) -> Experiment:
+    if Path(name).suffix in SUFFIXES:
+        return read_experiment(Path(name))
+    if name.upper() in EXPERIMENTS:
+        return EXPERIMENTS[name.upper()]()
+    near = difflib.get_close_matches(name.upper(), EXPERIMENTS, n=1)
+    raise UsageError(
+        f"no experiment is called {name!r}; {f'did you mean {near[0]}? There' if near else 'there'} are "
+        f"{', '.join(EXPERIMENTS)}, or name a file that ends in {' or '.join(SUFFIXES)}"
+    )
+
 
 SUFFIXES = (".toml", ".json")
 """Of files that hold an experiment."""
@@ -28,7 +62,7 @@ def read_experiment(path: Path) -> Experiment:
         path: ends in ``.toml`` or ``.json``.
 
     Returns:
-        The experiment; whatever can be known to be wrong with it without running it has been refused.
+        The experiment; whatever can be found wrong without running it has been refused.
 
     Raises:
         UsageError: if the file cannot be read or is no experiment; one line for each mistake, saying which cell and
@@ -57,7 +91,7 @@ def _document(path: Path) -> object:
 
 
 def _causes(errors: Sequence[ErrorDetails]) -> list[ErrorDetails]:
-    """Without those that only say that something inside them is wrong."""
+    """Without errors of a whole whose parts have errors of their own."""
     places = [one["loc"] for one in errors]
     return [
         one
@@ -68,19 +102,19 @@ def _causes(errors: Sequence[ErrorDetails]) -> list[ErrorDetails]:
 
 def _mistake(error: ErrorDetails, document: object) -> str:
     at = error["loc"]
-    said = error["msg"].removeprefix("Value error, ")
+    message = error["msg"].removeprefix("Value error, ")
     match error["type"]:
         case "extra_forbidden":
-            said = f"there is no such setting; {_nearest(str(at[-1]), _siblings(at))}"
+            message = f"there is no such setting; {_nearest(str(at[-1]), _siblings(at))}"
         case "missing":
-            said = "is missing"
+            message = "is missing"
         case "union_tag_not_found":
-            said = f"{error['ctx']['discriminator']} is missing, which says what this is"
+            message = f"{error['ctx']['discriminator']} is missing, which says what this is"
         case "value_error":
             pass
         case _:
-            said = f"received {_short(repr(error['input']))}, {said[:1].lower()}{said[1:]}"
-    return f"  {_place(at, document)}: {said}"
+            message = f"received {_short(repr(error['input']))}, {message[:1].lower()}{message[1:]}"
+    return f"  {_place(at, document)}: {message}"
 
 
 def _short(text: str, longest: int = 80) -> str:

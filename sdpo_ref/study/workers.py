@@ -1,4 +1,4 @@
-"""Worker processes that do a study's tasks, batch by batch; whoever asked hears of each batch as it ends.
+"""Worker processes that do a study's tasks, batch by batch; each batch is returned as it ends.
 
 Batches are handed out in chunks, so memory does not grow with their number.
 """
@@ -19,12 +19,12 @@ from joblib.externals.loky.process_executor import TerminatedWorkerError
 
 from sdpo_ref._loading import summary, where
 from sdpo_ref.errors import TaskError
+from sdpo_ref.study.experiment import Task
 from sdpo_ref.study.outcome import Outcome
 from sdpo_ref.study.simulators import Simulator
-from sdpo_ref.study.task import Task
 
 _CHUNK = 64
-"""Batches for each worker that are handed out together. Joblib computes ahead of whoever listens, without a limit."""
+"""Batches for each worker that are handed out together. Joblib computes ahead of the caller without a limit."""
 
 
 @dataclass(frozen=True)

@@ -5,9 +5,9 @@ from collections.abc import Mapping, Sequence
 from hypothesis import given
 from hypothesis import strategies as st
 
-from sdpo_ref.study.advantage import advantage
 from sdpo_ref.study.experiment import Observation
 from sdpo_ref.study.outcome import Outcome
+from sdpo_ref.study.report.figures.comparisons import advantage
 
 REWARD = st.floats(-1.0, 1.0)
 
@@ -35,11 +35,11 @@ def test_the_baseline_with_the_highest_mean_is_compared_seed_by_seed() -> None:
 def test_a_third_partys_trainer_is_no_baseline() -> None:
     """Nobody knows what it learns from; it can be compared with the baselines itself."""
     rewards = {"sdpo": [0.5], "rloo": [0.4], "mine:make": [0.9]}
-    found, theirs = (advantage(setting(rewards), "final_reward", method=name) for name in ("sdpo", "mine:make"))
+    found, others = (advantage(setting(rewards), "final_reward", method=name) for name in ("sdpo", "mine:make"))
     assert found is not None
-    assert theirs is not None
-    assert (found.baseline, theirs.baseline) == ("rloo", "rloo")
-    assert theirs.difference.mean == 0.5
+    assert others is not None
+    assert (found.baseline, others.baseline) == ("rloo", "rloo")
+    assert others.difference.mean == 0.5
 
 
 def test_nothing_to_compare_is_no_advantage() -> None:

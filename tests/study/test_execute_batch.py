@@ -8,10 +8,10 @@ from sdpo_ref.simulation.run_settings import ProbeSettings, TaskSettings
 from sdpo_ref.simulation.settings import RegimeName, RegimeSettings
 from sdpo_ref.study.execute import execute, probe
 from sdpo_ref.study.execute_batch import execute_batch, probe_batch
+from sdpo_ref.study.experiment import Task
 from sdpo_ref.study.outcome import CreditMap, Outcome
 from sdpo_ref.study.settings import REGIMES, probe_settings
 from sdpo_ref.study.simulators import alone, simulator
-from sdpo_ref.study.task import Task
 from tests.study.test_execute import METHODS, SMALL, settings
 
 NEAR = 1e-11

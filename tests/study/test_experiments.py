@@ -9,7 +9,7 @@ from sdpo_ref.simulation.run_settings import RunSettings
 from sdpo_ref.simulation.settings import OracleSettings, ReaderSettings, RegimeName, RegimeSettings, WorldSettings
 from sdpo_ref.study.experiment import Cell, Experiment
 from sdpo_ref.study.experiments import EXPERIMENTS
-from sdpo_ref.study.tuned import tuned
+from sdpo_ref.study.tuning import tuned
 
 
 @pytest.mark.parametrize("name", EXPERIMENTS)

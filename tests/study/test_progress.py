@@ -8,7 +8,7 @@ from rich.console import Console
 from sdpo_ref.study.outcome import Outcome
 from sdpo_ref.study.progress import Pace, duration, progress_bar
 from sdpo_ref.study.provenance import provenance
-from sdpo_ref.study.record import Record
+from sdpo_ref.study.store import Record
 from tests.study.tiny import settings
 
 

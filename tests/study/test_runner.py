@@ -8,11 +8,10 @@ import pytest
 import torch
 
 from sdpo_ref.errors import StoreError, TaskError, UsageError
-from sdpo_ref.study.record import Record
+from sdpo_ref.study.experiment import Task
 from sdpo_ref.study.runner import pending, run_tasks
 from sdpo_ref.study.simulators import Simulator, alone
-from sdpo_ref.study.store import Store
-from sdpo_ref.study.task import Task
+from sdpo_ref.study.store import Record, Store
 from sdpo_ref.study.workers import available_jobs
 from tests.study import tiny
 

@@ -5,7 +5,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from sdpo_ref.errors import UsageError
-from sdpo_ref.study.seeds import claim_seeds, tuning_seeds
+from sdpo_ref.study.experiment import claim_seeds, tuning_seeds
 
 COUNTS = st.integers(1, 5000)
 
@@ -13,9 +13,9 @@ COUNTS = st.integers(1, 5000)
 @given(COUNTS, COUNTS)
 def test_no_claim_uses_a_seed_of_tuning(claims: int, tuning: int) -> None:
     """Whatever their numbers, the two have no seed in common, and each has as many as were asked for."""
-    ours, theirs = claim_seeds(claims), tuning_seeds(tuning)
-    assert (len(set(ours)), len(set(theirs))) == (claims, tuning)
-    assert not set(ours) & set(theirs)
+    ours, others = claim_seeds(claims), tuning_seeds(tuning)
+    assert (len(set(ours)), len(set(others))) == (claims, tuning)
+    assert not set(ours) & set(others)
 
 
 def test_the_longest_claim_ends_where_tuning_begins() -> None:

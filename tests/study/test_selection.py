@@ -6,8 +6,8 @@ import pytest
 
 from sdpo_ref.errors import InvalidInputError
 from sdpo_ref.study.experiment import Observation
+from sdpo_ref.study.observations import by_seed, names_along, numbers_along, select
 from sdpo_ref.study.outcome import Outcome
-from sdpo_ref.study.selection import by_seed, names_along, numbers_along, select
 
 
 def seen(seed: int, reward: float = 0.5, error: str | None = None, **labels: str | float) -> Observation:

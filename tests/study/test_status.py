@@ -5,10 +5,9 @@ import io
 import pytest
 from rich.console import Console
 
-from sdpo_ref.study.record import Entry, settings_text
-from sdpo_ref.study.status import Progress, status
-from sdpo_ref.study.status_table import status_table
-from sdpo_ref.study.task import Task
+from sdpo_ref.study.experiment import Task
+from sdpo_ref.study.status import Progress, status, status_table
+from sdpo_ref.study.store import Entry, settings_text
 from tests.study import tiny
 
 

@@ -16,8 +16,7 @@ from sdpo_ref.errors import SdpoRefError, StoreError
 from sdpo_ref.study import store as store_module
 from sdpo_ref.study.outcome import Curve, Outcome
 from sdpo_ref.study.provenance import provenance
-from sdpo_ref.study.record import Record
-from sdpo_ref.study.store import SCHEMA_VERSION, Store
+from sdpo_ref.study.store import SCHEMA_VERSION, Record, Store
 from tests.study.tiny import answer, settings
 
 FLOATS = st.floats(allow_nan=True, allow_infinity=True)
@@ -142,7 +141,7 @@ def test_a_file_of_another_kind_is_left_untouched(path: Path, length: int, *, re
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        (f"PRAGMA user_version = {SCHEMA_VERSION + 1}", r"its schema has version 2 and this sdpo-ref knows 1; update"),
+        (f"PRAGMA user_version = {SCHEMA_VERSION + 1}", r"its schema has version 2 and this sdpo-ref reads 1; update"),
         ("PRAGMA application_id = 7", r"it is a database of another program; name another place"),
     ],
 )

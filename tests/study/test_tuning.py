@@ -5,8 +5,7 @@ import pytest
 from sdpo_ref.errors import UsageError
 from sdpo_ref.simulation.methods import Rloo, Sdpo
 from sdpo_ref.study.experiments import EXPERIMENTS
-from sdpo_ref.study.tuned import Trial, tuned, tuning
-from sdpo_ref.study.tuning import LEARNING_RATES, RULE, grid, tuning_experiment, winners_of
+from sdpo_ref.study.tuning import LEARNING_RATES, RULE, Trial, grid, tuned, tuning, tuning_experiment, winners_of
 
 
 def test_every_arm_has_the_same_learning_rates() -> None:

@@ -7,8 +7,7 @@ import pytest
 
 from sdpo_ref.errors import UsageError
 from sdpo_ref.simulation.run_settings import RunSettings
-from sdpo_ref.study.chosen import chosen
-from sdpo_ref.study.user_experiment import read_experiment
+from sdpo_ref.study.user_experiment import chosen_experiments, read_experiment
 
 GOOD = """
 name = "mine"
@@ -142,13 +141,13 @@ def test_files_that_cannot_be_read(tmp_path: Path) -> None:
 def test_an_unknown_name_is_answered_with_those_that_exist(name: str, message: str) -> None:
     """And with the nearest."""
     with pytest.raises(UsageError, match=message):
-        chosen([name])
+        chosen_experiments([name])
 
 
 def test_a_name_stands_for_one_experiment(tmp_path: Path) -> None:
     """The same file twice is one experiment; two different ones of one name are refused."""
     path = str(written(tmp_path, GOOD))
-    assert [one.name for one in chosen([path, path])] == ["mine"]
+    assert [one.name for one in chosen_experiments([path, path])] == ["mine"]
     other = str(written(tmp_path, GOOD.replace("steps = 3", "steps = 4"), "other.toml"))
     with pytest.raises(UsageError, match=r"two experiments are called mine; give the one in .*other.toml a name"):
-        chosen([path, other])
+        chosen_experiments([path, other])

@@ -13,12 +13,11 @@ from pathlib import Path
 import torch
 
 from sdpo_ref.simulation.run_settings import RunSettings, TaskSettings
-from sdpo_ref.study.experiment import Cell, Experiment
+from sdpo_ref.study.experiment import Cell, Experiment, Task
 from sdpo_ref.study.outcome import Curve, Outcome
 from sdpo_ref.study.runner import run_tasks
 from sdpo_ref.study.simulators import alone
 from sdpo_ref.study.store import Store
-from sdpo_ref.study.task import Task
 
 RATES = (0.1, 0.2)
 

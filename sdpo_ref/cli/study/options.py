@@ -23,11 +23,11 @@ Trainer = Annotated[
 ]
 Oracle = Annotated[
     str | None,
-    typer.Option(metavar="MODULE:FACTORY", help="Your oracle, in place of ours."),
+    typer.Option(metavar="MODULE:FACTORY", help="Your oracle, in place of the bundled one."),
 ]
 Teacher = Annotated[
     str | None,
-    typer.Option(metavar="MODULE:FACTORY", help="Your teacher of SDPO, beside ours."),
+    typer.Option(metavar="MODULE:FACTORY", help="Your teacher of SDPO, beside the bundled one."),
 ]
 SimulatorOption = Annotated[
     SimulatorName,

@@ -36,10 +36,10 @@ def report(
 
     from sdpo_ref.cli.study.request import requested
     from sdpo_ref.errors import UsageError
-    from sdpo_ref.study.doors import Parts
+    from sdpo_ref.study.experiment import claim_seeds
     from sdpo_ref.study.extra import needed
-    from sdpo_ref.study.seeds import claim_seeds
     from sdpo_ref.study.store import Store
+    from sdpo_ref.study.user_parts import Parts
 
     for package in ("matplotlib", "scipy", "jinja2"):
         needed(package)

@@ -1,4 +1,4 @@
-"""What a user asked the study for, checked before anything runs."""
+"""The experiments and parts that a user names, checked before anything runs."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -6,11 +6,10 @@ from pathlib import Path
 from rich.console import Console
 from rich.text import Text
 
-from sdpo_ref.study.chosen import chosen
-from sdpo_ref.study.doors import Parts, all_with_parts
 from sdpo_ref.study.experiment import Experiment
-from sdpo_ref.study.record import Entry
-from sdpo_ref.study.store import Store
+from sdpo_ref.study.store import Entry, Store
+from sdpo_ref.study.user_experiment import chosen_experiments
+from sdpo_ref.study.user_parts import Parts, all_with_parts
 
 
 def requested(console: Console, names: Sequence[str], parts: Parts) -> list[Experiment]:
@@ -21,7 +20,7 @@ def requested(console: Console, names: Sequence[str], parts: Parts) -> list[Expe
         names: of experiments, or files.
         parts: of third parties.
     """
-    experiments, left_out = all_with_parts(chosen(names), parts)
+    experiments, left_out = all_with_parts(chosen_experiments(names), parts)
     for line in left_out:
         console.print(Text(line, style="yellow"))
     return experiments

@@ -38,13 +38,13 @@ def run(
     from rich.text import Text
 
     from sdpo_ref.cli.study.request import requested
-    from sdpo_ref.study.doors import Parts
+    from sdpo_ref.study.experiment import claim_seeds
     from sdpo_ref.study.progress import duration, progress_bar
     from sdpo_ref.study.runner import pending, run_tasks
-    from sdpo_ref.study.seeds import claim_seeds
     from sdpo_ref.study.simulators import simulator as named
     from sdpo_ref.study.status import status
     from sdpo_ref.study.store import Store
+    from sdpo_ref.study.user_parts import Parts
     from sdpo_ref.study.workers import available_jobs
 
     console = Console(highlight=False)

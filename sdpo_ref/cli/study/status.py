@@ -32,11 +32,10 @@ def show_status(
     from rich.text import Text
 
     from sdpo_ref.cli.study.request import requested, stored
-    from sdpo_ref.study.doors import Parts
+    from sdpo_ref.study.experiment import claim_seeds
     from sdpo_ref.study.progress import duration
-    from sdpo_ref.study.seeds import claim_seeds
-    from sdpo_ref.study.status import status
-    from sdpo_ref.study.status_table import status_table
+    from sdpo_ref.study.status import status, status_table
+    from sdpo_ref.study.user_parts import Parts
     from sdpo_ref.study.workers import available_jobs
 
     console = Console(highlight=False)

@@ -29,14 +29,13 @@ def tune(
     from rich.console import Console
     from rich.text import Text
 
+    from sdpo_ref.study.experiment import tuning_seeds
     from sdpo_ref.study.observations import observations
     from sdpo_ref.study.progress import progress_bar
     from sdpo_ref.study.runner import pending, run_tasks
-    from sdpo_ref.study.seeds import tuning_seeds
     from sdpo_ref.study.simulators import simulator as named
     from sdpo_ref.study.store import Store
-    from sdpo_ref.study.tuned import tuning
-    from sdpo_ref.study.tuning import SEEDS, tuning_experiment, tuning_of
+    from sdpo_ref.study.tuning import SEEDS, tuning, tuning_experiment, tuning_of
     from sdpo_ref.study.workers import available_jobs
 
     console = Console(highlight=False)

@@ -4,13 +4,12 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from sdpo_ref.study.experiment import Experiment, Observation
-from sdpo_ref.study.observations import observations
+from sdpo_ref.study.observations import by_seed, observations
 from sdpo_ref.study.provenance import Provenance
 from sdpo_ref.study.report.figures import FIGURES
 from sdpo_ref.study.report.figures.figure import Effect, ReportFigure
-from sdpo_ref.study.report.figures.style import spoken
+from sdpo_ref.study.report.figures.style import label_of
 from sdpo_ref.study.report.figures.svg import svg
-from sdpo_ref.study.selection import by_seed
 from sdpo_ref.study.store import Store
 from sdpo_ref.study.summary import Estimate, estimate
 
@@ -54,13 +53,13 @@ class Row:
 
 @dataclass(frozen=True)
 class Contents:
-    """All that the report says.
+    """All that the report contains.
 
     Attributes:
         seeds: of the repeats.
         runs: tasks that it rests on; what two experiments share counts once.
         origins: of the code and the machine, what differs between rows being named with all its values.
-        warnings: what a reader must know before they believe it.
+        warnings: what a reader must consider first.
         parts: options that name third parties' parts, as they are typed; empty without.
         figures: in their order.
         rows: every cell of every experiment.
@@ -152,7 +151,7 @@ def _row(experiment: str, labels: Mapping[str, str | float], seen: Sequence[Obse
     finished = [one for one in own if one.outcome.error is None]
     return Row(
         experiment=experiment,
-        labels=", ".join(f"{spoken(axis)} {_words(value)}" for axis, value in labels.items()),
+        labels=", ".join(f"{label_of(axis)} {_words(value)}" for axis, value in labels.items()),
         finished=len(finished),
         failed=len(own) - len(finished),
         estimates={metric: estimate(list(by_seed(own, metric).values())) for metric in SHOWN_METRICS},
@@ -160,7 +159,7 @@ def _row(experiment: str, labels: Mapping[str, str | float], seen: Sequence[Obse
 
 
 def _words(value: str | float) -> str:
-    return spoken(value) if isinstance(value, str) else f"{value:g}"
+    return label_of(value) if isinstance(value, str) else f"{value:g}"
 
 
 def _missing(

@@ -9,7 +9,7 @@ from sdpo_ref.study.experiment import Observation
 from sdpo_ref.study.experiments import EXPERIMENTS
 from sdpo_ref.study.outcome import Outcome
 from sdpo_ref.study.report.figures import FIGURES
-from sdpo_ref.study.report.figures.style import spoken
+from sdpo_ref.study.report.figures.style import label_of
 from sdpo_ref.study.report.figures.svg import svg
 from tests.study.synthetic import observations
 
@@ -42,7 +42,7 @@ def test_a_figure_shows_every_method_and_nothing_empty(name: str) -> None:
     for method in {str(one.labels["method"]) for one in seen if "method" in one.labels}:
         if name in ("credit_maps", "bias", "complexity", "information"):
             continue  # these show SDPO against what is best
-        assert spoken(method) in written
+        assert label_of(method) in written
     assert len(written) > 40
 
 
@@ -74,12 +74,12 @@ def test_a_third_partys_name_is_text() -> None:
     hostile = "<script>alert(1)</script>:make"
     figure = FIGURES["final"]
     seen = observations("F01")
-    theirs = [
+    others = [
         Observation({**one.labels, "method": hostile}, one.seed, one.outcome)
         for one in seen
         if one.labels["method"] == "sdpo"
     ]
-    drawing = svg(figure, [*seen, *theirs])
+    drawing = svg(figure, [*seen, *others])
     assert "<script" not in drawing
     assert "&lt;script&gt;" in drawing
 
@@ -103,7 +103,7 @@ def test_without_noise_sdpo_meets_the_best_baseline_at_its_best_rate() -> None:
         own = [one.outcome.metrics["final_reward"] for one in seen if one.labels == labels]
         return sum(own) / len(own)
 
-    best = max((mean(method, rate), f"{spoken(method)} at {rate:g}") for method in ("rloo", "grpo") for rate in RATES)
+    best = max((mean(method, rate), f"{label_of(method)} at {rate:g}") for method in ("rloo", "grpo") for rate in RATES)
     for effect, rate in zip(found[-3:], RATES, strict=True):
         assert effect.setting == f"rubric, slope 0.25, SDPO at learning rate {rate:g}"
         assert effect.quantity == f"final reward: SDPO − {best[1]}"

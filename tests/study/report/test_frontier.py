@@ -25,8 +25,8 @@ def frontier(stations: Sequence[tuple[float, float]], seed: int = 0) -> list[Obs
 
 def test_a_frontier_is_compared_where_both_have_something() -> None:
     """Theirs has stations at 0.3, 0.5 and 0.95; the own one spans 0.2 to 0.6 and has 0.75 and 0.25 at the first two."""
-    own, theirs = [(0.2, 1.0), (0.6, 0.0)], [(0.3, 0.5), (0.5, 0.15), (0.95, 0.0)]
-    found = reward_at_equal_diversity(frontier(own), frontier(theirs))
+    own, others = [(0.2, 1.0), (0.6, 0.0)], [(0.3, 0.5), (0.5, 0.15), (0.95, 0.0)]
+    found = reward_at_equal_diversity(frontier(own), frontier(others))
     assert found is not None
     assert found.mean == pytest.approx(((0.75 - 0.5) + (0.25 - 0.15)) / 2)
 
@@ -39,8 +39,8 @@ def test_frontiers_that_do_not_overlap_are_not_compared() -> None:
 def test_seeds_are_paired() -> None:
     """Each seed has its own frontier; a seed of one side alone is left out."""
     own = [*frontier([(0.2, 1.0), (0.6, 1.0)]), *frontier([(0.2, 0.5), (0.6, 0.5)], seed=1)]
-    theirs = [*frontier([(0.4, 0.9)]), *frontier([(0.4, 0.2)], seed=1), *frontier([(0.4, -9.0)], seed=2)]
-    found = reward_at_equal_diversity(own, theirs)
+    others = [*frontier([(0.4, 0.9)]), *frontier([(0.4, 0.2)], seed=1), *frontier([(0.4, -9.0)], seed=2)]
+    found = reward_at_equal_diversity(own, others)
     assert found is not None
     assert (found.count, round(found.mean, 9)) == (2, 0.2)
 

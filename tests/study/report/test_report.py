@@ -7,15 +7,14 @@ from pathlib import Path
 import pytest
 
 from sdpo_ref.errors import UsageError
-from sdpo_ref.study.doors import Parts
 from sdpo_ref.study.experiment import Cell, Experiment
 from sdpo_ref.study.outcome import Outcome
 from sdpo_ref.study.provenance import provenance
-from sdpo_ref.study.record import Record
 from sdpo_ref.study.report.contents import Contents, contents_of
 from sdpo_ref.study.report.files import write_figure, write_report
 from sdpo_ref.study.report.page import html, markdown
-from sdpo_ref.study.store import Store
+from sdpo_ref.study.store import Record, Store
+from sdpo_ref.study.user_parts import Parts
 from tests.study import synthetic
 
 SEEDS = (0, 1, 2)

@@ -6,14 +6,13 @@ from matplotlib.axes import Axes
 from matplotlib.colors import to_rgb
 from matplotlib.figure import Figure
 
-from sdpo_ref.study.advantage import Advantage, advantage
 from sdpo_ref.study.experiment import Observation
-from sdpo_ref.study.report.figures.comparisons import BEST_BASELINE, advantage_effect, by_regime
+from sdpo_ref.study.observations import names_along, numbers_along, select
+from sdpo_ref.study.report.figures.comparisons import BEST_BASELINE, Advantage, advantage, advantage_effect, by_regime
 from sdpo_ref.study.report.figures.figure import Effect, ReportFigure
 from sdpo_ref.study.report.figures.marks import zero
 from sdpo_ref.study.report.figures.panels import columns, finish
-from sdpo_ref.study.report.figures.style import FAINT, INK, look, spoken
-from sdpo_ref.study.selection import names_along, numbers_along, select
+from sdpo_ref.study.report.figures.style import FAINT, INK, label_of, look
 from sdpo_ref.study.summary import Estimate, paired_difference
 
 _UNBIASED = "none"
@@ -55,7 +54,7 @@ def _cells(observations: Sequence[Observation]) -> dict[tuple[str, float], list[
 
 
 def _row_name(bias: str, strength: float) -> str:
-    return "no bias" if bias == _UNBIASED else f"{spoken(bias)} {strength:g}"
+    return "no bias" if bias == _UNBIASED else f"{label_of(bias)} {strength:g}"
 
 
 def _bar(axes: Axes, place: float, found: Estimate, color: tuple[float, float, float]) -> None:

@@ -5,15 +5,13 @@ from collections.abc import Iterator, Sequence
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from sdpo_ref.study.advantage import advantage
 from sdpo_ref.study.experiment import Observation
-from sdpo_ref.study.report.figures.comparisons import BEST_BASELINE
+from sdpo_ref.study.observations import names_along, numbers_along, select
+from sdpo_ref.study.report.figures.comparisons import BEST_BASELINE, advantage, advantage_along, along
 from sdpo_ref.study.report.figures.figure import Effect, ReportFigure
 from sdpo_ref.study.report.figures.marks import sweep, zero
 from sdpo_ref.study.report.figures.panels import finish, grid, legend
-from sdpo_ref.study.report.figures.style import look, spoken
-from sdpo_ref.study.report.figures.sweeps import advantage_along, along
-from sdpo_ref.study.selection import names_along, numbers_along, select
+from sdpo_ref.study.report.figures.style import label_of, look
 from sdpo_ref.study.summary import Estimate, paired_ratio
 
 _BASES = ("embedding", "token")
@@ -41,7 +39,7 @@ def draw(observations: Sequence[Observation]) -> Figure:
         zero(middle, at=1.0)
         _scale(below, sizes)
         below.set_xlabel(_NAMES.get(axis, axis))
-        above.set_title(spoken(axis))
+        above.set_title(label_of(axis))
     for line, title in zip(
         panels,
         (
@@ -86,10 +84,10 @@ def effects(observations: Sequence[Observation]) -> list[Effect]:
         here = select(observations, axis=axis)
         sizes = numbers_along(here, "size")
         for size in dict.fromkeys((sizes[0], sizes[-1])):
-            setting, cell = f"{spoken(axis)} {size:g}", select(here, size=size)
+            setting, cell = f"{label_of(axis)} {size:g}", select(here, size=size)
             for basis in _BASES:
                 gain = advantage(list(_with_baselines(cell, basis)), "final_reward")
-                quantity = f"final reward: SDPO, {basis} basis − {spoken(gain.baseline) if gain else 'best baseline'}"
+                quantity = f"final reward: SDPO, {basis} basis − {label_of(gain.baseline) if gain else 'best baseline'}"
                 found.append(Effect(setting, quantity, gain.difference if gain else None))
             found.append(Effect(setting, "token basis, share of the subspace's advantage", _share(here, size)))
     return found

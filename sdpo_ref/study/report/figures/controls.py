@@ -1,15 +1,15 @@
-"""Controls that SDPO must fail: feedback without information, and a reader that knows little (F12)."""
+"""Controls that SDPO must fail: feedback without information, and a reader with little data (F12)."""
 
 from collections.abc import Sequence
 
 from matplotlib.figure import Figure
 
 from sdpo_ref.study.experiment import Observation
+from sdpo_ref.study.observations import by_seed, names_along, select
 from sdpo_ref.study.report.figures.comparisons import by_regime
-from sdpo_ref.study.report.figures.dot_panels import dot_panels
 from sdpo_ref.study.report.figures.figure import Effect, ReportFigure
-from sdpo_ref.study.report.figures.style import in_order, spoken
-from sdpo_ref.study.selection import by_seed, names_along, select
+from sdpo_ref.study.report.figures.panels import dot_panels
+from sdpo_ref.study.report.figures.style import in_order, label_of
 from sdpo_ref.study.summary import estimate, paired_difference
 
 
@@ -33,7 +33,7 @@ def effects(observations: Sequence[Observation]) -> list[Effect]:
     for regime, here in by_regime(observations):
         values = {arm: by_seed(select(here, arm=arm), "final_reward") for arm in in_order(names_along(here, "arm"))}
         found += [
-            Effect(regime, f"final reward: {spoken(arm)}", estimate(list(values[arm].values())))
+            Effect(regime, f"final reward: {label_of(arm)}", estimate(list(values[arm].values())))
             for arm in ("sdpo", "constant", "deranged")
             if arm in values
         ]
@@ -53,7 +53,7 @@ FIGURE = ReportFigure(
     caption=(
         "Constant: every attempt gets the same feedback, so there is nothing to learn. Deranged: every prompt gets the "
         "feedback of another prompt. Weak reader: a self-teacher that has read two annotations where the others have "
-        "64, and knows how little that is; overconfident reader: the same, but it takes what it learned for the truth. "
+        "64, and accounts for that; overconfident reader: the same, but it takes what it learned for the truth. "
         "Entropy stands below, because a policy can collapse while it learns nothing. Large marks are means with 95 % "
         "intervals, small dots seeds."
     ),

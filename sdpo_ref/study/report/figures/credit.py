@@ -1,14 +1,14 @@
-"""How well each method's per-token signal tells good tokens from bad ones (F03)."""
+"""How well each method's per-token signal separates good tokens from bad ones (F03)."""
 
 from collections.abc import Sequence
 
 from matplotlib.figure import Figure
 
 from sdpo_ref.study.experiment import Observation
+from sdpo_ref.study.observations import by_seed, select
 from sdpo_ref.study.report.figures.comparisons import BEST_BASELINE, advantage_effect, by_regime
-from sdpo_ref.study.report.figures.dot_panels import dot_panels
 from sdpo_ref.study.report.figures.figure import Effect, ReportFigure
-from sdpo_ref.study.selection import by_seed, select
+from sdpo_ref.study.report.figures.panels import dot_panels
 from sdpo_ref.study.summary import estimate
 
 

@@ -12,12 +12,12 @@ from matplotlib.image import AxesImage
 from matplotlib.patches import Rectangle
 
 from sdpo_ref.study.experiment import Observation
+from sdpo_ref.study.observations import select
 from sdpo_ref.study.outcome import CreditMap
 from sdpo_ref.study.report.figures.comparisons import by_regime
 from sdpo_ref.study.report.figures.figure import ReportFigure, no_effects
 from sdpo_ref.study.report.figures.panels import finish, grid
 from sdpo_ref.study.report.figures.style import INK
-from sdpo_ref.study.selection import select
 
 _Matrix = npt.NDArray[np.float64]
 _BOUND = 2.5

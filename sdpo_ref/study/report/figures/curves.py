@@ -5,12 +5,12 @@ from collections.abc import Sequence
 from matplotlib.figure import Figure
 
 from sdpo_ref.study.experiment import Observation
+from sdpo_ref.study.observations import names_along, select
 from sdpo_ref.study.report.figures.comparisons import BEST_BASELINE, advantage_by_regime
 from sdpo_ref.study.report.figures.figure import Effect, ReportFigure
 from sdpo_ref.study.report.figures.marks import band, zero
 from sdpo_ref.study.report.figures.panels import finish, grid, legend
 from sdpo_ref.study.report.figures.style import in_order, look
-from sdpo_ref.study.selection import names_along, select
 from sdpo_ref.study.summary import Estimate, estimate
 
 

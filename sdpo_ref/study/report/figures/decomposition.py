@@ -1,4 +1,4 @@
-"""What remains of SDPO's margin once the student knows what the reader knows and the baseline reads spans (F13)."""
+"""What remains of SDPO's margin once the student has the reader's features and the baseline reads spans (F13)."""
 
 from collections.abc import Sequence
 
@@ -6,12 +6,12 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from sdpo_ref.study.experiment import Observation
+from sdpo_ref.study.observations import by_seed, names_along, select
 from sdpo_ref.study.report.figures.comparisons import by_regime
 from sdpo_ref.study.report.figures.figure import Effect, ReportFigure
 from sdpo_ref.study.report.figures.marks import sweep, zero
 from sdpo_ref.study.report.figures.panels import finish, grid, legend
-from sdpo_ref.study.report.figures.style import in_order, look, spoken
-from sdpo_ref.study.selection import by_seed, names_along, select
+from sdpo_ref.study.report.figures.style import in_order, label_of, look
 from sdpo_ref.study.summary import estimate, paired_difference
 
 _STUDENTS = ("table", "features")
@@ -59,8 +59,8 @@ def _margin(axes: Axes, observations: Sequence[Observation], metric: str, method
     points = {}
     for place, student in enumerate(_STUDENTS):
         here = select(observations, student=student)
-        own, theirs = (by_seed(select(here, method=name), metric) for name in ("sdpo", method))
-        points[float(place)] = paired_difference(own, theirs)
+        own, others = (by_seed(select(here, method=name), metric) for name in ("sdpo", method))
+        points[float(place)] = paired_difference(own, others)
     sweep(axes, points, look(method), offset=offset)
 
 
@@ -79,7 +79,7 @@ def effects(observations: Sequence[Observation]) -> list[Effect]:
                 found += [
                     Effect(
                         f"{regime}, {student}",
-                        f"{noun}: SDPO − {spoken(method)}",
+                        f"{noun}: SDPO − {label_of(method)}",
                         paired_difference(own, by_seed(select(cell, method=method), metric)),
                     )
                     for method in in_order(names_along(cell, "method"))
@@ -95,7 +95,7 @@ FIGURE = ReportFigure(
     question="What remains of SDPO's margin once the student has the reader's features and the baseline reads spans?",
     caption=(
         "Left in each panel the student is a table of logits, right a table and a learned combination of the reader's "
-        "aspect features, so that every method can express what the reader knows. Span RLOO credits each span of a "
+        "aspect features, so that every method can express what the reader learned. Span RLOO credits each span of a "
         "critique with its own rating, so that it has SDPO's information. Margins are SDPO minus the method with the "
         "same student, paired by seed; at the line nothing remains. Means over seeds with 95 % intervals."
     ),

@@ -6,13 +6,12 @@ from dataclasses import replace
 from matplotlib.figure import Figure
 
 from sdpo_ref.study.experiment import Observation
-from sdpo_ref.study.report.figures.comparisons import by_regime
+from sdpo_ref.study.observations import by_seed, numbers_along, select
+from sdpo_ref.study.report.figures.comparisons import along, by_regime
 from sdpo_ref.study.report.figures.figure import Effect, ReportFigure
 from sdpo_ref.study.report.figures.marks import sweep
 from sdpo_ref.study.report.figures.panels import finish, grid, legend
 from sdpo_ref.study.report.figures.style import FAINT, look
-from sdpo_ref.study.report.figures.sweeps import along
-from sdpo_ref.study.selection import by_seed, numbers_along, select
 from sdpo_ref.study.summary import Estimate, estimate
 
 _BOUND = 1e-10

@@ -4,14 +4,14 @@ from collections.abc import Sequence
 
 from matplotlib.figure import Figure
 
-from sdpo_ref.study.advantage import is_baseline
 from sdpo_ref.study.experiment import Observation
+from sdpo_ref.study.observations import by_seed, names_along, numbers_along, select
+from sdpo_ref.study.report.figures.comparisons import is_baseline
 from sdpo_ref.study.report.figures.figure import Effect, ReportFigure
 from sdpo_ref.study.report.figures.marks import sweep
 from sdpo_ref.study.report.figures.panels import finish, grid, legend
 from sdpo_ref.study.report.figures.paths import path
-from sdpo_ref.study.report.figures.style import FAINT, in_order, look, spoken
-from sdpo_ref.study.selection import by_seed, names_along, numbers_along, select
+from sdpo_ref.study.report.figures.style import FAINT, in_order, label_of, look
 from sdpo_ref.study.summary import estimate, paired_ratio
 
 
@@ -72,9 +72,9 @@ def effects(observations: Sequence[Observation]) -> list[Effect]:
         here = select(observations, learning_rate=rate)
         own = by_seed(select(here, method="sdpo"), "final_distinctness")
         for method in filter(is_baseline, in_order(names_along(here, "method"))):
-            theirs = by_seed(select(here, method=method), "final_distinctness")
-            quantity = f"distinctness: SDPO / {spoken(method)}, equal learning rate"
-            found.append(Effect(f"learning rate {rate:g}", quantity, paired_ratio(own, theirs)))
+            others = by_seed(select(here, method=method), "final_distinctness")
+            quantity = f"distinctness: SDPO / {label_of(method)}, equal learning rate"
+            found.append(Effect(f"learning rate {rate:g}", quantity, paired_ratio(own, others)))
     return found
 
 

@@ -11,7 +11,7 @@ from sdpo_ref.study.summary import Estimate
 
 @dataclass(frozen=True)
 class Effect:
-    """One number that the study is asked for, with its interval.
+    """One number that the study reports, with its interval.
 
     Attributes:
         setting: where it was measured, such as a regime; empty for all of the experiment.

@@ -6,8 +6,8 @@ from matplotlib.figure import Figure
 
 from sdpo_ref.study.experiment import Observation
 from sdpo_ref.study.report.figures.comparisons import BEST_BASELINE, advantage_by_regime
-from sdpo_ref.study.report.figures.dot_panels import dot_panels
 from sdpo_ref.study.report.figures.figure import Effect, ReportFigure
+from sdpo_ref.study.report.figures.panels import dot_panels
 
 
 def draw(observations: Sequence[Observation]) -> Figure:

@@ -4,24 +4,24 @@ from collections.abc import Sequence
 from itertools import pairwise
 
 from sdpo_ref.study.experiment import Observation
-from sdpo_ref.study.selection import by_seed, numbers_along, select
+from sdpo_ref.study.observations import by_seed, numbers_along, select
 from sdpo_ref.study.summary import Estimate, estimate
 
 _Station = tuple[float, float]
 """Distinctness and reward."""
 
 
-def reward_at_equal_diversity(own: Sequence[Observation], theirs: Sequence[Observation]) -> Estimate | None:
-    """Own reward minus theirs at each distinctness of theirs that the own frontier spans, averaged over seeds.
+def reward_at_equal_diversity(own: Sequence[Observation], of_other: Sequence[Observation]) -> Estimate | None:
+    """Own reward minus the other's at each distinctness of the other's that the own frontier spans, mean over seeds.
 
     Args:
-        own: observations of one method, told apart by ``kl_weight``.
-        theirs: likewise.
+        own: observations of one method, distinguished by ``kl_weight``.
+        of_other: likewise.
 
     Returns:
         In the unit of the reward; ``None`` if the frontiers of no seed overlap.
     """
-    mine, others = _frontiers(own), _frontiers(theirs)
+    mine, others = _frontiers(own), _frontiers(of_other)
     means = []
     for seed in sorted(mine.keys() & others.keys()):
         gaps = [

@@ -6,12 +6,12 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from sdpo_ref.study.experiment import Observation
+from sdpo_ref.study.observations import by_seed, names_along, numbers_along, select
+from sdpo_ref.study.report.figures.comparisons import along
 from sdpo_ref.study.report.figures.figure import Effect, ReportFigure
 from sdpo_ref.study.report.figures.marks import row, sweep, zero
 from sdpo_ref.study.report.figures.panels import finish, grid, legend
-from sdpo_ref.study.report.figures.style import in_order, look, spoken
-from sdpo_ref.study.report.figures.sweeps import along
-from sdpo_ref.study.selection import by_seed, names_along, numbers_along, select
+from sdpo_ref.study.report.figures.style import in_order, label_of, look
 from sdpo_ref.study.summary import paired_difference
 
 
@@ -30,11 +30,11 @@ def draw(observations: Sequence[Observation]) -> Figure:
                 points = along(select(here, method=method), "share", "final_reward")
                 sweep(axes, {100 * share: found for share, found in points.items()}, look(method))
             zero(axes)
-            axes.set_xlabel(f"{spoken(corruption)} prompts (%)")
+            axes.set_xlabel(f"{label_of(corruption)} prompts (%)")
             axes.set_ylabel("final reward (0 base policy, 1 optimum)")
         else:
             _draw_rows(axes, here, methods)
-        axes.set_title(spoken(corruption))
+        axes.set_title(label_of(corruption))
     finish([panels])
     legend(figure, methods)
     return figure
@@ -43,7 +43,7 @@ def draw(observations: Sequence[Observation]) -> Figure:
 def _draw_rows(axes: Axes, observations: Sequence[Observation], methods: Sequence[str]) -> None:
     for place, method in enumerate(methods):
         row(axes, float(place), by_seed(select(observations, method=method), "final_reward"), look(method))
-    axes.set_yticks(range(len(methods)), [spoken(method) for method in methods])
+    axes.set_yticks(range(len(methods)), [label_of(method) for method in methods])
     axes.set_ylim(len(methods) - 0.4, -0.5)
     axes.grid(visible=False, axis="y")
     axes.set_xlabel("final reward (0 base policy, 1 optimum)")
@@ -61,12 +61,12 @@ def effects(observations: Sequence[Observation]) -> list[Effect]:
         shares = numbers_along(here, "share")
         for share in shares:
             cell = select(here, share=share)
-            setting = f"{spoken(corruption)} {share:.0%}" if len(shares) > 1 else spoken(corruption)
+            setting = f"{label_of(corruption)} {share:.0%}" if len(shares) > 1 else label_of(corruption)
             values = {name: by_seed(select(cell, method=name), "final_reward") for name in names_along(cell, "method")}
             found += [
                 Effect(
                     setting,
-                    f"final reward: {spoken(child)} − {spoken(parent)}",
+                    f"final reward: {label_of(child)} − {label_of(parent)}",
                     paired_difference(values[child], values[parent]),
                 )
                 for child in ("hybrid", "gated")

@@ -1,4 +1,4 @@
-"""Rewards and SDPO's advantage against how much the feedback says, in bits (F06 once more)."""
+"""Rewards and SDPO's advantage against the information in the feedback, in bits (F06 once more)."""
 
 from collections.abc import Mapping, Sequence
 
@@ -7,13 +7,12 @@ from matplotlib.figure import Figure
 from sdpo_ref.simulation.oracles.information import feedback_information
 from sdpo_ref.simulation.settings import RegimeSettings, WorldSettings
 from sdpo_ref.study.experiment import Observation
-from sdpo_ref.study.report.figures.comparisons import BEST_BASELINE, by_regime
+from sdpo_ref.study.observations import select
+from sdpo_ref.study.report.figures.comparisons import BEST_BASELINE, advantage_along, along, by_regime
 from sdpo_ref.study.report.figures.figure import ReportFigure, no_effects
 from sdpo_ref.study.report.figures.marks import sweep, zero
 from sdpo_ref.study.report.figures.panels import finish, grid, legend
 from sdpo_ref.study.report.figures.style import look
-from sdpo_ref.study.report.figures.sweeps import advantage_along, along
-from sdpo_ref.study.selection import select
 from sdpo_ref.study.summary import Estimate
 
 
@@ -52,7 +51,7 @@ FIGURE = ReportFigure(
     name="information",
     experiment="F06",
     title="Informativeness",
-    question="Is it how much the feedback says that decides, or in which form?",
+    question="Does the amount of information in feedback decide, or its form?",
     caption=(
         "The runs of the noise sweep again, against the mutual information between one completion's feedback and the "
         "qualities of its tokens under the linear-Gaussian model, in bits. Each line is one regime, each mark a level "

@@ -18,20 +18,20 @@ def sweep(axes: Axes, points: Mapping[float, Estimate | None], look: Look, *, of
         look: colour, marker and line.
         offset: by which all places are moved, so that intervals do not hide each other.
     """
-    known = {place: found for place, found in points.items() if found is not None}
-    if not known:
+    present = {place: found for place, found in points.items() if found is not None}
+    if not present:
         return
-    places = [place + offset for place in known]
+    places = [place + offset for place in present]
     axes.plot(
         places,
-        [found.mean for found in known.values()],
+        [found.mean for found in present.values()],
         color=look.color,
         linestyle=look.line,
         marker=look.marker,
         markersize=4,
         markerfacecolor=look.face,
     )
-    for place, found in zip(places, known.values(), strict=True):
+    for place, found in zip(places, present.values(), strict=True):
         if found.half_width is not None:
             axes.plot([place, place], [found.low, found.high], color=look.color, linewidth=0.9)
 
@@ -88,7 +88,7 @@ def row(axes: Axes, height: float, values: Mapping[int, float], look: Look) -> N
 
 
 def zero(axes: Axes, *, upright: bool = False, at: float = 0.0) -> None:
-    """A thin line that says where nothing is gained.
+    """A thin line at no gain.
 
     Args:
         axes: to draw in.

@@ -5,13 +5,12 @@ from collections.abc import Sequence
 from matplotlib.figure import Figure
 
 from sdpo_ref.study.experiment import Observation
-from sdpo_ref.study.report.figures.comparisons import BEST_BASELINE, advantage_effect, by_regime
+from sdpo_ref.study.observations import names_along, numbers_along, select
+from sdpo_ref.study.report.figures.comparisons import BEST_BASELINE, advantage_along, advantage_effect, along, by_regime
 from sdpo_ref.study.report.figures.figure import Effect, ReportFigure
 from sdpo_ref.study.report.figures.marks import sweep, zero
 from sdpo_ref.study.report.figures.panels import finish, grid, legend
 from sdpo_ref.study.report.figures.style import in_order, look
-from sdpo_ref.study.report.figures.sweeps import advantage_along, along
-from sdpo_ref.study.selection import names_along, numbers_along, select
 from sdpo_ref.study.summary import Estimate
 
 

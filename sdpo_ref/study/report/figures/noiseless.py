@@ -7,13 +7,12 @@ from dataclasses import replace
 from matplotlib.figure import Figure
 
 from sdpo_ref.study.experiment import Observation
-from sdpo_ref.study.report.figures.comparisons import advantage_effect, by_regime
+from sdpo_ref.study.observations import names_along, numbers_along, select
+from sdpo_ref.study.report.figures.comparisons import advantage_effect, along, by_regime
 from sdpo_ref.study.report.figures.figure import Effect, ReportFigure
 from sdpo_ref.study.report.figures.marks import sweep
 from sdpo_ref.study.report.figures.panels import finish, grid, legend
-from sdpo_ref.study.report.figures.style import in_order, look, spoken
-from sdpo_ref.study.report.figures.sweeps import along
-from sdpo_ref.study.selection import names_along, numbers_along, select
+from sdpo_ref.study.report.figures.style import in_order, label_of, look
 
 
 def draw(observations: Sequence[Observation]) -> Figure:
@@ -65,7 +64,7 @@ def _settings(observations: Sequence[Observation]) -> Iterator[tuple[str, float,
 def _with_rate(seen: Observation) -> Observation:
     """Named after the method and its learning rate, so that each rate is a baseline of its own."""
     method, rate = str(seen.labels["method"]), float(seen.labels["learning_rate"])
-    return replace(seen, labels={**seen.labels, "method": f"{spoken(method)} at {rate:g}"})
+    return replace(seen, labels={**seen.labels, "method": f"{label_of(method)} at {rate:g}"})
 
 
 FIGURE = ReportFigure(

@@ -1,6 +1,6 @@
-"""Grids of panels with one legend, and what stands in a panel that has nothing to show."""
+"""Grids of panels with one legend, and panels of rows: one row for each method, teacher or arm."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Literal
 
 import numpy as np
@@ -8,7 +8,10 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
-from sdpo_ref.study.report.figures.style import FAINT, WIDTH, in_order, look, spoken
+from sdpo_ref.study.experiment import Observation
+from sdpo_ref.study.observations import by_seed, names_along, select
+from sdpo_ref.study.report.figures.marks import row, zero
+from sdpo_ref.study.report.figures.style import FAINT, WIDTH, in_order, label_of, look
 
 Sharing = bool | Literal["none", "all", "row", "col"]
 """Which panels have an axis in common, as matplotlib's ``subplots`` takes it."""
@@ -64,16 +67,47 @@ def legend(figure: Figure, names: Sequence[str], *, columns: int = 5) -> None:
                 [], [], color=its.color, linestyle=its.line, marker=its.marker, markersize=4.5, markerfacecolor=its.face
             )
         )
-    labels = [spoken(name) for name in in_order(list(names))]
+    labels = [label_of(name) for name in in_order(list(names))]
     figure.legend(handles, labels, loc="outside upper center", ncols=min(columns, max(len(labels), 1)))
 
 
 def finish(panels: Grid) -> None:
-    """Say so in each panel that has nothing to show.
+    """Write in each panel without data that it has none.
 
     Args:
         panels: of one figure.
     """
-    for axes in (one for row in panels for one in row):
+    for axes in (one for line in panels for one in line):
         if not axes.has_data():
             axes.text(0.5, 0.5, "no finished runs", transform=axes.transAxes, ha="center", va="center", color=FAINT)
+
+
+def dot_panels(
+    observations: Sequence[Observation], *, rows: str, metrics: Mapping[str, str], from_zero: bool
+) -> Figure:
+    """A figure with a column for each regime, a line of panels for each metric and a row for each label.
+
+    Args:
+        observations: of one experiment, distinguished by ``regime`` and the label of the rows.
+        rows: axis whose values stand below each other.
+        metrics: name to the title of its axis.
+        from_zero: whether the axes reach to zero; marks that lie far from it are easier to distinguish without.
+    """
+    regimes, names = in_order(names_along(observations, "regime")), in_order(names_along(observations, rows))
+    height = len(metrics) * (0.7 + 0.21 * len(names))
+    figure, panels = grid(len(metrics), len(regimes), height=height, sharex="row")
+    for line, (metric, title) in zip(panels, metrics.items(), strict=True):
+        for axes, regime in zip(line, regimes, strict=True):
+            here = select(observations, regime=regime)
+            for place, name in enumerate(names):
+                row(axes, float(place), by_seed(select(here, **{rows: name}), metric), look(name))
+            if from_zero:
+                zero(axes, upright=True)
+            axes.set_xlabel(title)
+            axes.grid(visible=False, axis="y")
+            if line is panels[0]:
+                axes.set_title(regime)
+        line[0].set_yticks(range(len(names)), [label_of(name) for name in names])
+        line[0].set_ylim(len(names) - 0.4, -0.5)
+    finish(panels)
+    return figure

@@ -4,14 +4,14 @@ from collections.abc import Sequence
 
 from matplotlib.figure import Figure
 
-from sdpo_ref.study.advantage import is_baseline
 from sdpo_ref.study.experiment import Observation
+from sdpo_ref.study.observations import names_along, select
+from sdpo_ref.study.report.figures.comparisons import is_baseline
 from sdpo_ref.study.report.figures.figure import Effect, ReportFigure
 from sdpo_ref.study.report.figures.frontier import reward_at_equal_diversity
 from sdpo_ref.study.report.figures.panels import finish, grid, legend
-from sdpo_ref.study.report.figures.paths import path, stations, tell
-from sdpo_ref.study.report.figures.style import in_order, look, spoken
-from sdpo_ref.study.selection import names_along, select
+from sdpo_ref.study.report.figures.paths import annotate, path, stations
+from sdpo_ref.study.report.figures.style import in_order, label_of, look
 
 
 def draw(observations: Sequence[Observation]) -> Figure:
@@ -34,7 +34,7 @@ def draw(observations: Sequence[Observation]) -> Figure:
         )
     for method, above in (("sdpo", True), ("rloo", False)):
         found = stations(select(observations, method=method), "kl_weight", "final_distinctness", "final_reward")
-        tell(axes, found, look(method), above=above)
+        annotate(axes, found, look(method), above=above)
     axes.set_xlabel("distinctness after the last step (chance that two completions differ at a position)")
     axes.set_ylabel("final reward (0 base policy, 1 optimum)")
     finish([[axes]])
@@ -52,7 +52,7 @@ def effects(observations: Sequence[Observation]) -> list[Effect]:
     return [
         Effect(
             "scalar",
-            f"final reward at equal distinctness: SDPO − {spoken(method)}",
+            f"final reward at equal distinctness: SDPO − {label_of(method)}",
             reward_at_equal_diversity(own, select(observations, method=method)),
             "mean over the stations of the baseline that SDPO's frontier spans",
         )

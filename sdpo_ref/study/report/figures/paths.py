@@ -7,7 +7,7 @@ from matplotlib.axes import Axes
 
 from sdpo_ref.simulation.method import Look
 from sdpo_ref.study.experiment import Observation
-from sdpo_ref.study.selection import by_seed, numbers_along, select
+from sdpo_ref.study.observations import by_seed, numbers_along, select
 from sdpo_ref.study.summary import Estimate, estimate
 
 _CROWDED = 0.045
@@ -70,7 +70,7 @@ def path(
     )
 
 
-def tell(axes: Axes, found: Mapping[float, tuple[Estimate, Estimate]], look: Look, *, above: bool) -> None:
+def annotate(axes: Axes, found: Mapping[float, tuple[Estimate, Estimate]], look: Look, *, above: bool) -> None:
     """The setting of the knob beside each station, but for one that would stand on the one before.
 
     Args:

@@ -6,12 +6,12 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
 from sdpo_ref.study.experiment import Observation
+from sdpo_ref.study.observations import by_seed, names_along, select
 from sdpo_ref.study.report.figures.comparisons import by_regime
 from sdpo_ref.study.report.figures.figure import Effect, ReportFigure
 from sdpo_ref.study.report.figures.marks import row, zero
 from sdpo_ref.study.report.figures.panels import finish, grid, legend
-from sdpo_ref.study.report.figures.style import in_order, look, spoken
-from sdpo_ref.study.selection import by_seed, names_along, select
+from sdpo_ref.study.report.figures.style import in_order, label_of, look
 from sdpo_ref.study.summary import differences, estimate, standard_deviation
 
 
@@ -47,7 +47,7 @@ def draw(observations: Sequence[Observation]) -> Figure:
         below.set_xlabel("SDPO − method")
         above.set_title(regime)
     panels[0][0].set_ylabel("final reward")
-    panels[1][0].set_yticks(range(len(others)), [spoken(method) for method in others])
+    panels[1][0].set_yticks(range(len(others)), [label_of(method) for method in others])
     panels[1][0].set_ylim(len(others) - 0.4, -0.5)
     finish(panels)
     legend(figure, methods)
@@ -67,9 +67,9 @@ def effects(observations: Sequence[Observation]) -> list[Effect]:
             for method in in_order(names_along(here, "method"))
         }
         spreads = {method: standard_deviation(values) for method, values in rewards.items()}
-        told = ", ".join(f"{spoken(name)} {spread:.3f}" for name, spread in spreads.items() if spread is not None)
+        listed = ", ".join(f"{label_of(name)} {spread:.3f}" for name, spread in spreads.items() if spread is not None)
         ended = sum(one.outcome.error is not None for one in here)
-        note = f"standard deviations over seeds: {told or 'need two seeds'}; {ended} of {len(here)} runs ended early"
+        note = f"standard deviations over seeds: {listed or 'need two seeds'}; {ended} of {len(here)} runs ended early"
         found.append(Effect(regime, "final reward: SDPO", estimate(rewards.get("sdpo", [])), note))
     return found
 

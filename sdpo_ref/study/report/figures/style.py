@@ -105,14 +105,14 @@ def in_order(names: list[str]) -> list[str]:
     return sorted(names, key=lambda name: ORDER.index(name) if name in LOOKS else len(ORDER))
 
 
-def spoken(name: str) -> str:
+def label_of(name: str) -> str:
     """A label as it is written in figures.
 
     Args:
         name: of a label.
 
     Example:
-        >>> spoken("sdpo"), spoken("span_rloo"), spoken("frozen_difference"), spoken("a_b:make")
+        >>> label_of("sdpo"), label_of("span_rloo"), label_of("frozen_difference"), label_of("a_b:make")
         ('SDPO', 'span RLOO', 'frozen difference', 'a_b:make')
     """
     return _LABELS.get(name) or (name if ":" in name else name.replace("_", " "))

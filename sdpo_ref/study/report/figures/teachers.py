@@ -5,11 +5,11 @@ from collections.abc import Sequence
 from matplotlib.figure import Figure
 
 from sdpo_ref.study.experiment import Observation
+from sdpo_ref.study.observations import by_seed, names_along, select
 from sdpo_ref.study.report.figures.comparisons import by_regime
-from sdpo_ref.study.report.figures.dot_panels import dot_panels
 from sdpo_ref.study.report.figures.figure import Effect, ReportFigure
-from sdpo_ref.study.report.figures.style import in_order, spoken
-from sdpo_ref.study.selection import by_seed, names_along, select
+from sdpo_ref.study.report.figures.panels import dot_panels
+from sdpo_ref.study.report.figures.style import in_order, label_of
 from sdpo_ref.study.summary import paired_difference
 
 
@@ -35,7 +35,7 @@ def effects(observations: Sequence[Observation]) -> list[Effect]:
         found += [
             Effect(
                 regime,
-                f"final reward: {spoken(teacher)} − live teacher",
+                f"final reward: {label_of(teacher)} − live teacher",
                 paired_difference(by_seed(select(here, teacher=teacher), "final_reward"), live),
             )
             for teacher in in_order(names_along(here, "teacher"))

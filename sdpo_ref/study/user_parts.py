@@ -1,4 +1,4 @@
-"""Third parties' parts in the study: their trainer, their oracle, their teacher, beside or in place of ours.
+"""Third parties' parts in the study: a trainer, an oracle, a teacher, beside or in place of the bundled ones.
 
 A factory is called in worker processes, which import it by name. It is looked up once before anything runs, and its
 parameters are compared with what it will be given.
@@ -13,8 +13,7 @@ from sdpo_ref._loading import resolve
 from sdpo_ref.errors import LoadError, UsageError
 from sdpo_ref.simulation.methods import Sdpo, ThirdParty
 from sdpo_ref.simulation.run_settings import RunSettings
-from sdpo_ref.study.experiment import Cell, Experiment
-from sdpo_ref.study.task import factories
+from sdpo_ref.study.experiment import Cell, Experiment, factories
 
 _GIVEN: Mapping[str, tuple[int, str, str]] = {
     "trainer": (2, "learning_rate", "policy, teacher, *, learning_rate"),
@@ -30,8 +29,8 @@ class Parts:
 
     Attributes:
         trainer: runs beside SDPO wherever that has no KL penalty, in the same settings and with its learning rate.
-        oracle: judges every run in place of ours.
-        teacher: teaches SDPO beside ours, in the same settings.
+        oracle: judges every run in place of the bundled one.
+        teacher: teaches SDPO beside the bundled one, in the same settings.
     """
 
     trainer: str | None = None
@@ -54,9 +53,9 @@ def with_parts(
     """An experiment with third parties' parts in it.
 
     Beside every cell whose label ``method`` or ``arm`` is "sdpo" stands a cell that is labelled with the trainer's
-    name, and one that is labelled "sdpo+" with the teacher's. A trainer is not told of a KL penalty, so it stands only
-    where there is none. The oracle judges all of them. Probes have a gradient of ours as their subject and our oracle
-    as their tool, so with an oracle they are left out.
+    name, and one that is labelled "sdpo+" with the teacher's. A trainer is not given a KL penalty, so it stands only
+    where there is none. The oracle judges all of them. Probes have the bundled gradient as their subject and the
+    bundled oracle as their tool, so with an oracle they are left out.
     Implements: SIM-151.
 
     Args:
@@ -121,8 +120,8 @@ def _beside(cell: Cell, trainer: str | None, teacher: str | None) -> Iterator[Ce
         return
     method = settings.method
     if trainer is not None and isinstance(method, Sdpo) and method.kl_weight == 0:
-        theirs = ThirdParty(factory=trainer, learning_rate=method.learning_rate, student=method.student)
-        yield Cell(labels=_relabelled(cell, trainer), settings=settings.model_copy(update={"method": theirs}))
+        third_party = ThirdParty(factory=trainer, learning_rate=method.learning_rate, student=method.student)
+        yield Cell(labels=_relabelled(cell, trainer), settings=settings.model_copy(update={"method": third_party}))
     if teacher is not None and isinstance(method, Sdpo):
         taught = method.model_copy(update={"teacher_factory": teacher})
         yield Cell(labels=_relabelled(cell, f"sdpo+{teacher}"), settings=settings.model_copy(update={"method": taught}))
@@ -165,11 +164,13 @@ def _check(part: str, name: str) -> None:
     """Find a factory, and see whether it takes what it will be given."""
     factory: Callable[..., object] = resolve(name)
     if name.count(":") != 1:
-        raise LoadError(f"--{part} {name} has a second colon; give what it says another value, or a factory of its own")
+        raise LoadError(
+            f"--{part} {name} has a second colon; pass that value in another way, or give a factory of its own"
+        )
     count, keyword, words = _GIVEN[part]
     try:
         signature = inspect.signature(factory)
-    except ValueError:  # some of those written in C do not say
+    except ValueError:  # some of those written in C have none
         return
     try:
         signature.bind(*range(count), **({keyword: 0} if keyword else {}))

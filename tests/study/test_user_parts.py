@@ -9,9 +9,8 @@ import pytest
 from sdpo_ref.errors import LoadError, UsageError
 from sdpo_ref.simulation.methods import Sdpo, ThirdParty
 from sdpo_ref.simulation.run_settings import ProbeSettings, RunSettings
-from sdpo_ref.study.doors import Parts, all_with_parts, with_parts
-from sdpo_ref.study.experiment import Cell, Experiment
-from sdpo_ref.study.task import Task
+from sdpo_ref.study.experiment import Cell, Experiment, Task
+from sdpo_ref.study.user_parts import Parts, all_with_parts, with_parts
 
 MODULE = """
 def trainer(policy, teacher, *, learning_rate): ...
@@ -149,6 +148,6 @@ def test_options_of_a_factory_are_filled_in() -> None:
 
 def test_a_part_that_a_file_names_is_looked_up_as_well() -> None:
     """A user's own experiment may have third parties' parts in its settings."""
-    theirs = Cell(labels={"method": "x"}, settings=run("third_party", factory="door_nowhere:make"))
+    others = Cell(labels={"method": "x"}, settings=run("third_party", factory="door_nowhere:make"))
     with pytest.raises(LoadError, match="there is no module 'door_nowhere'"):
-        all_with_parts([of(theirs)], Parts())
+        all_with_parts([of(others)], Parts())
