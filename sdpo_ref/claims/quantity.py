@@ -14,7 +14,7 @@ Metrics = Mapping[str, float]
 def quantity(part: Part, comparison: Comparison, found: Mapping[CellName, Metrics]) -> float:
     """The weighted sum of the terms, less the offset.
 
-    Implements: STAT-013.
+    Implements: STAT-028.
 
     Args:
         part: that is decided.
@@ -42,7 +42,7 @@ def _value(part: Part, term: ResolvedTerm, found: Mapping[CellName, Metrics]) ->
 
 
 def _on_frontier(frontier: Frontier, diversities: Sequence[float], values: Sequence[float]) -> float:
-    """The best value among runs, and mixtures of neighbours, that have at least the diversity asked for."""
+    """The best value among runs, and mixtures of neighbours, of at least the stated diversity. Implements: STAT-029."""
     if not all(map(math.isfinite, (*diversities, *values))):
         return math.nan
     wanted = float(frontier.at)

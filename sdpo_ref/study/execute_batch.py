@@ -38,7 +38,7 @@ def execute_batch(
 ) -> list[Outcome]:
     """Do many units of the study's work at once.
 
-    Implements: SIM-133, SIM-163.
+    Implements: SIM-133, SIM-182, SIM-183.
 
     Args:
         settings: of the runs, with one :func:`~sdpo_ref.simulation.run_batch.batch_key`.

@@ -42,7 +42,7 @@ def run_tasks(
     """Run what the store does not have, and put each outcome into it.
 
     An outcome that holds an error is an outcome: it is stored and not tried again.
-    Implements: SIM-146, SIM-147, SIM-148.
+    Implements: SIM-146, SIM-147, SIM-177, SIM-178.
 
     Args:
         tasks: that are wanted.

@@ -56,7 +56,7 @@ def with_parts(
     name, and one that is labelled "sdpo+" with the teacher's. A trainer is not given a KL penalty, so it stands only
     where there is none. The oracle judges all of them. Probes have the bundled gradient as their subject and the
     bundled oracle as their tool, so with an oracle they are left out.
-    Implements: SIM-151.
+    Implements: SIM-179, SIM-180.
 
     Args:
         experiment: as the study has it.
@@ -150,6 +150,7 @@ def _count_probes(experiment: Experiment) -> int:
 
 
 def _refuse_what_does_not_fit(experiments: Iterable[Experiment], parts: Parts) -> None:
+    """Look up and try every factory before anything runs. Implements: SIM-181."""
     for part in _GIVEN:
         name = getattr(parts, part)
         if name is not None:

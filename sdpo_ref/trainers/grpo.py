@@ -23,9 +23,9 @@ class GrpoTrainer:
             \mathrm{clip}(\rho_{it}, 1 \pm \varepsilon)\, A_i\right) + \beta\, \mathrm{KL}
 
     The expected gradient is not that of the expected reward: a group is weighed by the inverse of its spread. With
-    ``standardize=False`` it is, up to the factor 1 − 1/n of a group of n (SIM-093). The penalty is exact where the
+    ``standardize=False`` it is, up to the factor 1 − 1/n of a group of n (SIM-173). The penalty is exact where the
     paper estimates it from the sampled token.
-    Implements: SIM-093, SIM-094.
+    Implements: SIM-094, SIM-172, SIM-173.
 
     Args:
         policy: the policy that is trained.
@@ -75,7 +75,7 @@ class GrpoTrainer:
         Returns:
             The mean loss of the epochs, and which share of the tokens was clipped.
         """
-        # Advantage (SIM-093)
+        # Advantage within the group (SIM-172)
         advantages = group_advantages(
             judgement.rewards, rollouts.prompts.group_ids, kind="standardized" if self._standardize else "centered"
         )

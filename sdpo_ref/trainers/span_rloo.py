@@ -27,7 +27,7 @@ class SpanRlooTrainer:
     where s(t) is the span of position t and :math:`r_{is}` its rating. What an early token does to later spans is not
     credited to it: the expected step is the gradient of the sum of the expected ratings only as far as the choices of
     a span do not depend on earlier ones. With one span, whose rating is the reward, it is RLOO.
-    Implements: SIM-108.
+    Implements: SIM-174.
 
     Args:
         policy: the policy that is trained.
@@ -78,7 +78,7 @@ class SpanRlooTrainer:
         Raises:
             InvalidInputError: as :func:`span_advantages`.
         """
-        # Advantage of each span (SIM-108)
+        # Advantage of each span (SIM-174)
         advantages = span_advantages(rollouts, judgement, spans=self._spans)
         # Loss and update
         return self._gradient.update(rollouts, advantages)
@@ -89,7 +89,7 @@ def span_advantages(rollouts: Rollouts, judgement: Judgement, *, spans: int) -> 
 
     Spans are neighbours of equal length, as ``torch.tensor_split`` cuts the positions; where they do not divide the
     completion, the first are one token longer.
-    Implements: SIM-108.
+    Implements: SIM-174, SIM-175.
 
     Args:
         rollouts: only the prompts' group ids and the number of positions are read.
@@ -127,7 +127,7 @@ def span_advantages(rollouts: Rollouts, judgement: Judgement, *, spans: int) -> 
 
 
 def _rated(feedback: Feedback, spans: int) -> tuple[float, ...]:
-    """The ratings of one rollout, if they can be those of its spans."""
+    """The ratings of one rollout, if they can be those of its spans. Implements: SIM-176."""
     if len(feedback.ratings) != spans:
         raise InvalidInputError(
             f"received feedback with {len(feedback.ratings)} ratings, allowed is one for each of {spans} spans; "

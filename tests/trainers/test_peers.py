@@ -106,7 +106,7 @@ def test_grpo(
     factor: float,
     divide: bool,  # noqa: FBT001
 ) -> None:
-    """Value and gradient of each of TRL's ways to average, with ratios clipped on both sides (SIM-093, SIM-094)."""
+    """Value and gradient of each of TRL's ways to average, with ratios clipped on both sides (SIM-094, SIM-172)."""
     policy, rollouts = small_policy(), old_rollouts()
     inputs = {"advantages": trl_advantages(divide=divide), "old_per_token_logps": rollouts.behaviour_log_probs}
     expected, value = descent(policy, lambda p: trl_loss("grpo", p, inputs, loss_type=loss_type))

@@ -104,14 +104,14 @@ def test_the_leave_one_out_baseline_lowers_the_variance() -> None:
 
 
 def test_grpo_without_division_is_the_gradient_shortened() -> None:
-    """Centred rewards of a group of n give 1 - 1/n of the gradient, over the length of the completions (SIM-093)."""
+    """Centred rewards of a group of n give 1 - 1/n of the gradient, over the length of the completions (SIM-173)."""
     policy = small_policy()
     found = expected_change(policy, partial(GrpoTrainer, standardize=False), group_size=3)
     assert_same(found, exact_gradient(policy) * (2 / 3) / TIME)
 
 
 def test_grpo_with_division_follows_another_direction() -> None:
-    """Divided by the deviation, the expected step is no multiple of the gradient of the expected reward (SIM-093)."""
+    """Divided by the deviation, the expected step is no multiple of the gradient of the expected reward (SIM-173)."""
     policy = small_policy()
     for group_size in (2, 3):
         found = expected_change(policy, GrpoTrainer, group_size=group_size)

@@ -50,7 +50,7 @@ def test_it_is_a_trainer() -> None:
 
 
 def test_with_one_span_it_is_rloo() -> None:
-    """One rating, equal to the reward: the same weights to the last bit, with a penalty too (SIM-108)."""
+    """One rating, equal to the reward: the same weights to the last bit, with a penalty too (SIM-174)."""
     rollouts = sampled(small_policy(), GROUPS)
     rewards = torch.rand(5, generator=torch.Generator().manual_seed(0), dtype=torch.float64)
     judgement = Judgement(rewards, tuple(Feedback("", (reward,)) for reward in rewards.tolist()))
@@ -70,7 +70,7 @@ def test_equal_spans_are_rloo() -> None:
 
 
 def test_advantages_by_hand() -> None:
-    """Each span against the same span of its siblings; five positions in two spans are three and two (SIM-108)."""
+    """Each span against the same span of its siblings; five positions in two spans are three and two (SIM-174)."""
     rollouts = sampled(small_policy(), GROUPS, time=5)
     found = span_advantages(rollouts, critique([[1.0, 0.0], [0.5, 0.5], [0.0, 0.6], [0.0, 1.0], [0.2, 0.0]]), spans=2)
     expected = [[0.9, -0.3], [0.5, -0.5], [-0.6, 0.6], [-0.5, 0.5], [-0.3, -0.3]]
@@ -113,7 +113,7 @@ def test_the_expected_step_is_the_gradient_of_the_ratings_where_spans_do_not_dep
 
 
 def test_without_feedback_a_rollout_takes_no_part() -> None:
-    """Its advantage is zero, and the others are compared as if it were not there (SIM-108)."""
+    """Its advantage is zero, and the others are compared as if it were not there (SIM-175)."""
     rollouts = sampled(small_policy(), GROUPS)
     rows: list[list[float] | None] = [[1.0, 0.0], [0.5, 0.5], None, [0.0, 1.0], [0.2, 0.6]]
     found = span_advantages(rollouts, critique(rows), spans=2)
@@ -151,7 +151,7 @@ def test_masked_positions_hold_anything() -> None:
     st.integers(0, 2**16),
 )
 def test_each_span_is_rloo_on_its_rating(sizes: tuple[int, int], members: list[tuple[int, bool]], seed: int) -> None:
-    """Any groups, gaps, lengths and spans: a span's advantages are RLOO's with its rating as reward (SIM-108)."""
+    """Any groups, gaps, lengths and spans: a span's advantages are RLOO's with its rating as reward (SIM-174)."""
     time, spans = sizes
     count = len(members)
     groups = torch.tensor([group for group, _ in members])

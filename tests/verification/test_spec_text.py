@@ -4,6 +4,7 @@ from pathlib import Path
 
 import pytest
 
+from sdpo_ref._resources import content
 from sdpo_ref.errors import IntegrityError, UsageError
 from sdpo_ref.verification.suite.spec_text import read_catalogue
 
@@ -119,3 +120,10 @@ def test_the_study_is_asked_of_nobody(tmp_path: Path) -> None:
     (tmp_path / "06-simulation.md").write_text("# 06 Simulation\n\n" + GOOD.split("\n", 1)[1].replace("LOSS-", "SIM-"))
     assert not any(name.startswith("SIM-") for name in read_catalogue(tmp_path).requirements)
     assert "SIM-001" in read_catalogue(tmp_path, study=True).requirements
+
+
+def test_no_sentence_of_the_released_specification_is_a_list() -> None:
+    """A sentence of more than forty words says several things; cases, formulas and consequences stand below it."""
+    released = read_catalogue(content("spec"), study=True)
+    words = {requirement.id: len(requirement.sentence.split()) for requirement in released}
+    assert {name: count for name, count in words.items() if count > 40} == {}

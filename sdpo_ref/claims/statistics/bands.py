@@ -201,7 +201,7 @@ class Bands:
 
 
 def _invalid(values: Sequence[float], broken: int) -> BandDecision:
-    """The ruling on values one of which is not finite. Implements: STAT-007."""
+    """The ruling on values one of which is not finite. Implements: STAT-026."""
     return BandDecision(Ruling.INVALID, None, broken, None, None, None, not_finite(values, broken))
 
 

@@ -13,7 +13,7 @@ MagnitudeDecision = BandDecision
 
 @dataclass(frozen=True)
 class MagnitudeRule:
-    """Whether a mean over seeds lies in a band, with a wider band that is tolerated. Implements: STAT-003.
+    """Whether a mean over seeds lies in a band, with a wider band that is tolerated. Implements: STAT-024, STAT-025.
 
     PASS if the two-sided 1 - 2 alpha/K' interval by Student's t lies inside ``tolerated``, FAIL if the 1 - beta/(K' J)
     interval is disjoint from ``claimed``, where K' counts the looks with ``least_seeds`` or more and J the comparisons.

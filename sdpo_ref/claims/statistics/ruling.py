@@ -25,6 +25,8 @@ class Ruling(StrEnum):
 def all_of(rulings: Iterable[Ruling]) -> Ruling:
     """Ruling of a claim that says that every comparison holds: an intersection for PASS, a union for FAIL.
 
+    Implements: STAT-027.
+
     Because every comparison has to pass, the false-pass rate needs no correction for their number. Because one that
     fails is enough, the false-fail rate does: each comparison gets its share.
 

@@ -64,7 +64,7 @@ class SignDecision:
 
 @dataclass(frozen=True)
 class SignRule:
-    """An exact sequential sign rule for one of a claim's comparisons. Implements: STAT-001.
+    """An exact sequential sign rule for one of a claim's comparisons. Implements: STAT-021.
 
     The estimand is the probability of improvement, P(left beats right at the same seed). The only assumption is that
     seeds are independent; the rates are binomial sums, not approximations. PASS is wrong with at most ``alpha`` where
@@ -114,7 +114,7 @@ class SignRule:
 
     @cached_property
     def fail_at(self) -> tuple[int | None, ...]:
-        """Wins up to which each look says FAIL; ``None`` where it cannot."""
+        """Wins up to which each look says FAIL; ``None`` where it cannot. Implements: STAT-023."""
         budgets = [self.beta / self.comparisons * spent for spent in self._share_of_looks]
         losses = smallest_crossings(self.looks, 1.0 - self.least, budgets)
         most = [
@@ -265,7 +265,7 @@ class SignRule:
 
     @cached_property
     def _pass_boundaries(self) -> tuple[int, ...]:
-        """As ``pass_at``, but one more than the seeds where a look cannot pass."""
+        """As ``pass_at``, but one more than the seeds where a look cannot pass. Implements: STAT-022."""
         return smallest_crossings(
             self.looks, NO_DIFFERENCE, [self.alpha * spent ** (1 / 3) for spent in self._share_of_looks]
         )
@@ -290,6 +290,6 @@ def _wins_or_ties(wins: int, ties: int) -> str:
 
 
 def _invalid(differences: Sequence[float], broken: int, resolution: float) -> SignDecision:
-    """The ruling on differences one of which is not finite. Implements: STAT-007."""
+    """The ruling on differences one of which is not finite. Implements: STAT-026."""
     wins, ties = _count(differences[:broken], resolution)
     return SignDecision(Ruling.INVALID, None, broken, wins, ties, None, not_finite(differences, broken))

@@ -23,7 +23,7 @@ def build_oracle(world: World, settings: OracleSettings, *, seed: int) -> Staged
     """The oracle that the settings describe.
 
     Wrappers stand in the order of the settings' fields, the first innermost; one of strength zero is left out.
-    Implements: SIM-037, SIM-039.
+    Implements: SIM-039, SIM-168.
 
     Args:
         world: the ground truth.

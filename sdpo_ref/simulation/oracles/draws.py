@@ -1,4 +1,4 @@
-"""The randomness of one judgement: a function of one number drawn from the caller's generator (SIM-036)."""
+"""The randomness of one judgement: a function of one number drawn from the caller's generator (SIM-166, SIM-167)."""
 
 from dataclasses import dataclass, replace
 
@@ -18,6 +18,7 @@ class Draws:
     Every judgement takes exactly one number from the caller's generator, its key. A rollout's numbers depend on the
     key, the purpose, the column and the rollout's row, and on nothing else: not on the regime, on other columns, on
     biases, or on which of its neighbours the same oracle judges.
+    Implements: SIM-166, SIM-167.
 
     Attributes:
         key: the number that was drawn.

@@ -4,7 +4,7 @@
 
 A wrapper adds its lens to those of the wrappers around it and hands it inwards; the regime at the centre runs the
 stages. So no wrapper depends on another or on the regime, a bias acts before noise and clipping wherever it stands, and
-within a stage the innermost wrapper acts first (SIM-037).
+within a stage the innermost wrapper acts first (SIM-168).
 """
 
 from abc import ABC, abstractmethod
@@ -98,7 +98,7 @@ class StagedOracle(ABC):
     def judge(self, rollouts: Rollouts, *, generator: torch.Generator) -> Judgement:
         """Rewards and feedback of each rollout.
 
-        Implements: ORACLE-001, ORACLE-002, SIM-030, SIM-036.
+        Implements: ORACLE-001, ORACLE-002, SIM-164, SIM-165, SIM-166.
 
         Args:
             rollouts: complete rollouts; ``prompts.group_ids`` holds each rollout's prompt.
@@ -118,7 +118,7 @@ class StagedOracle(ABC):
 class Bias(StagedOracle):
     """A wrapper that bends its inner oracle's judgement through a lens, and changes nothing else.
 
-    Implements: SIM-037, SIM-053.
+    Implements: SIM-053, SIM-168, SIM-169.
 
     Attributes:
         inner: the oracle that is bent.

@@ -1,4 +1,4 @@
-"""A policy conditioned on a demonstration through a posterior: what SDFT's teacher reads in the simulation (SIM-080).
+"""A policy conditioned on a demonstration through a posterior: what SDFT's teacher reads in the simulation (SIM-170).
 
 The neighbour of ``read_feedback``: there numbers are read, here only which completion of the group was shown. Nobody
 says how good it is; that it was chosen says something, because the best of n is better than the rest by a known amount.
@@ -27,7 +27,7 @@ class ReadDemonstration:
     then expected at the mean of their maximum, m, the others at :math:`-m / (n - 1)`, each give or take one standard
     deviation; a reader of scalar feedback reads these numbers on the tangent of the scale. Of several that share the
     highest reward the first is shown. A group of equal rewards has no demonstration, and its rows are not usable.
-    Implements: SIM-080, SIM-103.
+    Implements: SIM-103, SIM-170, SIM-171.
 
     Attributes:
         reader: of scalar feedback; its rating noise is the slope over 4, one standard deviation on that tangent.
