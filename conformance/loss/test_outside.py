@@ -1,4 +1,4 @@
-"""The loss is the same where nobody tests it (spec/04-loss, E)."""
+"""The loss is the same in a process that runs no test (spec/04-loss, E)."""
 
 import pytest
 
@@ -7,7 +7,7 @@ from sdpo_ref.verification.checks.comparison import assert_close, assert_that
 from sdpo_ref.verification.checks.inputs import on_policy, random_batch
 from sdpo_ref.verification.checks.outside import ALPHA, loss_outside
 from sdpo_ref.verification.checks.subject import Subject
-from sdpo_ref.verification.isolation.plugin import implementation_key
+from sdpo_ref.verification.isolation.plugin import name_of_implementation
 
 
 @pytest.mark.requirement("LOSS-065")
@@ -15,7 +15,7 @@ def test_same_outside_a_test(request: pytest.FixtureRequest, subject: Subject) -
     """Loss and gradient equal those of a process in which nothing is tested; threads and dtype are the same."""
     batch = on_policy(random_batch(30))
     here = subject.loss(batch, alpha=ALPHA, support=FULL)
-    there = loss_outside(request.config.stash[implementation_key].spec, batch)
+    there = loss_outside(name_of_implementation(request.config), batch)
     if isinstance(there, str):
         assert_that(condition=False, expected="a loss in a process of its own", got=there)
         return

@@ -9,7 +9,7 @@ import torch
 from sdpo_ref.errors import IntegrityError
 from sdpo_ref.verification.checks.comparison import assert_that
 from sdpo_ref.verification.checks.processes import run_two_processes
-from sdpo_ref.verification.isolation.plugin import implementation_key
+from sdpo_ref.verification.isolation.plugin import name_of_implementation
 
 
 @pytest.mark.requirement("TRAIN-005")
@@ -17,7 +17,7 @@ def test_one_empty_process(request: pytest.FixtureRequest, not_applicable: Calla
     """Rank 1 has no usable row; both ranks finish."""
     if not (torch.distributed.is_available() and torch.distributed.is_gloo_available()):
         not_applicable("this build of torch has no gloo")
-    found = run_two_processes(request.config.stash[implementation_key].spec)
+    found = run_two_processes(name_of_implementation(request.config))
     if "loaded" in found.reached or "" in found.reached:
         raise IntegrityError(
             f"two processes could not take the control step, with usable rows on both: {found.messages}; "

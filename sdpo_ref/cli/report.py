@@ -10,14 +10,12 @@ from rich.text import Text
 
 from sdpo_ref.errors import UsageError
 from sdpo_ref.verification.isolation.text import printable
+from sdpo_ref.verification.report import Report, schema_text
 from sdpo_ref.verification.reports.diff import difference
-from sdpo_ref.verification.reports.document import Document
-from sdpo_ref.verification.reports.forms import forms
-from sdpo_ref.verification.reports.markdown import markdown
-from sdpo_ref.verification.reports.matrix import Matrix, left_out, matrix, matrix_as_markdown, matrix_as_page
-from sdpo_ref.verification.reports.outputs import STDOUT, Outputs
-from sdpo_ref.verification.reports.read import read_document
-from sdpo_ref.verification.reports.schema import schema_text
+from sdpo_ref.verification.reports.outputs import STDOUT, Outputs, forms
+from sdpo_ref.verification.reports.saved import read_report
+from sdpo_ref.verification.reports.side_by_side import Matrix, left_out, matrix, matrix_as_markdown, matrix_as_page
+from sdpo_ref.verification.reports.terminal import print_report
 
 app = typer.Typer(pretty_exceptions_enable=False, add_completion=False)
 
@@ -37,7 +35,7 @@ def run(
         str | None, typer.Option("--badge", metavar="FILE", help="Write a badge: .svg, or JSON for shields.io.")
     ] = None,
     old_at: Annotated[
-        Path | None, typer.Option("--diff", metavar="OLD.json", help="Say what changed since an older report.")
+        Path | None, typer.Option("--diff", metavar="OLD.json", help="Show what changed since an older report.")
     ] = None,
     side_by_side: Annotated[
         bool, typer.Option("--matrix", help="Several reports as one table of what differs.")
@@ -47,7 +45,7 @@ def run(
         str | None, typer.Option("--schema", metavar="FILE", help="Write the JSON Schema of reports; - for stdout.")
     ] = None,
 ) -> None:
-    """Render a saved report again, in any form; as Markdown on standard output, if none is asked for.
+    """Show a saved report again, in any form; as `sdpo-ref verify` printed it, if no other form is selected.
 
     Exit code 0: done, whatever the report says. 1: with --diff, a MUST that passed in OLD.json does not pass any more
     (a failure that is waived does not count). 2: the command or a file is wrong.
@@ -58,29 +56,29 @@ def run(
     outputs.refuse_unwritable()
     if schema_to is not None:
         if files or set(outputs.wanted) != {"schema"} or old_at is not None or side_by_side:
-            raise UsageError("--schema is about every report and takes no other argument; call it for itself")
+            raise UsageError("--schema is about every report and takes no other argument; call it by itself")
         outputs.write({"schema": schema_text})
         return
-    documents = [read_document(file) for file in files or ()]
+    reports = [read_report(file) for file in files or ()]
     if side_by_side:
         if old_at is not None or junit_to is not None or badge_to is not None:
             raise UsageError("--matrix goes with --all, --markdown and --html only; leave the other options out")
-        _side_by_side(matrix(documents, [file.name for file in files or ()], everything=everything), outputs)
+        _side_by_side(matrix(reports, [file.name for file in files or ()], everything=everything), outputs)
         return
-    if len(documents) != 1:
-        raise UsageError(f"received {len(documents)} reports; name one, or give --matrix to put several side by side")
+    if len(reports) != 1:
+        raise UsageError(f"received {len(reports)} reports; name one, or give --matrix to put several side by side")
     if everything:
         raise UsageError("--all goes with --matrix; leave it out, or add --matrix")
-    raise typer.Exit(_one(documents[0], outputs, None if old_at is None else read_document(old_at)))
+    raise typer.Exit(_one(reports[0], outputs, None if old_at is None else read_report(old_at)))
 
 
-def _one(document: Document, outputs: Outputs, old: Document | None) -> int:
+def _one(report: Report, outputs: Outputs, old: Report | None) -> int:
     """Render one report; the exit code."""
-    changed = None if old is None else difference(old, document)
-    outputs.write(forms(document, outputs, changed))
+    changed = None if old is None else difference(old, report)
+    outputs.write(forms(report, outputs, changed))
     if changed is None:
         if not outputs.wanted:
-            typer.echo(markdown(document), nl=False)
+            print_report(Console(highlight=False), report)
         return 0
     console = Console(stderr=outputs.to_stdout, highlight=False)
     for line in changed.lines():

@@ -1,4 +1,4 @@
-"""``sdpo-ref results``: record what ``verify`` says about published implementations, and render the table."""
+"""``sdpo-ref results``: record the results of published implementations, and render their table."""
 
 from importlib import metadata
 from pathlib import Path
@@ -8,8 +8,15 @@ import typer
 
 from sdpo_ref.errors import LoadError
 from sdpo_ref.verification.engine import Suite, verify
-from sdpo_ref.verification.reports.matrix_table import FILE_NAME, render
-from sdpo_ref.verification.reports.recorded import Recorded, problems, read_recorded, updated, write_recorded
+from sdpo_ref.verification.reports.peer_results import (
+    PAGE,
+    Recorded,
+    problems,
+    read_recorded,
+    render,
+    updated,
+    write_recorded,
+)
 
 app = typer.Typer(
     help="Results of third-party implementations: record, render, check.",
@@ -55,21 +62,21 @@ def render_table(suite_at: SuiteAt = None) -> None:
     """Rewrite the table from the files."""
     suite = Suite.at(suite_at)
     _write_table(suite)
-    typer.echo(f"wrote {FILE_NAME} for {len(read_recorded(_folder(suite)))} implementations")
+    typer.echo(f"wrote {PAGE} for {len(read_recorded(_folder(suite)))} implementations")
 
 
 @app.command()
 def check(suite_at: SuiteAt = None) -> None:
-    """Say whether the table is current, every fault has a note, and every id exists; runs no implementation.
+    """Check that the table is current, every fault has a note, and every id exists; runs no implementation.
 
     Exit code 1 if something is wrong.
     """
     suite = Suite.at(suite_at)
     catalogue, peers = suite.catalogue(), read_recorded(_folder(suite))
     wrong = [problem for peer in peers for problem in problems(peer, catalogue)]
-    table = _folder(suite) / FILE_NAME
+    table = _folder(suite) / PAGE
     if not table.is_file() or table.read_text(encoding="utf-8") != render(peers, catalogue):
-        wrong.append(f"{FILE_NAME} is not what the files say; run `sdpo-ref results render`")
+        wrong.append(f"{PAGE} does not match the files; run `sdpo-ref results render`")
     for problem in wrong:
         typer.echo(problem)
     typer.echo(f"{len(peers)} implementations, {len(wrong)} problems")
@@ -82,7 +89,7 @@ def _folder(suite: Suite) -> Path:
 
 def _write_table(suite: Suite) -> None:
     page = render(read_recorded(_folder(suite)), suite.catalogue())
-    (_folder(suite) / FILE_NAME).write_text(page, encoding="utf-8")
+    (_folder(suite) / PAGE).write_text(page, encoding="utf-8")
 
 
 def _version(recorded: Recorded) -> str:

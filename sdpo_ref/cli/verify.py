@@ -14,16 +14,12 @@ from sdpo_ref.verification.engine import Suite, verify
 from sdpo_ref.verification.entry.json_lines import program_name
 from sdpo_ref.verification.isolation.limits import Limits
 from sdpo_ref.verification.isolation.progress import progress_line
-from sdpo_ref.verification.level4 import Level4
 from sdpo_ref.verification.reports.diff import difference
-from sdpo_ref.verification.reports.forms import forms
-from sdpo_ref.verification.reports.outputs import Outputs
-from sdpo_ref.verification.reports.read import parse_document, read_document
-from sdpo_ref.verification.reports.report import print_report
-from sdpo_ref.verification.reports.report_json import report_as_text
+from sdpo_ref.verification.reports.outputs import Outputs, forms
+from sdpo_ref.verification.reports.saved import read_report
+from sdpo_ref.verification.reports.terminal import print_report
 from sdpo_ref.verification.suite.selection import Selection
 from sdpo_ref.verification.suite.waivers import read_waivers
-from sdpo_ref.verification.verdict import verdict
 
 app = typer.Typer(pretty_exceptions_enable=False, add_completion=False)
 
@@ -35,7 +31,7 @@ def run(
     ] = "reference",
     *,
     command: Annotated[
-        str | None, typer.Option("--cmd", metavar="COMMAND", help="Instead of IMPL: a program that speaks JSON lines.")
+        str | None, typer.Option("--cmd", metavar="COMMAND", help="Instead of IMPL: a program that answers JSON lines.")
     ] = None,
     level: Annotated[int | None, typer.Option(min=0, help="Only requirements up to this level.")] = None,
     only: Annotated[
@@ -89,37 +85,38 @@ def run(
             raise UsageError(f"received both IMPL {implementation!r} and --cmd {command!r}; give one of them")
         implementation = program_name(command)
     suite = Suite.at(suite_at)
-    selection = Selection(level, tuple(only or ()))
     if listing:
-        _list(suite, selection)
+        _list(suite, Selection(level, tuple(only or ())))
         return
     outputs = Outputs({"json": json_to, "junit": junit_to, "markdown": markdown_to, "html": html_to, "badge": badge_to})
     outputs.refuse_unwritable()
-    old = None if old_at is None else read_document(old_at)
+    old = None if old_at is None else read_report(old_at)
     waivers = () if waivers_at is None else read_waivers(waivers_at)
     console = Console(stderr=outputs.to_stdout, highlight=False)
     with progress_line(console, implementation, enabled=not in_process) as (observe, runs):
         report = verify(
             implementation,
-            suite=suite,
-            selection=selection,
-            limits=Limits(check=time_limit, memory=memory_limit),
+            level=level,
+            only=only or (),
+            profile=profile,
+            budget=budget,
+            time_limit=time_limit,
+            memory_limit=memory_limit,
             jobs=jobs,
             in_process=in_process,
-            observe=observe,
-            level4=Level4(profile=profile, budget=budget, progress=runs),
             waivers=waivers,
+            suite=suite,
+            observe=observe,
+            progress=runs,
         )
-    print_report(console, report, suite.catalogue())
-    text = report_as_text(report)
-    document = parse_document(text, "the report")
-    changed = None if old is None else difference(old, document)
+    print_report(console, report)
+    changed = None if old is None else difference(old, report)
     if changed is not None:
         console.print()
         for line in changed.lines():
             console.print(Text(line))
-    outputs.write({"json": lambda: text, **forms(document, outputs, changed)})
-    raise typer.Exit(int(verdict(report).exit_code))
+    outputs.write(forms(report, outputs, changed))
+    raise typer.Exit(int(report.verdict.exit_code))
 
 
 def _list(suite: Suite, selection: Selection) -> None:

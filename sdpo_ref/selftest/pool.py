@@ -14,11 +14,9 @@ from sdpo_ref.errors import SdpoRefError
 from sdpo_ref.selftest.findings import Finding
 from sdpo_ref.selftest.targets import Target
 from sdpo_ref.verification.engine import verify
-from sdpo_ref.verification.isolation.limits import Limits
 from sdpo_ref.verification.isolation.process import isolated_environment
-from sdpo_ref.verification.results import Report
+from sdpo_ref.verification.report import Report
 from sdpo_ref.verification.status import Status
-from sdpo_ref.verification.suite.selection import ALL, Selection
 
 _MODULE = "sdpo_ref.selftest.worker"
 _ISOLATED_LIMIT = 2.0
@@ -123,10 +121,10 @@ class _Worker:
 
 
 def _by_itself(target: Target) -> Finding:
-    """The finding of an implementation that may hang or end its process, through the door of ``sdpo-ref verify``."""
+    """The finding of an implementation that may hang or end its process, through ``sdpo-ref verify``."""
     began = time.monotonic()
     try:
-        report = verify(target.address, selection=_deciding(target), limits=Limits(check=_ISOLATED_LIMIT), jobs=1)
+        report = verify(target.address, only=_deciding(target), time_limit=_ISOLATED_LIMIT, jobs=1)
     except SdpoRefError as error:
         return Finding(target.key, broken=[f"could not be loaded: {error}"])
     finding = finding_of(target.key, report)
@@ -134,9 +132,9 @@ def _by_itself(target: Target) -> Finding:
     return finding
 
 
-def _deciding(target: Target) -> Selection:
-    """The requirements that the mutant names, if its result is on file; the whole suite if not."""
-    return Selection(only=target.mutant.caught_by) if target.mutant is not None and target.filed else ALL
+def _deciding(target: Target) -> tuple[str, ...]:
+    """The requirements that the mutant names, if its result is on file; if not, none, which selects the whole suite."""
+    return target.mutant.caught_by if target.mutant is not None and target.filed else ()
 
 
 def finding_of(name: str, report: Report) -> Finding:
@@ -149,15 +147,15 @@ def finding_of(name: str, report: Report) -> Finding:
     Returns:
         The finding.
     """
-    checks = {check.check: check for entry in report.decided for check in entry.checks}
+    checks = {check.id: check for result in report.requirements for check in result.checks}
     failed = [it for it in checks.values() if it.status in (Status.FAIL, Status.ERROR)]
     first = next((it for it in failed if it.status is Status.ERROR and it.failure is not None), None)
     return Finding(
         name,
-        failed=[it.check for it in failed],
+        failed=[it.id for it in failed],
         broken=list(report.broken),
-        requirements=[entry.requirement.id for entry in report.decided if entry.own_status.is_failure],
-        decided=[entry.requirement.id for entry in report.decided if entry.own_status is not Status.NA],
-        probe="" if first is None else first.check.rpartition("::")[2],
+        requirements=[result.id for result in report.requirements if result.own_status.is_failure],
+        decided=[result.id for result in report.requirements if result.own_status is not Status.NA],
+        probe="" if first is None else first.id.rpartition("::")[2],
         difference="" if first is None or first.failure is None else first.failure.message.partition(";")[0],
     )

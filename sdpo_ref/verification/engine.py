@@ -1,33 +1,34 @@
-"""``sdpo-ref verify`` as one function: from a name to a report."""
+"""``sdpo-ref verify`` as one function: from an implementation to its report."""
 
 import datetime as dt
 import time
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
 from sdpo_ref._resources import content
 from sdpo_ref.claims.ledger import read_ledger
+from sdpo_ref.claims.profile import ProfileName
 from sdpo_ref.claims.reader import read_claims
 from sdpo_ref.errors import IntegrityError, UsageError
-from sdpo_ref.verification.diagnosis.diagnosed import diagnosed
 from sdpo_ref.verification.diagnosis.kill_matrix import FILE as KILL_MATRIX
 from sdpo_ref.verification.diagnosis.kill_matrix import KillMatrix, read_kill_matrix
 from sdpo_ref.verification.isolation.events import Check, Event
 from sdpo_ref.verification.isolation.limits import Limits
+from sdpo_ref.verification.isolation.loader import load_object
 from sdpo_ref.verification.isolation.run import Request
 from sdpo_ref.verification.isolation.runner import default_jobs, run_in_process, run_isolated
+from sdpo_ref.verification.judge import NO_CLAIMS, judge
 from sdpo_ref.verification.level4 import Level4, decide_claims
-from sdpo_ref.verification.results import Report, judge
+from sdpo_ref.verification.report import Report
 from sdpo_ref.verification.suite.catalogue import Catalogue
 from sdpo_ref.verification.suite.golden import SUMS, require_golden
 from sdpo_ref.verification.suite.manifest import Manifest, read_manifest
-from sdpo_ref.verification.suite.selection import ALL, Selection
+from sdpo_ref.verification.suite.selection import Selection
 from sdpo_ref.verification.suite.spec_text import read_catalogue
-from sdpo_ref.verification.suite.waivers import Waiver, refuse_wrong, today
+from sdpo_ref.verification.suite.waivers import Waiver, read_waivers, refuse_wrong, today
 
-_STANDARD_LIMITS = Limits()
-_STANDARD_LEVEL4 = Level4()
+_STANDARD = Limits()
 
 
 @dataclass(frozen=True)
@@ -48,7 +49,7 @@ class Suite:
         return cls(content("spec"), content("conformance"))
 
     @classmethod
-    def at(cls, folder: Path | None) -> "Suite":
+    def at(cls, folder: Path | str | None) -> "Suite":
         """The suite whose ``spec`` and ``conformance`` lie in a folder; the released one for ``None``.
 
         Raises:
@@ -56,7 +57,7 @@ class Suite:
         """
         if folder is None:
             return cls.released()
-        suite = cls((folder / "spec").resolve(), (folder / "conformance").resolve())
+        suite = cls((Path(folder) / "spec").resolve(), (Path(folder) / "conformance").resolve())
         for part in (suite.spec, suite.conformance):
             if not part.is_dir():
                 raise UsageError(f"{part} is not a folder; a suite is a folder that holds spec/ and conformance/")
@@ -71,11 +72,11 @@ class Suite:
         return read_manifest(self.conformance)
 
     def kill_matrix(self) -> KillMatrix | None:
-        """What it says about known defects; ``None`` if nobody has asked it."""
+        """Its results on known defects; ``None`` if it has none."""
         return read_kill_matrix(self.conformance) if (self.conformance / KILL_MATRIX).is_file() else None
 
     def require_golden(self) -> None:
-        """Look whether its golden files are those that were released.
+        """Compare its golden files with those that were released.
 
         Raises:
             IntegrityError: if one is not, or if the released suite has lost the list of them.
@@ -86,65 +87,93 @@ class Suite:
 
 
 def verify(
-    implementation: str,
+    implementation: object = "reference",
     *,
-    suite: Suite | None = None,
-    selection: Selection = ALL,
-    limits: Limits = _STANDARD_LIMITS,
+    level: int | None = None,
+    only: Sequence[str] = (),
+    profile: ProfileName = "standard",
+    budget: float | None = None,
+    time_limit: float = _STANDARD.check,
+    start_limit: float = _STANDARD.start,
+    memory_limit: float = _STANDARD.memory,
     jobs: int | None = None,
     in_process: bool = False,
+    waivers: Path | str | Collection[Waiver] = (),
+    suite: Suite | Path | str | None = None,
     observe: Callable[[Event], None] = lambda _event: None,
-    level4: Level4 = _STANDARD_LEVEL4,
-    waivers: Collection[Waiver] = (),
+    progress: Callable[[int, int], None] = lambda _done, _requested: None,
     on: dt.date | None = None,
 ) -> Report:
     """Check an implementation against the specification.
 
+    ``print(report)`` shows what ``sdpo-ref verify`` prints. A name is loaded in isolated processes. An object is
+    checked in this process, without isolation and limits, and what it prints is shown; requirements that have to load
+    the implementation in another process (LOSS-065, TRAIN-005, level 4) stay undecided for it.
+
     Args:
-        implementation: ``module:factory[,key=value]``.
-        suite: what to check against; the released suite if left out.
-        selection: which part of it.
-        limits: how long to wait, and how much memory to give.
+        implementation: ``module:factory[,key=value]``, or an object with some of the parts of
+            :class:`~sdpo_ref.protocols.parts.Implementation`.
+        level: only requirements up to this level, 0 to 4; all if left out. Level 4 trains for minutes.
+        only: beginnings of requirement ids, and pieces of check ids; empty for all.
+        profile: of level 4: ``smoke``, ``standard`` or ``certify``.
+        budget: seconds after which level 4 begins no further run; no limit if left out.
+        time_limit: seconds for each check.
+        start_limit: seconds for loading the implementation.
+        memory_limit: of each process of the implementation, in GiB; Linux only.
         jobs: number of worker processes; chosen by the number of cores if left out.
-        in_process: run here, without isolation and limits, for a debugger.
-        observe: is told each event as it happens.
-        level4: how claims are decided.
-        waivers: failures that are announced.
-        on: the day on which they must hold; today, if left out.
+        in_process: run a name in this process, too, for a debugger.
+        waivers: failures that are known, or the TOML file that lists them.
+        suite: folder with ``spec/`` and ``conformance/``; the released suite if left out.
+        observe: called with each event of the run as it happens.
+        progress: called with the numbers of level 4's runs that are done and requested.
+        on: the day on which the waivers must hold; today, if left out.
 
     Returns:
-        The report; :func:`sdpo_ref.verification.verdict.verdict` turns it into a sentence and an exit code.
+        The report: ``report.verdict.exit_code``, ``report.verdict.sentence``, ``report.requirements`` and so on.
 
     Raises:
         LoadError: if the implementation cannot be loaded.
         UsageError: if the selection or a waiver names nothing, or a waiver has expired.
         IntegrityError: if the suite itself is broken, or a golden file is not what was released.
+
+    Example:
+        >>> report = verify("reference", level=0, only=["LOSS-001"])  # doctest: +SKIP
+        >>> report.verdict.sentence  # doctest: +SKIP
+        'partial run, no verdict on conformance: 1 of 1 MUST passed'
     """
-    suite = Suite.released() if suite is None else suite
+    selection = Selection(level, (only,) if isinstance(only, str) else tuple(only))
+    suite = suite if isinstance(suite, Suite) else Suite.at(suite)
     suite.require_golden()
     catalogue, manifest, matrix = suite.catalogue(), suite.manifest(), suite.kill_matrix()
     selection.refuse_unmatched(catalogue, manifest)
-    refuse_wrong(waivers, catalogue, on or today())
-    request = Request(implementation, suite.conformance, suite.spec, selection)
-    if in_process:
-        run = run_in_process(request, observe=observe)
+    known = read_waivers(Path(waivers)) if isinstance(waivers, (str, Path)) else tuple(waivers)
+    refuse_wrong(known, catalogue, on or today())
+    if isinstance(implementation, str):
+        request, loaded = Request(implementation, suite.conformance, suite.spec, selection), None
     else:
+        loaded = load_object(implementation)
+        request = Request(loaded.name, suite.conformance, suite.spec, selection)
+    if in_process or loaded is not None:
+        run = run_in_process(request, loaded=loaded, observe=observe)
+    else:
+        limits = Limits(check=time_limit, start=start_limit, memory=memory_limit)
         workers = default_jobs(request) if jobs is None else jobs
         run = run_isolated(request, limits=limits, jobs=workers, observe=observe)
     began = time.monotonic()
-    level4 = replace(level4, memory=limits.memory)
-    decided, verdicts = (
-        ((), ()) if run.header is None else decide_claims(request, run.header, catalogue, level4, jobs=jobs)
+    level4 = Level4(profile=profile, budget=budget, memory=memory_limit, progress=progress)
+    results, claims = (
+        ((), NO_CLAIMS) if run.header is None else decide_claims(request, run.header, catalogue, level4, jobs=jobs)
     )
-    report = judge(run, catalogue, manifest, selection, decided, waivers=waivers)
-    moved = read_ledger(suite.conformance).differences(read_claims(suite.spec))
-    return replace(
-        report,
-        deviations=(*report.deviations, *moved),
-        claims=verdicts,
-        profile=level4.profile,
-        seconds=report.seconds + time.monotonic() - began,
-        diagnosis=None if matrix is None else diagnosed(report, matrix),
+    return judge(
+        replace(run, seconds=run.seconds + time.monotonic() - began),
+        catalogue,
+        manifest,
+        selection,
+        results,
+        claims=claims,
+        waivers=known,
+        matrix=matrix,
+        deviations=read_ledger(suite.conformance).differences(read_claims(suite.spec)),
     )
 
 

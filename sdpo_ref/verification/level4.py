@@ -1,9 +1,9 @@
-"""Level 4: puts an implementation's trainer in SDPO's place and decides the claims that the reference has passed."""
+"""Level 4: an implementation's trainer replaces SDPO's, and the claims that the reference passes are decided for it."""
 
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractContextManager, closing, nullcontext
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 
 from sdpo_ref._loading import parse
 from sdpo_ref.claims.findings import asked_parts, read_findings
@@ -11,27 +11,38 @@ from sdpo_ref.claims.fresh import Fresh
 from sdpo_ref.claims.procedure import Answer, Compared
 from sdpo_ref.claims.profile import ProfileName, asked_under
 from sdpo_ref.claims.rates import read_rates
-from sdpo_ref.claims.reader import read_claims
+from sdpo_ref.claims.reader import read_claims, record_sha256
 from sdpo_ref.claims.schema import Claim
+from sdpo_ref.claims.seeds import verdict_seed
 from sdpo_ref.claims.source import Source
 from sdpo_ref.claims.statistics.ruling import Ruling
 from sdpo_ref.claims.stored import FOLDER, Stored
 from sdpo_ref.claims.verdict import ClaimVerdict, judge
 from sdpo_ref.errors import TaskError
 from sdpo_ref.study.workers import available_jobs
-from sdpo_ref.verification.decided import Decided
 from sdpo_ref.verification.isolation.events import Failure, Finished, Header
 from sdpo_ref.verification.isolation.isolated_runs import IsolatedRuns
 from sdpo_ref.verification.isolation.limits import Limits
-from sdpo_ref.verification.isolation.loader import SHORT_NAMES
+from sdpo_ref.verification.isolation.loader import BY_NAME, SHORT_NAMES
 from sdpo_ref.verification.isolation.run import Request
-from sdpo_ref.verification.isolation.text import printable
+from sdpo_ref.verification.judge import requirement_result
+from sdpo_ref.verification.report import (
+    ClaimResult,
+    Claims,
+    ComparisonResult,
+    ControlResult,
+    Decision,
+    PartResult,
+    RequirementResult,
+    SeedValue,
+    percent,
+)
 from sdpo_ref.verification.status import Status
 from sdpo_ref.verification.suite.capabilities import not_declared, not_offered
 from sdpo_ref.verification.suite.catalogue import Catalogue, Requirement
 
 BUNDLED_MODULE = "sdpo_ref.bundled"
-"""Whose trainers run on the batched simulator, which is held equal to them."""
+"""Its trainers run on the batched simulator, which tests hold equal to them."""
 
 RUN_LIMIT = 120.0
 """Seconds that one run of an implementation may take by default; the bundled trainer takes one."""
@@ -45,16 +56,26 @@ _STATUS: Mapping[Ruling | None, Status] = {
 }
 
 
+_RATES = (
+    "held: controls. false pass: chance of PASS if one comparison is a toss-up (or at its margin). false fail: most "
+    "that the chance of FAIL can be if every comparison holds. Between the two no guarantee is made."
+)
+_NOT_CHECKED = (
+    "Parts of claims that the reference fails or leaves undecided are not checked on other implementations: see "
+    "FINDINGS.md."
+)
+
+
 @dataclass(frozen=True)
 class Level4:
     """How claims are decided.
 
     Attributes:
         profile: how many seeds, at which rates.
-        budget: seconds after which no further runs are begun; ``None`` for no limit.
+        budget: seconds after which no further run begins; ``None`` for no limit.
         run_limit: seconds that one run of an implementation may take.
         memory: of each process of an implementation, in GiB.
-        progress: is told how many of how many runs of a look are done.
+        progress: called with the numbers of runs of a look that are done and requested.
     """
 
     profile: ProfileName = "standard"
@@ -66,8 +87,8 @@ class Level4:
 
 def decide_claims(
     request: Request, header: Header, catalogue: Catalogue, options: Level4, *, jobs: int | None
-) -> tuple[tuple[Decided, ...], tuple[ClaimVerdict, ...]]:
-    """Decide every claim that was asked for.
+) -> tuple[tuple[RequirementResult, ...], Claims]:
+    """Decide every selected claim.
 
     Args:
         request: the implementation, the suite, and what was selected.
@@ -80,56 +101,61 @@ def decide_claims(
         Each claim as a requirement, and the verdicts behind those that were run.
     """
     records = read_claims(request.spec)
-    asked = [name for name in request.selection.requirements(catalogue, ()) if name in records]
-    if not asked:
-        return (), ()
-    bundled = parse(header.spec, SHORT_NAMES).module == BUNDLED_MODULE
-    missing = {name: not_declared(catalogue[name].needs, header.capabilities) for name in asked}
+    selected = [name for name in request.selection.requirements(catalogue, ()) if name in records]
+    if not selected:
+        return (), claims_of((), options.profile)
+    missing = {name: not_declared(catalogue[name].needs, header.capabilities) for name in selected}
+    bundled = header.spec is not None and parse(header.spec, SHORT_NAMES).module == BUNDLED_MODULE
     claims = [claim for name, claim in records.items() if name in missing and not missing[name]]
     findings, rates = read_findings(request.conformance), read_rates(request.conformance)
     wanted = asked_parts(claims, findings, rates, implementation=not bundled)
     left_out = {name for name, claim in records.items() if not asked_under(claim, options.profile)}
     wanted = {name: [] if name in left_out else parts for name, parts in wanted.items()}
     verdicts: list[ClaimVerdict] = []
-    broken = ""
-    try:
-        with _source(header, options, jobs or available_jobs(), bundled=bundled) as source:
-            verdicts = judge(
-                wanted,
-                list(records.values()),
-                fresh=source,
-                stored=Stored(request.conformance / FOLDER),
-                profile=options.profile,
-                implementation=not bundled,
-            )
-    except TaskError as error:
-        broken = printable(str(error))
+    error = ""
+    if any(wanted.values()) and header.spec is not None:
+        try:
+            with _source(header.spec, header, options, jobs or available_jobs(), bundled=bundled) as source:
+                verdicts = judge(
+                    wanted,
+                    list(records.values()),
+                    fresh=source,
+                    stored=Stored(request.conformance / FOLDER),
+                    profile=options.profile,
+                    implementation=not bundled,
+                )
+        except TaskError as raised:
+            error = str(raised)
     found = {one.claim.id: one for one in verdicts}
-    decided = []
-    for name in asked:
+    results = []
+    for name in selected:
+        requirement = catalogue[name]
         if missing[name]:
-            decided.append(_without(catalogue[name], Status.NA, not_offered(missing[name])))
+            result = requirement_result(requirement, Status.NA, not_offered(missing[name]))
         elif name in left_out:
-            decided.append(_without(catalogue[name], Status.SKIPPED, "five seeds are for the claims about F01's runs"))
+            result = requirement_result(requirement, Status.SKIPPED, "five seeds are for the claims about F01's runs")
         elif not wanted[name]:
             nothing = "no part of it that the reference passes reliably is about a trainer"
-            decided.append(_without(catalogue[name], Status.NA, nothing))
-        elif broken:
-            failure = Finished(f"claims::{name}", Status.ERROR, failure=Failure(message=broken))
-            decided.append(Decided(catalogue[name], Status.ERROR, broken, Status.ERROR, (failure,)))
+            result = requirement_result(requirement, Status.NA, nothing)
+        elif header.spec is None:
+            result = requirement_result(requirement, Status.NOT_RUN, f"it trains in other processes; {BY_NAME}")
+        elif error:
+            failure = Finished(f"claims::{name}", Status.ERROR, failure=Failure(message=error))
+            result = requirement_result(requirement, Status.ERROR, error, [failure])
         else:
-            decided.append(decided_claim(catalogue[name], found[name], options, bundled=bundled))
-    return tuple(decided), tuple(verdicts)
+            result = result_of_claim(requirement, found[name], options, bundled=bundled)
+        results.append(result)
+    return tuple(results), claims_of(verdicts, options.profile)
 
 
-def _source(header: Header, options: Level4, jobs: int, *, bundled: bool) -> AbstractContextManager[Source]:
-    """Where runs are done: ours here, those of an implementation behind a door."""
+def _source(spec: str, header: Header, options: Level4, jobs: int, *, bundled: bool) -> AbstractContextManager[Source]:
+    """Where runs are done: the bundled trainers' in workers of this process, those of others in isolation."""
     if bundled:
         until = None if options.budget is None else time.monotonic() + options.budget
         return nullcontext(Fresh(None, jobs, until=until, progress=options.progress))
     return closing(
         IsolatedRuns(
-            header.spec,
+            spec,
             offers=header.capabilities,
             jobs=jobs,
             memory=options.memory,
@@ -140,14 +166,12 @@ def _source(header: Header, options: Level4, jobs: int, *, bundled: bool) -> Abs
     )
 
 
-def _without(requirement: Requirement, status: Status, because: str) -> Decided:
-    return Decided(requirement, status, because, status, ())
+def result_of_claim(
+    requirement: Requirement, verdict: ClaimVerdict, options: Level4, *, bundled: bool
+) -> RequirementResult:
+    """The verdict on a claim as the result of a requirement.
 
-
-def decided_claim(requirement: Requirement, verdict: ClaimVerdict, options: Level4, *, bundled: bool) -> Decided:
-    """A claim's verdict as that of a requirement.
-
-    A value that is missing though every control holds is the implementation's own: its run ended early, which is a
+    A value that is missing although every control holds is the implementation's own: its run ended early, which is a
     failure and not a fault of the suite.
 
     Args:
@@ -157,30 +181,26 @@ def decided_claim(requirement: Requirement, verdict: ClaimVerdict, options: Leve
         bundled: whether the bundled SDPO was judged.
     """
     broken = [f"{control.name}: {control.says}" for control in verdict.controls if control.holds is False]
-    theirs = Status.INVALID if bundled or broken else Status.FAIL
-    status = theirs if verdict.ruling is Ruling.INVALID else _STATUS[verdict.ruling]
+    if_missing = Status.INVALID if bundled or broken else Status.FAIL
+    status = if_missing if verdict.ruling is Ruling.INVALID else _STATUS[verdict.ruling]
+    name = f"claims::{verdict.claim.id}"
     checks = tuple(
-        _check(verdict.claim, answer, worst, theirs) for answer in verdict.answers for worst in _telling(answer)
-    ) or (Finished(f"claims::{verdict.claim.id}", status),)
+        _check(verdict.claim, answer, one, if_missing) for answer in verdict.answers for one in _not_passed(answer)
+    ) or (Finished(name, status),)
     if broken:
-        checks = (
-            Finished(
-                f"claims::{verdict.claim.id} controls",
-                Status.INVALID,
-                failure=Failure(message="; ".join(broken[:3]) + (f"; and {len(broken) - 3} more" * (len(broken) > 3))),
-            ),
-        )
-    because = ""
+        more = f"; and {len(broken) - 3} more" * (len(broken) > 3)
+        failure = Failure(message="; ".join(broken[:3]) + more)
+        checks = (Finished(f"{name} controls", Status.INVALID, failure=failure),)
+    reason = ""
     if status is Status.NOT_RUN:
-        because = f"the budget of {options.budget:g} s was used up" if options.budget is not None else "not decided"
+        reason = f"the budget of {options.budget:g} s was used up" if options.budget is not None else "not decided"
     elif status is Status.INCONCLUSIVE:
         further = verdict.further_seeds
-        because = f"{further} further seeds would likely settle it" if further else "undecided after its last look"
-    return Decided(requirement, status, because, status, checks)
+        reason = f"{further} further seeds would likely settle it" if further else "undecided after its last look"
+    return requirement_result(requirement, status, reason, checks)
 
 
-def _telling(answer: Answer) -> list[Compared]:
-    """The comparisons that did not pass."""
+def _not_passed(answer: Answer) -> list[Compared]:
     return [one for one in answer.compared if one.decision is not None and one.decision.ruling is not Ruling.PASS]
 
 
@@ -197,3 +217,53 @@ def _check(claim: Claim, answer: Answer, one: Compared, if_missing: Status) -> F
     name = f"claims::{claim.id}[{answer.question.part.name}: {one.comparison.name}]"
     status = if_missing if ruling is Ruling.INVALID else _STATUS[ruling]
     return Finished(name, status, "" if decision is None else decision.reason, failure=failure)
+
+
+def claims_of(verdicts: Sequence[ClaimVerdict], profile: ProfileName) -> Claims:
+    """The verdicts as the report has them, with both error rates of all of them together.
+
+    Args:
+        verdicts: on the claims that were run.
+        profile: under which.
+    """
+    legend: tuple[str, ...] = ()
+    if verdicts:
+        fails = sum(one.false_fail for one in verdicts)
+        passes = max(one.false_pass for one in verdicts)
+        together = (
+            f"all {len(verdicts)} claims: a FAIL of an implementation that reproduces them {percent(fails)} or less, a "
+            f"PASS of one that breaks one comparison {percent(passes)} or less, and less if it breaks several."
+        )
+        legend = (together, _RATES, _NOT_CHECKED)
+    return Claims(profile=profile, legend=legend, verdicts=tuple(map(_claim, verdicts)))
+
+
+def _claim(verdict: ClaimVerdict) -> ClaimResult:
+    return ClaimResult(
+        id=verdict.claim.id,
+        title=verdict.claim.title,
+        record=record_sha256(verdict.claim),
+        outcome=verdict.ruling,
+        false_pass=verdict.false_pass,
+        false_fail=verdict.false_fail,
+        further_seeds=verdict.further_seeds,
+        controls=tuple(ControlResult(**asdict(control)) for control in verdict.controls),
+        parts=tuple(
+            PartResult(
+                name=answer.question.part.name,
+                outcome=answer.ruling,
+                comparisons=tuple(_comparison(answer, one) for one in answer.compared),
+            )
+            for answer in verdict.answers
+        ),
+    )
+
+
+def _comparison(answer: Answer, one: Compared) -> ComparisonResult:
+    decision = None
+    if one.decision is not None:
+        fields = asdict(one.decision)
+        decision = Decision(outcome=fields.pop("ruling"), **fields)
+    seeds = [verdict_seed(answer.question.claim.seeds, index) for index in range(len(one.values))]
+    values = (SeedValue(seed=seed, value=value) for seed, value in zip(seeds, one.values, strict=True))
+    return ComparisonResult(name=one.comparison.name, decision=decision, values=tuple(values))

@@ -1,53 +1,48 @@
-"""One sentence and one exit code for a report."""
+"""One sentence and one exit code for what a run found."""
 
 from collections.abc import Iterable
-from dataclasses import dataclass
 
-from sdpo_ref.verification.decided import Decided
-from sdpo_ref.verification.results import Report
+from sdpo_ref.verification.report import STRENGTHS, Findings, RequirementResult, Verdict
 from sdpo_ref.verification.status import ExitCode, Status, first_of
 from sdpo_ref.verification.suite.capabilities import part_of
 
 
-@dataclass(frozen=True)
-class Verdict:
-    """What a report amounts to.
-
-    Attributes:
-        conformant: every MUST of the specification that applies was asked for, passes, and is not waived.
-        exit_code: of the process.
-        sentence: the verdict with its denominator.
-        notes: what limits it, one sentence each.
-    """
-
-    conformant: bool
-    exit_code: ExitCode
-    sentence: str
-    notes: tuple[str, ...]
-
-
-def verdict(report: Report) -> Verdict:
-    """The verdict of a report.
+def verdict(findings: Findings) -> Verdict:
+    """The verdict on what a run found.
 
     Only MUST decides; a failed SHOULD is a note. A run of a part of the suite is never *conformant*, an implementation
     of a part is conformant *in what it offers*, and one with a waived MUST at most *except* for that.
+
+    Args:
+        findings: of the run.
+
+    Returns:
+        The verdict with its exit code, its denominator and its limits.
     """
-    must = report.count("MUST")
-    codes = _exit_codes(report)
+    must = findings.count("MUST")
+    codes = _exit_codes(findings)
+    code = first_of(codes)
     wrong = first_of(code for code in codes if code is not ExitCode.USAGE)
-    waived = [entry for entry in _musts(report) if entry.waiver is not None]
-    everything = report.selection.is_everything and not _is_smoke(report)
+    waived = [result for result in _musts(findings) if result.waiver is not None]
+    everything = findings.selection.is_everything and not findings.is_smoke
     score = f"{must.passed} of {must.applicable} MUST"
     if wrong is not ExitCode.PASSED:
-        sentence = f"{_WORDS[wrong]}: {score} passed{_rest(report)}"
+        sentence = f"{_WORDS[wrong]}: {score} passed{_rest(findings)}"
     elif not everything:
-        sentence = f"partial run, no verdict on conformance: {score} passed{_rest(report)}"
+        sentence = f"partial run, no verdict on conformance: {score} passed{_rest(findings)}"
     else:
         offers = " in what it offers" if must.not_applicable else ""
-        away = f"; {must.not_applicable} MUST not applicable: {_offers(report)}" if must.not_applicable else ""
-        sentence = f"conformant{offers}{_except(waived)}: {score}{_rest(report)}{away}"
-    conformant = wrong is ExitCode.PASSED and everything and not waived
-    return Verdict(conformant, first_of(codes), sentence, tuple(_notes(report)))
+        away = f"; {must.not_applicable} MUST not applicable: {_offers(findings)}" if must.not_applicable else ""
+        sentence = f"conformant{offers}{_except(waived)}: {score}{_rest(findings)}{away}"
+    return Verdict(
+        conformant=wrong is ExitCode.PASSED and everything and not waived,
+        partial=not findings.selection.is_everything,
+        exit_code=code,
+        meaning=code.meaning,
+        sentence=sentence,
+        notes=tuple(_notes(findings)),
+        counts={strength: findings.count(strength) for strength in STRENGTHS},
+    )
 
 
 _WORDS = {
@@ -58,99 +53,93 @@ _WORDS = {
 }
 
 
-def _musts(report: Report) -> list[Decided]:
-    return [entry for entry in report.decided if entry.requirement.strength == "MUST"]
+def _musts(findings: Findings) -> list[RequirementResult]:
+    return [result for result in findings.requirements if result.strength == "MUST"]
 
 
-def _exit_codes(report: Report) -> list[ExitCode]:
-    """Every code that applies; none, if nothing is wrong."""
-    counted = [entry for entry in _musts(report) if not (entry.is_excused or entry.is_waived_in_vain)]
-    applies = [entry.status for entry in counted if entry.status is not Status.NA]
+def _exit_codes(findings: Findings) -> list[ExitCode]:
+    """Every code that applies; empty, if nothing is wrong."""
+    counted = [result for result in _musts(findings) if not (result.is_excused or result.has_unneeded_waiver)]
+    applies = [result.status for result in counted if result.status is not Status.NA]
     codes: list[ExitCode] = []
-    if any(entry.is_waived_in_vain for entry in report.decided):
+    if any(result.has_unneeded_waiver for result in findings.requirements):
         codes.append(ExitCode.USAGE)
-    if report.broken or report.of(Status.INVALID):
+    if findings.broken or findings.of(Status.INVALID):
         codes.append(ExitCode.INVALID)
     if any(status.is_failure for status in applies):
         codes.append(ExitCode.FAILED)
-    ran = any(entry.status is not Status.NA for entry in report.decided)
-    skipped = Status.SKIPPED in applies and not _is_smoke(report)
-    if not ran or report.deviations or Status.NOT_RUN in applies or skipped:
+    ran = any(result.status is not Status.NA for result in findings.requirements)
+    skipped = Status.SKIPPED in applies and not findings.is_smoke
+    if not ran or findings.deviations or Status.NOT_RUN in applies or skipped:
         codes.append(ExitCode.INCOMPLETE)
-    if Status.INCONCLUSIVE in applies and not _is_smoke(report):
+    if Status.INCONCLUSIVE in applies and not findings.is_smoke:
         codes.append(ExitCode.INCONCLUSIVE)
     return codes
 
 
-def _is_smoke(report: Report) -> bool:
-    """Whether claims were looked at with five seeds, which can refute and seldom decide."""
-    return bool(report.claims) and report.profile == "smoke"
-
-
-def _rest(report: Report) -> str:
+def _rest(findings: Findings) -> str:
     """How many MUST failed, were not decided or are waived, if any."""
-    waived = [entry for entry in _musts(report) if entry.is_excused or entry.is_waived_in_vain]
-    others = [entry.status for entry in _musts(report) if entry not in waived]
+    waived = [result for result in _musts(findings) if result.is_excused or result.has_unneeded_waiver]
+    others = [result.status for result in _musts(findings) if result not in waived]
     failed = sum(status.is_failure or status is Status.INVALID for status in others)
     undecided = sum(status in (Status.NOT_RUN, Status.INCONCLUSIVE, Status.SKIPPED) for status in others)
     counts = ((failed, "failed"), (undecided, "not decided"), (len(waived), "waived"))
     return "".join(f", {number} {what}" for number, what in counts if number)
 
 
-def _except(waived: Iterable[Decided]) -> str:
+def _except(waived: Iterable[RequirementResult]) -> str:
     """The waived ones by name, those with one date together."""
     by_date: dict[str, list[str]] = {}
-    for entry in waived:
-        if entry.waiver is not None:
-            by_date.setdefault(entry.waiver.until, []).append(entry.requirement.id)
+    for result in waived:
+        if result.waiver is not None:
+            by_date.setdefault(result.waiver.until, []).append(result.id)
     groups = [f"{', '.join(names)} ({until})" for until, names in by_date.items()]
     return f" except {', '.join(groups)}" if groups else ""
 
 
-def _offers(report: Report) -> str:
-    parts = dict.fromkeys(part_of(capability) for capability in report.header.capabilities)
+def _offers(findings: Findings) -> str:
+    parts = dict.fromkeys(part_of(capability) for capability in findings.implementation.capabilities)
     return f"it offers {', '.join(parts)} only"
 
 
-def _notes(report: Report) -> list[str]:
+def _notes(findings: Findings) -> list[str]:
     notes: list[str] = []
     for strength in ("SHOULD", "MAY"):
         broken = [
-            entry
-            for entry in report.decided
-            if entry.requirement.strength == strength and entry.status.is_failure and entry.waiver is None
+            result
+            for result in findings.requirements
+            if result.strength == strength and result.status.is_failure and result.waiver is None
         ]
         if broken:
             notes.append(f"warning: {len(broken)} {strength} not met: {_ids(broken)}")
-    if report.header.departures:
-        names = ", ".join(report.header.departures)
+    if findings.implementation.departures:
+        names = ", ".join(findings.implementation.departures)
         notes.append(f"judged by its own profile, which departs from the paper's in {names}")
-    if report.not_asked:
-        left_out = sum(requirement.strength == "MUST" for requirement in report.not_asked)
+    if findings.not_selected:
+        left_out = list(findings.not_selected.values()).count("MUST")
         notes.append(f"not run: {left_out} further MUST were left out by --level or --only")
-    if _is_smoke(report):
+    if findings.is_smoke:
         notes.append("five seeds can refute a claim and seldom decide one; take --profile standard for a verdict")
-    if report.deviations:
+    if findings.deviations:
         notes.append("the suite differs from its locked manifest: a released suite never does; reinstall it")
-    return notes + _notes_on_waivers(report)
+    return notes + _notes_on_waivers(findings)
 
 
-def _notes_on_waivers(report: Report) -> list[str]:
-    """What is to be done about the file of waivers."""
+def _notes_on_waivers(findings: Findings) -> list[str]:
+    """What is to be changed in the file of waivers."""
     notes: list[str] = []
-    vain = [entry for entry in report.decided if entry.is_waived_in_vain]
+    unneeded = [result for result in findings.requirements if result.has_unneeded_waiver]
     for status, what in ((Status.XPASS, "passes"), (Status.NA, "does not apply to what is offered")):
-        if names := _ids(entry for entry in vain if entry.status is status):
+        if names := _ids(result for result in unneeded if result.status is status):
             notes.append(f"warning: waived and {what}: {names}; remove the waiver")
-    waived = {entry.requirement.id for entry in report.decided if entry.waiver is not None}
-    if behind := _ids(entry for entry in report.decided if entry.behind in waived and entry.waiver is None):
+    waived = {result.id for result in findings.requirements if result.waiver is not None}
+    if behind := _ids(it for it in findings.requirements if it.failed_first in waived and it.waiver is None):
         notes.append(f"warning: a waiver covers one requirement, and these fail after a waived one: {behind}")
-    left_out = {requirement.id for requirement in report.not_asked}
-    unused = [waiver.id for waiver in report.waivers if waiver.id in left_out]
+    unused = [waiver.id for waiver in findings.waivers if waiver.id in findings.not_selected]
     if unused:
         notes.append(f"waivers of what was left out by --level or --only: {', '.join(unused)}")
     return notes
 
 
-def _ids(entries: Iterable[Decided]) -> str:
-    return ", ".join(entry.requirement.id for entry in entries)
+def _ids(results: Iterable[RequirementResult]) -> str:
+    return ", ".join(result.id for result in results)

@@ -12,7 +12,7 @@ from sdpo_ref.claims.reader import read_claims
 from sdpo_ref.claims.source import BUNDLED, UNDER_TEST, Asked
 from sdpo_ref.claims.statistics.ruling import Ruling
 from sdpo_ref.claims.verdict import ClaimVerdict, judge
-from sdpo_ref.verification.level4 import Level4, decided_claim
+from sdpo_ref.verification.level4 import Level4, result_of_claim
 from sdpo_ref.verification.status import Status
 from sdpo_ref.verification.suite.spec_text import read_catalogue
 from tests.claims.fakes import SDPO_LEADS, Told, leading, tiny_claim
@@ -119,6 +119,6 @@ def test_an_implementation_whose_run_ends_early_fails_and_the_suite_is_not_broke
     assert found.ruling is Ruling.INVALID
     assert all(control.holds for control in found.controls)
     requirement = read_catalogue(content("spec"))["F01"]
-    entry = decided_claim(requirement, found, Level4(), bundled=False)
+    entry = result_of_claim(requirement, found, Level4(), bundled=False)
     assert (entry.status, {check.status for check in entry.checks}) == (Status.FAIL, {Status.FAIL})
-    assert decided_claim(requirement, found, Level4(), bundled=True).status is Status.INVALID
+    assert result_of_claim(requirement, found, Level4(), bundled=True).status is Status.INVALID

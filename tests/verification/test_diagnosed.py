@@ -1,5 +1,6 @@
 """A run's failures become a diagnosis in the report, in print and in JSON."""
 
+import json
 from dataclasses import replace
 
 import pytest
@@ -7,12 +8,11 @@ import pytest
 from sdpo_ref.verification.diagnosis.diagnosed import diagnosed
 from sdpo_ref.verification.diagnosis.kill_matrix import KillMatrix, Row
 from sdpo_ref.verification.engine import Suite
-from sdpo_ref.verification.reports.report_json import report_as_json
-from sdpo_ref.verification.results import Report
+from sdpo_ref.verification.report import Report
 from sdpo_ref.verification.status import Status
 from sdpo_ref.verification.suite.catalogue import Catalogue, Strength
-from tests.verification.test_results import catalogue, requirement
-from tests.verification.test_waivers import TWO, printed, report_of
+from tests.verification.test_judge import catalogue, requirement
+from tests.verification.test_waivers import TWO, report_of
 
 BOTH = {"LOSS-001": Status.FAIL, "LOSS-003": Status.FAIL}
 
@@ -28,15 +28,15 @@ MATRIX = KillMatrix((row("M1", "LOSS-003", "LOSS-001", "LOSS-003"), row("M2", "L
 
 def named(report: Report, matrix: KillMatrix = MATRIX) -> str | None:
     """The id of the nearest defect."""
-    found = diagnosed(report, matrix)
+    known = [*(result.id for result in report.requirements), *report.not_selected]
+    found = diagnosed(report.requirements, matrix, known=known)
     return None if found is None else found.row.id
 
 
 def test_the_nearest_defect_is_in_every_report() -> None:
     """JSON has exactly the keys that readers build on, and the printed block says where to read and how to see it."""
-    report = report_of(TWO, BOTH)
-    report = replace(report, diagnosis=diagnosed(report, MATRIX))
-    assert report_as_json(report)["diagnosis"] == {
+    report = report_of(TWO, BOTH, matrix=MATRIX)
+    assert json.loads(report.to_json())["diagnosis"] == {
         "mutant": "M1",
         "name": "name_M1",
         "wrong": "defect M1",
@@ -48,7 +48,7 @@ def test_the_nearest_defect_is_in_every_report() -> None:
         "requirement": "LOSS-003",
         "read": "spec/04-loss.md#loss-003",
     }
-    block = [" ".join(line.split()) for line in printed(report, TWO).partition("Diagnosis\n")[2].splitlines()[:4]]
+    block = [" ".join(line.split()) for line in str(report).partition("Diagnosis\n")[2].splitlines()[:4]]
     assert block == [
         "looks like M1, defect M1 (2 of 2 failed checks agree)",
         "effect effect of M1",
@@ -93,7 +93,7 @@ def many(number: int) -> Catalogue:
 def test_a_long_list_of_failures_is_short() -> None:
     """Five failures are shown in full, the others have a line each, and the reader is told how to see them."""
     known = many(8)
-    text = printed(report_of(known, dict.fromkeys(known.requirements, Status.FAIL)), known)
+    text = str(report_of(known, dict.fromkeys(known.requirements, Status.FAIL)))
     assert text.count("FAIL  MUST") == 5
     assert "And 3 more; --only ID shows one in full, --json FILE all" in text
     assert "  LOSS-008 FAIL  broken" in text

@@ -7,28 +7,21 @@ from pathlib import Path
 from xml.etree import ElementTree as ET
 
 import pytest
-from rich.console import Console
 
 from sdpo_ref.errors import IntegrityError, LoadError, UsageError
-from sdpo_ref.verification.decided import Decided
 from sdpo_ref.verification.engine import Suite, verify
 from sdpo_ref.verification.isolation.events import Collected, Event, Finished, Started
-from sdpo_ref.verification.isolation.limits import Limits
+from sdpo_ref.verification.report import Report, RequirementResult
 from sdpo_ref.verification.reports.junit import junit
-from sdpo_ref.verification.reports.read import parse_document
-from sdpo_ref.verification.reports.report import print_report
-from sdpo_ref.verification.reports.report_json import report_as_json, report_as_text
-from sdpo_ref.verification.results import Report
+from sdpo_ref.verification.reports.terminal import as_text
 from sdpo_ref.verification.status import Status
-from sdpo_ref.verification.suite.selection import Selection
-from sdpo_ref.verification.verdict import verdict
 
 
 @pytest.fixture(scope="module")
 def faulty(workplace: Path, suite: Suite) -> Report:
     """The report on an implementation that goes wrong in every way, with a short limit for the part that hangs."""
     with contextlib.chdir(workplace / "user"):
-        return verify("my_sdpo:faulty", suite=suite, limits=Limits(check=2.0), jobs=1)
+        return verify("my_sdpo:faulty", suite=suite, time_limit=2.0, jobs=1)
 
 
 @pytest.fixture(scope="module")
@@ -38,24 +31,17 @@ def talkative(workplace: Path, suite: Suite) -> Report:
         return verify("my_sdpo:talkative", suite=suite)
 
 
-def entry(report: Report, id_: str) -> Decided:
-    (found,) = [decided for decided in report.decided if decided.requirement.id == id_]
+def entry(report: Report, id_: str) -> RequirementResult:
+    (found,) = [result for result in report.requirements if result.id == id_]
     return found
-
-
-def printed(report: Report, suite: Suite, width: int = 80) -> str:
-    console = Console(width=width, record=True, file=open("/dev/null", "w"))  # noqa: SIM115, PTH123
-    print_report(console, report, suite.catalogue())
-    console.file.close()
-    return console.export_text()
 
 
 def test_a_good_implementation_passes_everything(suite: Suite, user_folder: Path) -> None:
     """All MUST pass with the full denominator, in two processes, and the user's folder stays as it was."""
     report = verify("my_sdpo:good", suite=suite, jobs=2)
-    assert verdict(report).sentence == "conformant: 9 of 9 MUST"
-    assert verdict(report).exit_code == 0
-    assert {decided.status for decided in report.decided} == {Status.PASS}
+    assert report.verdict.sentence == "conformant: 9 of 9 MUST"
+    assert report.verdict.exit_code == 0
+    assert {result.status for result in report.requirements} == {Status.PASS}
     assert len(entry(report, "LOSS-002").checks) == 2
 
 
@@ -64,18 +50,18 @@ def test_user_settings_of_pytest_do_not_leak_in(
 ) -> None:
     """Options that the user's shell gives to pytest change nothing."""
     monkeypatch.setenv("PYTEST_ADDOPTS", "--collect-only")
-    report = verify("my_sdpo:good", suite=suite, selection=Selection(only=("LOSS-001",)))
-    assert verdict(report).exit_code == 0
+    report = verify("my_sdpo:good", suite=suite, only=("LOSS-001",))
+    assert report.verdict.exit_code == 0
 
 
 def test_what_is_not_offered_does_not_apply(suite: Suite, user_folder: Path) -> None:
     """An implementation of one part is judged on that part, and is told what was left out."""
     report = verify("my_sdpo:divergence_only", suite=suite)
-    assert verdict(report).sentence == (
+    assert report.verdict.sentence == (
         "conformant in what it offers: 3 of 3 MUST; 6 MUST not applicable: it offers divergence only"
     )
     assert entry(report, "TRAIN-001").reason == "not offered: step"
-    assert "6 not applicable, because these are not offered: loss 1, hybrid_loss 1" in printed(report, suite)
+    assert "6 not applicable, because these are not offered: loss 1, hybrid_loss 1" in str(report)
 
 
 @pytest.mark.parametrize(
@@ -97,21 +83,19 @@ def test_each_fault_costs_its_own_requirement_only(faulty: Report, id_: str, sta
     """Wrong, raising, hanging, dying and missing parts are told apart, and what comes after them still runs."""
     found = entry(faulty, id_)
     assert found.status is status
-    check = found.first_failure
-    assert words in (check.failure.message if check is not None and check.failure is not None else "")
+    assert words in (found.failure.message if found.failure is not None else "")
 
 
 def test_where_it_hangs_is_shown(faulty: Report) -> None:
     """The user's own line is in the report of a check that did not return."""
-    check = entry(faulty, "TEACH-001").first_failure
-    assert check is not None
-    assert check.failure is not None
-    assert re.match(r'File ".*my_sdpo.py", line \d+ in hangs', check.failure.traceback)
+    failure = entry(faulty, "TEACH-001").failure
+    assert failure is not None
+    assert re.match(r'File ".*my_sdpo.py", line \d+ in hangs', failure.traceback)
 
 
 def test_the_whole_run_has_failed(faulty: Report) -> None:
     """The sentence counts what applies, and the failed SHOULD is a warning beside it."""
-    conclusion = verdict(faulty)
+    conclusion = faulty.verdict
     assert (conclusion.exit_code, conclusion.conformant) == (1, False)
     assert conclusion.sentence == "not conformant: 2 of 8 MUST passed, 5 failed, 1 not decided"
     assert conclusion.notes == ("warning: 1 SHOULD not met: LOSS-005",)
@@ -132,8 +116,8 @@ def test_a_part_that_keeps_dying_is_not_called_for_ever(suite: Suite, user_folde
     marker = '@pytest.mark.requirement("TEACH-002")\n'
     check.write_text(check.read_text().replace(marker, f'{marker}@pytest.mark.parametrize("i", range(6))\n'))
     check.write_text(check.read_text().replace("(subject)", "(subject, i)"))
-    selection = Selection(only=("TEACH-002", "TRAIN-002"))
-    report = verify("my_sdpo:faulty", suite=Suite.at(copy), selection=selection)
+    only = ("TEACH-002", "TRAIN-002")
+    report = verify("my_sdpo:faulty", suite=Suite.at(copy), only=only)
     statuses = [found.status for found in entry(report, "TEACH-002").checks]
     assert statuses == [Status.ERROR] * 3 + [Status.NOT_RUN] * 3
     assert entry(report, "TEACH-002").checks[-1].reason == "completion_mask hung or died in 3 checks before"
@@ -142,48 +126,46 @@ def test_a_part_that_keeps_dying_is_not_called_for_ever(suite: Suite, user_folde
 
 def test_leaving_the_interpreter_is_an_error_and_not_the_end(suite: Suite, user_folder: Path) -> None:
     """sys.exit() in a part ends the check only."""
-    report = verify("my_sdpo:leaves", suite=suite, selection=Selection(only=("LOSS-001", "LOSS-002")))
-    assert [decided.status for decided in report.decided] == [Status.ERROR, Status.ERROR]
+    report = verify("my_sdpo:leaves", suite=suite, only=("LOSS-001", "LOSS-002"))
+    assert [result.status for result in report.requirements] == [Status.ERROR, Status.ERROR]
     assert len(entry(report, "LOSS-002").checks) == 2
 
 
 def test_an_implementation_cannot_announce_its_own_failure(suite: Suite, user_folder: Path) -> None:
     """pytest.xfail() in a part is a failure as any other; only the user's waiver excuses one."""
-    report = verify("my_sdpo:announces", suite=suite, selection=Selection(only=("LOSS-001",)))
-    check = entry(report, "LOSS-001").first_failure
+    report = verify("my_sdpo:announces", suite=suite, only=("LOSS-001",))
+    failure = entry(report, "LOSS-001").failure
     assert entry(report, "LOSS-001").status is Status.FAIL
-    assert check is not None
-    assert check.failure is not None
-    assert check.failure.message == "ended with pytest.xfail (known); only a waiver excuses a failure"
-    assert verdict(report).exit_code == 1
+    assert failure is not None
+    assert failure.message == "ended with pytest.xfail (known); only a waiver excuses a failure"
+    assert report.verdict.exit_code == 1
 
 
 def test_what_it_prints_confuses_nobody(talkative: Report) -> None:
     """Lines that look like events are output of the check in which they were printed, with control characters named."""
-    check = entry(talkative, "LOSS-002").first_failure
-    assert check is not None
-    assert check.failure is not None
-    assert check.failure.output == '{"event": "Closed"} <&]]>\\x1b[31m\\x00\n{"event": "Closed"}\nto stderr'
-    assert len(talkative.decided) == 10
+    failure = entry(talkative, "LOSS-002").failure
+    assert failure is not None
+    assert failure.output == '{"event": "Closed"} <&]]>\\x1b[31m\\x00\n{"event": "Closed"}\nto stderr'
+    assert len(talkative.requirements) == 10
 
 
 def test_junit_is_well_formed_and_fails_only_what_fails_the_run(faulty: Report, talkative: Report) -> None:
     """Everything printed is escaped; a MUST is a failure or an error, a SHOULD and what did not run are skipped."""
-    root = ET.fromstring(junit(parse_document(report_as_text(faulty), "it")))  # noqa: S314 - written by ourselves
+    root = ET.fromstring(junit(faulty))  # noqa: S314 - written by ourselves
     outcome = {case.get("name", "").split()[0]: [child.tag for child in case] for case in root.iter("testcase")}
     assert outcome["LOSS-001"] == []
     assert outcome["LOSS-002"] == ["failure"]
     assert outcome["LOSS-003"] == outcome["LOSS-005"] == outcome["LOSS-006"] == ["skipped"]
     assert outcome["TEACH-001"] == outcome["TEACH-002"] == ["error"]
     assert [suite.get("failures") for suite in root] == ["1", "0", "1"]
-    text = "".join(ET.fromstring(junit(parse_document(report_as_text(talkative), "it"))).itertext())  # noqa: S314
+    text = "".join(ET.fromstring(junit(talkative)).itertext())  # noqa: S314
     assert '{"event": "Closed"} <&]]>\\x1b[31m\\x00' in text
 
 
 def test_json_says_everything(faulty: Report) -> None:
     """The document survives JSON and holds verdict, denominator, versions and the details of each check."""
-    document = json.loads(json.dumps(report_as_json(faulty)))
-    assert document["schema"] == "sdpo-ref/report/1"
+    document = json.loads(faulty.to_json())
+    assert document["schema"] == "sdpo-ref/report/2"
     assert document["verdict"]["exit_code"] == 1
     assert document["verdict"]["counts"]["MUST"] == {"passed": 2, "applicable": 8, "not_applicable": 1}
     assert set(document["versions"]) == {"suite", "spec", "python", "torch"}
@@ -202,11 +184,11 @@ def test_json_says_everything(faulty: Report) -> None:
 @pytest.mark.parametrize("width", [60, 80, 140])
 def test_the_report_is_readable_in_a_narrow_terminal(faulty: Report, suite: Suite, width: int) -> None:
     """No line is too wide, no id is cut, and a failure says all that its author needs."""
-    text = printed(faulty, suite, width)
+    text = as_text(faulty, width=width)
     assert max(map(len, text.splitlines())) <= width
-    for found in faulty.decided:
+    for found in faulty.requirements:
         if found.status not in (Status.PASS, Status.NA):
-            assert found.requirement.id in text
+            assert found.id in text
     block = " ".join(text[text.index("LOSS-002 FAIL") : text.index("LOSS-004 ERROR")].split())
     for words in (
         "The divergence grows with the distance.",
@@ -225,9 +207,9 @@ def test_the_report_is_readable_in_a_narrow_terminal(faulty: Report, suite: Suit
 
 def test_departures_are_printed(suite: Suite, user_folder: Path) -> None:
     """A profile that is not the paper's is shown with both values."""
-    report = verify("my_sdpo:rough", suite=suite, selection=Selection(level=0))
-    assert "aggregation = row_mean (paper: token_mean)" in printed(report, suite)
-    assert verdict(report).sentence == "partial run, no verdict on conformance: 3 of 3 MUST passed"
+    report = verify("my_sdpo:rough", suite=suite, level=0)
+    assert "aggregation = row_mean (paper: token_mean)" in str(report)
+    assert report.verdict.sentence == "partial run, no verdict on conformance: 3 of 3 MUST passed"
 
 
 def test_progress_hears_each_check_once(suite: Suite, user_folder: Path) -> None:
@@ -253,13 +235,13 @@ def test_dying_or_hanging_while_it_is_loaded_is_refused(suite: Suite, user_folde
     with pytest.raises(LoadError, match=r"os:_exit,status=3 could not be loaded: the process ended with exit code 3"):
         verify("os:_exit,status=3", suite=suite)
     with pytest.raises(LoadError, match=r"my_sdpo:sleeps could not be loaded: it did not return within 5 s"):
-        verify("my_sdpo:sleeps", suite=suite, limits=Limits(start=5.0))
+        verify("my_sdpo:sleeps", suite=suite, start_limit=5.0)
 
 
 def test_a_name_that_selects_nothing_is_refused_before_anything_starts(suite: Suite) -> None:
     """No process is started for a typo."""
     with pytest.raises(UsageError, match="neither a requirement nor part of a check's id"):
-        verify("does:not_matter", suite=suite, selection=Selection(only=("zzz",)))
+        verify("does:not_matter", suite=suite, only=("zzz",))
 
 
 def test_a_suite_that_cannot_be_collected_is_our_own_fault(suite: Suite, user_folder: Path, tmp_path: Path) -> None:
@@ -278,4 +260,4 @@ def test_a_broken_file_of_checks_makes_the_run_invalid(suite: Suite, user_folder
     assert len(report.broken) == 1
     assert "test_broken.py: E" in report.broken[0]
     assert "ZeroDivisionError" in report.broken[0]
-    assert verdict(report).exit_code == 4
+    assert report.verdict.exit_code == 4

@@ -14,10 +14,8 @@ from rich.console import Console
 
 from sdpo_ref.errors import LoadError
 from sdpo_ref.verification.engine import Suite, verify
-from sdpo_ref.verification.isolation.events import Failure
-from sdpo_ref.verification.isolation.limits import Limits
-from sdpo_ref.verification.reports.report import print_report
-from sdpo_ref.verification.results import Report
+from sdpo_ref.verification.report import Failure, Report
+from sdpo_ref.verification.reports.terminal import print_report
 from sdpo_ref.verification.status import Status
 from tests.verification.hostile import HOSTILE
 
@@ -51,16 +49,15 @@ def standing_in(place: Path) -> Iterator[None]:
 def report(place: Path, suite: Suite) -> Report:
     """The report on an implementation whose every part does some harm."""
     with standing_in(place):
-        return verify("hostile:make", suite=suite, limits=Limits(check=60.0, memory=1.0), jobs=1)
+        return verify("hostile:make", suite=suite, memory_limit=1.0, jobs=1)
 
 
 def failure(report: Report, id_: str) -> Failure:
     """Of the first check of a requirement."""
-    (found,) = [decided for decided in report.decided if decided.requirement.id == id_]
+    (found,) = [result for result in report.requirements if result.id == id_]
     assert found.status is Status.ERROR
-    assert found.first_failure is not None
-    assert found.first_failure.failure is not None
-    return found.first_failure.failure
+    assert found.failure is not None
+    return found.failure
 
 
 def processes(command: str) -> list[str]:
@@ -89,8 +86,8 @@ def test_the_network_is_refused_by_name(report: Report) -> None:
 
 def test_what_it_starts_has_no_network_either(report: Report) -> None:
     """A program that knows nothing of the refusal finds no other machine, where the system allows that."""
-    if "namespace" not in report.header.isolation["network"]:
-        pytest.skip(f"here: {report.header.isolation['network']}")
+    if "namespace" not in report.isolation["network"]:
+        pytest.skip(f"here: {report.isolation['network']}")
     assert "Network is unreachable" in failure(report, "LOSS-006").message
 
 
@@ -112,27 +109,27 @@ def test_endless_printing_fills_no_disk(report: Report) -> None:
 
 def test_nothing_is_left_behind(report: Report, place: Path) -> None:
     """Neither in the home, nor among temporary files, nor in shared memory, nor as bytecode."""
-    assert [entry.status for entry in report.decided if entry.requirement.id == "TRAIN-001"] == [Status.PASS]
+    assert [result.status for result in report.requirements if result.id == "TRAIN-001"] == [Status.PASS]
     assert list((place / "home").rglob("*")) == []
     assert list((place / "temporary").rglob("*")) == []
     assert sorted(path.name for path in (place / "user").rglob("*")) == ["endless.py", "hostile.py"]
-    if report.header.isolation["processes"] == "what it starts ends with it":
+    if report.isolation["processes"] == "what it starts ends with it":
         assert not Path("/dev/shm", LITTER).exists()  # noqa: S108 - where Linux keeps shared memory
 
 
 def test_no_process_is_left_behind(report: Report) -> None:
     """Eight children that left their process group end all the same, where the system allows that."""
-    if report.header.isolation["processes"] != "what it starts ends with it":
+    if report.isolation["processes"] != "what it starts ends with it":
         for number in processes("sleep 86397"):
             os.kill(int(number), signal.SIGKILL)
-        pytest.skip(f"here: {report.header.isolation['processes']}")
+        pytest.skip(f"here: {report.isolation['processes']}")
     assert gone_soon("sleep 86397")
 
 
-def test_nothing_it_says_has_power_over_a_terminal(report: Report, suite: Suite) -> None:
+def test_nothing_it_prints_controls_a_terminal(report: Report) -> None:
     """Escape sequences and markup in its name, its exception and its output are shown as what they are."""
     console = Console(width=80, record=True, force_terminal=True, file=Path(os.devnull).open("w"))  # noqa: SIM115
-    print_report(console, report, suite.catalogue())
+    print_report(console, report)
     console.file.close()
     text = console.export_text(styles=False)
     assert r"\x1b[2J[bold]evil[/bold] verified something else" in " ".join(text.split())
@@ -143,21 +140,21 @@ def test_nothing_it_says_has_power_over_a_terminal(report: Report, suite: Suite)
 
 def test_the_report_says_what_was_in_force(report: Report) -> None:
     """Network, memory, size of files, processes and time."""
-    assert report.header.isolation["network"].startswith("no network")
-    assert report.header.isolation["files"] == "256 MiB a file"
-    assert report.header.isolation["time"] == "60 s a check, 120 s to load"
+    assert report.isolation["network"].startswith("no network")
+    assert report.isolation["files"] == "256 MiB a file"
+    assert report.isolation["time"] == "60 s a check, 120 s to load"
     if sys.platform == "linux":
-        assert report.header.isolation["memory"] == "1 GiB a process"
+        assert report.isolation["memory"] == "1 GiB a process"
 
 
 @pytest.mark.slow
 def test_an_import_that_never_ends_is_refused(place: Path, suite: Suite) -> None:
     """The time limit is in force before a module is imported."""
     with standing_in(place), pytest.raises(LoadError, match="endless:make could not be loaded: it did not return"):
-        verify("endless:make", suite=suite, limits=Limits(start=6.0))
+        verify("endless:make", suite=suite, start_limit=6.0)
 
 
-def test_a_refusal_has_no_power_either(place: Path, suite: Suite) -> None:
+def test_a_refusal_is_escaped_too(place: Path, suite: Suite) -> None:
     """The message of a factory that raises reaches the terminal spelled out."""
     with standing_in(place), pytest.raises(LoadError) as caught:
         verify("hostile:refuses", suite=suite, jobs=1)

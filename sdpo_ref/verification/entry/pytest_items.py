@@ -46,7 +46,7 @@ class Requirements(pytest.Collector):
     def _run(self) -> Outcomes:
         try:
             with _importable_as_here(self.config):
-                return outcomes(verify(self._implementation, selection=self._selection))
+                return outcomes(verify(self._implementation, level=self._selection.level, only=self._selection.only))
         except SdpoRefError as error:  # nothing was checked, and no other item tries again
             return dict.fromkeys(self._names, Outcome("failed", str(error)))
 

@@ -4,17 +4,12 @@ import fcntl
 import json
 from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass
-from io import StringIO
 from pathlib import Path
 from typing import Literal
 
-from rich.console import Console
-
-from sdpo_ref.verification.decided import Decided
-from sdpo_ref.verification.reports.report_failures import failure_block
-from sdpo_ref.verification.results import Report
+from sdpo_ref.verification.report import Report, RequirementResult
+from sdpo_ref.verification.reports.terminal import failure_as_text
 from sdpo_ref.verification.status import ExitCode, Status
-from sdpo_ref.verification.verdict import verdict
 
 VERDICT = "verdict"
 """Name of the item that says what the run as a whole amounts to."""
@@ -52,8 +47,7 @@ def outcomes(report: Report) -> Outcomes:
         Only a MUST fails; what else does not hold is ``xfail``. What is not decided is skipped, and the verdict fails
         for it, unless a requirement fails.
     """
-    found = {entry.requirement.id: _outcome(entry, report.header.spec) for entry in report.decided}
-    return {VERDICT: _verdict(report), **found}
+    return {VERDICT: _verdict(report), **{it.id: _outcome(report, it) for it in report.requirements}}
 
 
 def shared(folder: Path, run: Callable[[], Outcomes]) -> Outcomes:
@@ -74,28 +68,26 @@ def shared(folder: Path, run: Callable[[], Outcomes]) -> Outcomes:
     return {name: Outcome(**fields) for name, fields in json.loads(written.read_text()).items()}
 
 
-def _outcome(entry: Decided, spec: str) -> Outcome:
-    match entry.status:
+def _outcome(report: Report, result: RequirementResult) -> Outcome:
+    match result.status:
         case Status.PASS:
             return Outcome("passed")
         case Status.NA:
-            return Outcome("skipped", f"not applicable, {entry.reason}")
+            return Outcome("skipped", f"not applicable, {result.reason}")
         case Status.NOT_RUN | Status.SKIPPED | Status.INCONCLUSIVE:
-            return Outcome("skipped", entry.reason or entry.status.value)
-    if entry.status is Status.XFAIL:
-        return Outcome("xfail", entry.reason or "announced")
-    if entry.requirement.strength != "MUST" and entry.status is not Status.INVALID:
-        return Outcome("xfail", f"{entry.requirement.strength} not met: {entry.requirement.sentence}")
-    text = StringIO()
-    Console(file=text, width=_WIDTH, highlight=False, color_system=None).print(failure_block(entry, spec))
-    return Outcome("failed", "\n".join(line.rstrip() for line in text.getvalue().splitlines()))
+            return Outcome("skipped", result.reason or result.status.value)
+    if result.status is Status.XFAIL:
+        return Outcome("xfail", result.reason or "waived")
+    if result.strength != "MUST" and result.status is not Status.INVALID:
+        return Outcome("xfail", f"{result.strength} not met: {result.sentence}")
+    return Outcome("failed", failure_as_text(report, result, width=_WIDTH))
 
 
 def _verdict(report: Report) -> Outcome:
-    conclusion = verdict(report)
-    text = "\n".join([conclusion.sentence, *report.broken, *report.deviations])
-    if conclusion.exit_code is ExitCode.PASSED:
+    verdict = report.verdict
+    text = "\n".join([verdict.sentence, *report.broken, *report.deviations])
+    if verdict.exit_code is ExitCode.PASSED:
         return Outcome("passed")
-    if conclusion.exit_code is ExitCode.FAILED:
-        return Outcome("skipped", f"{conclusion.sentence}; see the requirements that failed")
-    return Outcome("failed", f"{text}\nexit code {int(conclusion.exit_code)}: {conclusion.exit_code.meaning}")
+    if verdict.exit_code is ExitCode.FAILED:
+        return Outcome("skipped", f"{verdict.sentence}; see the requirements that failed")
+    return Outcome("failed", f"{text}\nexit code {int(verdict.exit_code)}: {verdict.meaning}")

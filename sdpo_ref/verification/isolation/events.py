@@ -78,8 +78,8 @@ class Header:
     """What is being verified, and with which versions.
 
     Attributes:
-        spec: the ``module:factory`` text as the user typed it.
-        name: what the implementation calls itself.
+        spec: the ``module:factory`` text as the user typed it; ``None`` for an object.
+        name: the implementation's own name.
         profile: every profile field with its declared value.
         departures: profile fields that differ from the paper's, as (declared, paper's).
         capabilities: what it declares, sorted.
@@ -87,7 +87,7 @@ class Header:
         isolation: the isolation in force, by subject; empty if there was none.
     """
 
-    spec: str
+    spec: str | None
     name: str
     profile: Mapping[str, str]
     departures: Mapping[str, tuple[str, str]]

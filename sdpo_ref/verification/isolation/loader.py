@@ -1,4 +1,4 @@
-"""From ``module:factory,key=value`` to a loaded implementation with its declarations resolved.
+"""From ``module:factory,key=value``, or an object, to an implementation with its declarations resolved.
 
 How the text is read and the module found is in :mod:`sdpo_ref._loading`.
 """
@@ -15,7 +15,10 @@ from sdpo_ref.protocols.profile import Profile, resolve_profile
 from sdpo_ref.verification.suite.capabilities import PARTS, declared_capabilities
 
 SHORT_NAMES: Mapping[str, str] = {"reference": "sdpo_ref.bundled:make"}
-"""Names that stand for a longer one."""
+"""Short names of implementations."""
+
+BY_NAME = "an object cannot be loaded in another process; pass MODULE:FACTORY instead"
+"""What to do where an implementation must be loaded in another process."""
 
 
 @dataclass(frozen=True)
@@ -23,14 +26,14 @@ class Loaded:
     """An implementation with its declarations resolved.
 
     Attributes:
-        spec: the text that it was loaded from.
+        spec: the text that it was loaded from; ``None`` for an object.
         implementation: the object whose parts are called.
-        name: what it calls itself, or else its text.
+        name: its own name, or else its text, or its class.
         profile: the choices that it declares.
         capabilities: what it declares to offer.
     """
 
-    spec: str
+    spec: str | None
     implementation: object
     name: str
     profile: Profile
@@ -61,15 +64,28 @@ def load(spec: str) -> Loaded:
         implementation = found
     if implementation is None:
         raise LoadError(f"{target.attribute}() in {target.module} returned None; end it with `return implementation`")
-    return _declared(spec, implementation)
+    return _declared(spec, implementation, spec)
 
 
-def _declared(spec: str, implementation: object) -> Loaded:
+def load_object(implementation: object) -> Loaded:
+    """Resolve what an object with parts declares; it is used as it is given.
+
+    Args:
+        implementation: any object with some of the parts.
+
+    Raises:
+        LoadError: if reading its declarations raises.
+        UsageError: if it declares an unknown profile, profile field or capability, or has no part.
+    """
+    return _declared(None, implementation, f"an object of class {type(implementation).__qualname__}")
+
+
+def _declared(spec: str | None, implementation: object, name: str) -> Loaded:
     try:
         return Loaded(
             spec=spec,
             implementation=implementation,
-            name=str(getattr(implementation, "name", None) or spec),
+            name=str(getattr(implementation, "name", None) or name),
             capabilities=declared_capabilities(implementation),
             profile=resolve_profile(getattr(implementation, "profile", "paper")),
         )
@@ -77,7 +93,7 @@ def _declared(spec: str, implementation: object) -> Loaded:
         raise
     except Exception as error:
         raise LoadError(
-            f"reading name, capabilities and profile of {spec} raised {_what(error)}; "
+            f"reading name, capabilities and profile of {name} raised {_what(error)}; "
             "capabilities is a list of ids, profile a name or a mapping of fields"
         ) from error
 

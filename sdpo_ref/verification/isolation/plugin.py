@@ -10,7 +10,7 @@ import pytest
 
 from sdpo_ref._resources import content
 from sdpo_ref.errors import SdpoRefError
-from sdpo_ref.verification.isolation.loader import Loaded, load
+from sdpo_ref.verification.isolation.loader import BY_NAME, Loaded, load
 from sdpo_ref.verification.suite.capabilities import not_declared, not_offered
 from sdpo_ref.verification.suite.catalogue import Catalogue
 from sdpo_ref.verification.suite.spec_text import read_catalogue
@@ -65,6 +65,20 @@ def marked(item: pytest.Item, name: str) -> tuple[str, ...]:
     """Arguments of all markers of a name, outermost first, each once."""
     markers: Iterable[pytest.Mark] = reversed(list(item.iter_markers(name)))
     return tuple(dict.fromkeys(str(argument) for marker in markers for argument in marker.args))
+
+
+def name_of_implementation(config: pytest.Config) -> str:
+    """The ``module:factory`` text with which another process can load the implementation.
+
+    Without one, because the implementation is an object, the check that asks is not decided.
+
+    Args:
+        config: of the running session.
+    """
+    spec = config.stash[implementation_key].spec
+    if spec is None:
+        pytest.skip(BY_NAME)
+    return spec
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:

@@ -18,7 +18,7 @@ class Request:
     """Which checks to run on which implementation.
 
     Attributes:
-        implementation: ``module:factory``; ``None`` to collect the checks and run none.
+        implementation: ``module:factory``, or the name of an object; ``None`` to collect the checks and run none.
         conformance: folder of the checks.
         spec: folder of the specification.
         selection: what the user selected.

@@ -17,6 +17,7 @@ from pathlib import Path
 from sdpo_ref.errors import IntegrityError, LoadError
 from sdpo_ref.verification.isolation.events import Check, Event, Failure, Finished, Opened, Started
 from sdpo_ref.verification.isolation.limits import Limits, name_exceeded_limit
+from sdpo_ref.verification.isolation.loader import Loaded
 from sdpo_ref.verification.isolation.process import WorkerProcess, isolated_environment
 from sdpo_ref.verification.isolation.run import Request, Run, RunLog
 from sdpo_ref.verification.isolation.text import one_line
@@ -63,28 +64,45 @@ def run_isolated(
         return _Supervisor(request, limits, observe, Path(home)).run(jobs)
 
 
-def run_in_process(request: Request, *, observe: Callable[[Event], None] = lambda _event: None) -> Run:
-    """Run the checks here, for a debugger: no time limit, and what the implementation prints is shown.
+def run_in_process(
+    request: Request, *, loaded: Loaded | None = None, observe: Callable[[Event], None] = lambda _event: None
+) -> Run:
+    """Run the checks here: no isolation, no limits, and what the implementation prints is shown.
+
+    Args:
+        request: what to run.
+        loaded: the implementation, if it is loaded already.
+        observe: called with each event as it happens.
+
+    Returns:
+        How every selected check ended.
 
     Raises:
         LoadError: if the implementation cannot be loaded.
         IntegrityError: if the suite itself cannot be collected.
     """
+    import hypothesis
+    import torch
+
     from sdpo_ref.verification.isolation import worker
 
     log = RunLog(observe)
     before, before_bytecode = dict(os.environ), sys.dont_write_bytecode
+    threads, settings = torch.get_num_threads(), hypothesis.settings()
     with tempfile.TemporaryDirectory(prefix="sdpo-ref-", ignore_cleanup_errors=True) as home:
         isolated = isolated_environment(Path(home))
         try:
             os.environ.clear()
             os.environ.update(isolated)
             sys.dont_write_bytecode = True
-            worker.run(request, log.record, capture=False)
+            worker.run(request, log.record, loaded=loaded, capture=False)
         finally:
             os.environ.clear()
             os.environ.update(before)
             sys.dont_write_bytecode = before_bytecode
+            torch.set_num_threads(threads)
+            hypothesis.settings.register_profile("sdpo-ref-before", settings)
+            hypothesis.settings.load_profile("sdpo-ref-before")
     return log.run()
 
 

@@ -40,6 +40,7 @@ def run(
     request: Request,
     emit: Callable[[Event], None],
     *,
+    loaded: Loaded | None = None,
     capture: bool = True,
     isolation: Mapping[str, str] = _NOT_ISOLATED,
 ) -> None:
@@ -48,6 +49,7 @@ def run(
     Args:
         request: what to run.
         emit: receives each event as it happens.
+        loaded: the implementation, if it is loaded already.
         capture: whether what the implementation prints is kept from the terminal; a debugger needs it off.
         isolation: in force in this process, by subject; nothing for a debugger.
     """
@@ -55,13 +57,13 @@ def run(
     hypothesis.settings.register_profile("sdpo-ref", derandomize=True, database=None, deadline=None)
     hypothesis.settings.load_profile("sdpo-ref")
     catalogue = read_catalogue(request.spec)
-    loaded = None
-    if request.implementation is not None:
+    if loaded is None and request.implementation is not None:
         try:
             loaded = load(request.implementation)
         except SdpoRefError as error:
             emit(Refused(str(error)))
             return
+    if loaded is not None:
         emit(Opened(_header(loaded, isolation)))
     ended = pytest.main(
         [

@@ -2,7 +2,7 @@
 
 import json
 
-from sdpo_ref.verification.reports.document import Document
+from sdpo_ref.verification.report import Report
 from sdpo_ref.verification.reports.markup import Markup, tag
 from sdpo_ref.verification.status import ExitCode, Status
 
@@ -13,16 +13,16 @@ _LETTER = 7
 """Width of a letter in pixels; ``textLength`` makes it so in every font."""
 
 
-def badge_as_json(document: Document) -> str:
+def badge_as_json(report: Report) -> str:
     """For an endpoint badge of shields.io."""
-    message, color = _said(document)
-    badge = {"schemaVersion": 1, "label": _label(document), "message": message, "color": color}
+    message, color = _message(report)
+    badge = {"schemaVersion": 1, "label": _label(report), "message": message, "color": color}
     return json.dumps(badge, ensure_ascii=False, indent=2) + "\n"
 
 
-def badge_as_svg(document: Document) -> str:
+def badge_as_svg(report: Report) -> str:
     """A picture that needs nothing else."""
-    label, (message, color) = _label(document), _said(document)
+    label, (message, color) = _label(report), _message(report)
     left, right = ((len(text) + 2) * _LETTER for text in (label, message))
     words = f"{label}: {message}"
     content = (
@@ -41,14 +41,14 @@ def _text(words: str, at: int) -> Markup:
     return tag("text", words, x=str(at), y="14", textLength=str(len(words) * _LETTER), **font)
 
 
-def _label(document: Document) -> str:
-    return f"SDPO spec {document.versions.get('spec', 'unknown')}"
+def _label(report: Report) -> str:
+    return f"SDPO spec {report.versions.get('spec', 'unknown')}"
 
 
-def _said(document: Document) -> tuple[str, str]:
+def _message(report: Report) -> tuple[str, str]:
     """The message and its colour, which is green for what conforms and for nothing else."""
-    verdict = document.verdict
-    must = [it for it in document.requirements if it.strength == "MUST"]
+    verdict = report.verdict
+    must = [it for it in report.requirements if it.strength == "MUST"]
     waived = [it for it in must if it.waiver is not None and it.status is not Status.NA]
     failed = [it for it in must if it.status.is_failure and it.waiver is None]
     applicable = [it for it in must if it.status is not Status.NA]
@@ -75,5 +75,5 @@ def _said(document: Document) -> tuple[str, str]:
         return f"inconclusive, {score}", "yellow"
     if verdict.conformant and not waived and passed == len(applicable):
         return score, "brightgreen"
-    partial = verdict.partial or (document.claims.profile == "smoke" and bool(document.claims.verdicts))
+    partial = verdict.partial or report.is_smoke
     return f"partial run, {score}" if partial else score, "yellow" if waived else "lightgrey"

@@ -1,138 +1,204 @@
-"""What a report shows, in the words and the order in which every form of it shows it."""
+"""What every form of a report shows, in the same words and the same order: rows, scores, failures, waivers, claims."""
 
 import shlex
 from collections import Counter
-from collections.abc import Iterable, Mapping
-from typing import get_args
+from dataclasses import dataclass
 
 from sdpo_ref.claims.statistics.ruling import Ruling
-from sdpo_ref.verification.reports.document import Check, Claim, Count, Document, Failure, Requirement
+from sdpo_ref.verification.report import (
+    STRENGTHS,
+    ClaimResult,
+    Count,
+    Diagnosis,
+    Failure,
+    Report,
+    RequirementResult,
+    Selection,
+    percent,
+)
 from sdpo_ref.verification.status import Status
+from sdpo_ref.verification.suite.capabilities import NOT_OFFERED, part_of
 from sdpo_ref.verification.suite.catalogue import Strength
+from sdpo_ref.verification.suite.prerequisites import basic_first
 
-STRENGTHS: tuple[Strength, ...] = get_args(Strength)
 SHOWN = (Status.FAIL, Status.ERROR, Status.XPASS, Status.XFAIL, Status.INVALID)
-"""Statuses of requirements that are shown with all that is known about them."""
+"""Statuses of requirements that are shown with every detail."""
 
 CLAIM_COLUMNS = ("claim", "title", "verdict", "parts", "seeds", "controls held", "false pass", "false fail")
 
 
-def facts(document: Document) -> dict[str, str]:
-    """What was verified, with what."""
-    made = document.implementation
+@dataclass(frozen=True)
+class ChapterRow:
+    """A chapter in the table of scores.
+
+    Attributes:
+        title: of the chapter.
+        counts: by strength, for those that any selected requirement has.
+        not_passed: requirements that apply and do not pass.
+    """
+
+    title: str
+    counts: dict[Strength, Count]
+    not_passed: tuple[RequirementResult, ...]
+
+    @property
+    def not_applicable(self) -> str:
+        """How many requirements do not apply; empty for none."""
+        return str(sum(count.not_applicable for count in self.counts.values()) or "")
+
+
+def facts(report: Report) -> dict[str, str]:
+    """What was verified, with what, and how it was isolated."""
+    made = report.implementation
     departures = [f"{name} = {it.declared} (paper: {it.paper})" for name, it in made.departures.items()]
     found = {
-        "verified": made.spec if made.name == made.spec else f"{made.spec} ({made.name})",
-        "offers": ", ".join(made.capabilities),
+        "verified": made.name if made.spec in (made.name, None) else f"{made.spec} ({made.name})",
+        "offers": _offers(made.capabilities),
         "profile": "; ".join(departures) or "the paper's",
-        "with": ", ".join(f"{what} {version}" for what, version in document.versions.items()),
-        "isolated": ", ".join(document.isolation.values()),
-        "asked for": _selection(document),
+        "with": ", ".join(f"{what} {version}" for what, version in report.versions.items()),
+        "isolated": ", ".join(report.isolation.values()) or "not at all",
+        "selected": _selected(report.selection),
     }
     return {name: text for name, text in found.items() if text}
 
 
-def chapters(document: Document) -> tuple[str, ...]:
-    """Chapters of what was asked for, in reading order."""
-    return tuple(dict.fromkeys(it.chapter for it in document.requirements))
+def _offers(capabilities: tuple[str, ...]) -> str:
+    """Parts, each with its options in brackets."""
+    parts: dict[str, list[str]] = {}
+    for capability in capabilities:
+        part = part_of(capability)
+        parts.setdefault(part, []).extend([capability.removeprefix(f"{part}.")] if capability != part else [])
+    return ", ".join(part + (f" ({', '.join(options)})" if options else "") for part, options in parts.items())
 
 
-def count(document: Document, strength: Strength, chapter: str) -> Count:
-    """How many requirements of a strength hold in a chapter."""
-    found = [it.status for it in document.requirements if (it.strength, it.chapter) == (strength, chapter)]
-    away = found.count(Status.NA)
-    return Count(passed=found.count(Status.PASS), applicable=len(found) - away, not_applicable=away)
+def _selected(selection: Selection) -> str:
+    levels = [f"level {selection.level} and below"] if selection.level is not None else []
+    return ", ".join([*levels, *(f"only {name}" for name in selection.only)])
 
 
-def strengths(document: Document) -> tuple[Strength, ...]:
-    """Those that any requirement has."""
-    return tuple(it for it in STRENGTHS if any(found.strength == it for found in document.requirements))
+def strengths(report: Report) -> tuple[Strength, ...]:
+    """Those that any selected requirement has."""
+    return tuple(it for it in STRENGTHS if any(result.strength == it for result in report.requirements))
 
 
-def not_passed(document: Document, chapter: str) -> tuple[Requirement, ...]:
-    """Requirements of a chapter that apply and do not pass."""
+def chapter_rows(report: Report) -> tuple[ChapterRow, ...]:
+    """The table of scores, in reading order."""
     fine = (Status.PASS, Status.NA)
-    return tuple(it for it in document.requirements if it.chapter == chapter and it.status not in fine)
+    return tuple(
+        ChapterRow(
+            title,
+            {strength: report.count(strength, chapter) for strength in strengths(report)},
+            tuple(it for it in report.requirements if it.chapter == chapter and it.status not in fine),
+        )
+        for chapter, title in report.chapters.items()
+    )
 
 
-def failing(document: Document) -> tuple[Requirement, ...]:
-    """Requirements to show with all that is known about them: those that nobody waives first, a MUST first."""
-    found = [it for it in document.requirements if it.status in SHOWN]
+def score(count: Count) -> str:
+    """How many of how many hold; empty if none applies."""
+    return f"{count.passed}/{count.applicable}" if count.applicable else ""
+
+
+def failing(report: Report) -> tuple[RequirementResult, ...]:
+    """Requirements to show with every detail: a waived one last, a MUST before a SHOULD, the most basic first."""
+    found = basic_first(report.of(*SHOWN))
     return tuple(sorted(found, key=lambda it: (it.waiver is not None, STRENGTHS.index(it.strength))))
 
 
-def told(requirement: Requirement) -> dict[str, str]:
-    """What happened in the check that best shows it, by the name under which it is shown."""
-    failure = next((it.failure for it in requirement.checks if it.id == requirement.first_failure), None) or Failure()
+def observed(failure: Failure | None) -> dict[str, str]:
+    """What happened in a failed check, by the name under which it is shown."""
+    shown = failure or Failure()
     found = {
-        "expected": failure.expected,
-        "got": failure.got,
-        "tolerance": failure.tolerance,
-        "given": failure.given,
-        "looks like": failure.looks_like,
-        "problem": failure.message,
-        "traceback": failure.traceback,
-        "printed": failure.output,
+        "expected": shown.expected,
+        "got": shown.got,
+        "tolerance": shown.tolerance,
+        "given": shown.given,
+        "looks like": shown.looks_like,
+        "problem": shown.message,
+        "traceback": shown.traceback,
+        "printed": shown.output,
     }
     return {name: text for name, text in found.items() if text}
 
 
-def advice(document: Document, requirement: Requirement) -> dict[str, str]:
-    """What a failure does, where to read about it, and how to see it again."""
+def advice(report: Report, result: RequirementResult) -> dict[str, str]:
+    """The effect of a failure, where to read about it, and how to see it again."""
+    spec = report.implementation.spec
+    command = None if spec is None else f"sdpo-ref verify {shlex.quote(spec)} --only {result.id}"
     found = {
-        "effect": requirement.if_broken,
-        "read": f"{requirement.read}, or: sdpo-ref spec show {requirement.id}",
-        "repeat": f"sdpo-ref verify {shlex.quote(document.implementation.spec)} --only {requirement.id}",
-        "check": _which(requirement.first_failure, requirement.checks),
+        "effect": result.if_broken,
+        "read": _way_to_read(result.read, result.id),
+        "repeat": command or f'sdpo_ref.verify(implementation, only=["{result.id}"])',
+        "check": _check(result),
     }
     return {name: text for name, text in found.items() if text}
 
 
-def undecided(document: Document) -> dict[str, tuple[str, ...]]:
-    """Why what applies was not decided, with the ids of it."""
-    reasons: dict[str, tuple[str, ...]] = {}
-    for it in document.requirements:
-        if it.status in (Status.NOT_RUN, Status.SKIPPED, Status.INCONCLUSIVE):
-            reasons[it.reason] = (*reasons.get(it.reason, ()), it.id)
-    return reasons
+def _way_to_read(where: str, name: str) -> str:
+    return f"{where}, or: sdpo-ref spec show {name}"
 
 
-def not_applicable(document: Document) -> Mapping[str, int]:
-    """Why requirements do not apply, with their number."""
-    return Counter(it.reason for it in document.requirements if it.status is Status.NA)
+def _check(result: RequirementResult) -> str:
+    """The check that best shows what is wrong, and how many others do not pass either."""
+    statuses = [check.status for check in result.checks if check.status is not Status.NA]
+    bad = len(statuses) - statuses.count(Status.PASS)
+    others = f" ({bad} of {len(statuses)} checks do not pass)" if len(statuses) > 1 else ""
+    return "" if result.first_failure is None else f"{result.first_failure}{others}"
 
 
-def claim_row(claim: Claim) -> tuple[str, ...]:
+def diagnosis_rows(diagnosis: Diagnosis) -> dict[str, str]:
+    """What belongs to the nearest known defect."""
+    return {
+        "effect": diagnosis.effect,
+        "read": _way_to_read(diagnosis.read, diagnosis.requirement),
+        "see it": f"sdpo-ref verify sdpo_ref.mutants:make,name={diagnosis.name}",
+    }
+
+
+def left_out(report: Report) -> tuple[str, ...]:
+    """What was not decided, by id with the reason; then what does not apply, by number."""
+    reasons: dict[str, list[str]] = {}
+    for result in report.of(Status.NOT_RUN, Status.SKIPPED, Status.INCONCLUSIVE):
+        reasons.setdefault(result.reason, []).append(result.id)
+    lines = [f"{', '.join(names)}: {reason}" for reason, names in reasons.items()]
+    away = Counter(result.reason for result in report.of(Status.NA))
+    lines += [
+        f"{number} not applicable: {reason}" for reason, number in away.items() if not reason.startswith(NOT_OFFERED)
+    ]
+    parts = {reason.removeprefix(NOT_OFFERED): n for reason, n in away.items() if reason.startswith(NOT_OFFERED)}
+    if parts:
+        listed = ", ".join(f"{part} {number}" for part, number in parts.items())
+        lines.append(f"{sum(parts.values())} not applicable, because these are not offered: {listed}")
+    return tuple(lines)
+
+
+def waiver_titles(report: Report) -> dict[str, str]:
+    """Id of each waived requirement to the id with its status."""
+    statuses = {result.id: str(result.status) for result in report.requirements}
+    return {waiver.id: f"{waiver.id} {statuses.get(waiver.id, 'not selected')}" for waiver in report.waivers}
+
+
+def claim_row(claim: ClaimResult) -> tuple[str, ...]:
     """A claim under :data:`CLAIM_COLUMNS`."""
     return (
         claim.id,
         claim.title,
-        "NOT-RUN" if claim.ruling is None else claim.ruling.value,
-        f"{sum(part.ruling is Ruling.PASS for part in claim.parts)}/{len(claim.parts)}",
+        "NOT-RUN" if claim.outcome is None else claim.outcome.value,
+        f"{sum(part.outcome is Ruling.PASS for part in claim.parts)}/{len(claim.parts)}",
         str(claim.seeds),
         f"{sum(control.holds is True for control in claim.controls)}/{len(claim.controls)}",
-        _rate(claim.false_pass),
-        _rate(claim.false_fail),
+        percent(claim.false_pass),
+        percent(claim.false_fail),
     )
 
 
-def problems(document: Document) -> dict[str, tuple[str, ...]]:
+def claims_legend(report: Report) -> tuple[str, ...]:
+    """What the numbers of the claims mean, one paragraph each."""
+    first, *others = report.claims.legend or ("",)
+    return (f"profile {report.claims.profile}; {first}", *others)
+
+
+def problems(report: Report) -> dict[str, tuple[str, ...]]:
     """What is wrong with the suite, by a title."""
-    found = {"Broken files of the suite": document.broken, "Differs from manifest.json": document.deviations}
+    found = {"Broken files of the suite": report.broken, "Differs from manifest.json": report.deviations}
     return {title: lines for title, lines in found.items() if lines}
-
-
-def _selection(document: Document) -> str:
-    chosen = document.selection
-    parts = [f"level {chosen.level} and below"] * (chosen.level is not None) + [f"only {it}" for it in chosen.only]
-    return ", ".join(parts)
-
-
-def _which(check: str | None, checks: Iterable[Check]) -> str:
-    states = [it.status for it in checks if it.status is not Status.NA]
-    bad = len(states) - states.count(Status.PASS)
-    return "" if check is None else check + (f" ({bad} of {len(states)} checks do not pass)" if len(states) > 1 else "")
-
-
-def _rate(rate: float | None) -> str:
-    return "" if rate is None else f"{100 * rate:.2g} %"

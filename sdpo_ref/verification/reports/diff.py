@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 
 from sdpo_ref.verification.isolation.text import printable
-from sdpo_ref.verification.reports.document import Document, Requirement
+from sdpo_ref.verification.report import Report, RequirementResult
 from sdpo_ref.verification.status import Status
 
 _HOLDS = (Status.PASS, Status.XPASS)
@@ -33,13 +33,13 @@ class Change:
         kind: what became of it.
     """
 
-    requirement: Requirement
+    requirement: RequirementResult
     before: Status
     kind: Kind
 
     @property
     def is_worse(self) -> bool:
-        """Whether it is a MUST that held and does not any more; a waived failure was announced and is not."""
+        """Whether it is a MUST that held and does not any more; a waived failure does not count."""
         now = self.requirement
         return now.strength == "MUST" and self.before in _HOLDS and now.status not in (*_HOLDS, Status.XFAIL)
 
@@ -52,12 +52,12 @@ class Difference:
         before: the older report's verdict, as a sentence.
         now: the newer one's.
         settings: what was verified and with what, where it changed; one line each.
-        changes: requirements that both runs were asked for, and that have another status.
+        changes: requirements that were selected in both runs, and that have another status.
         added: requirements that the older specification did not have.
         removed: requirements that the newer specification does not have.
         reworded: requirements whose sentence or strength changed.
-        only_before: requirements that only the older run was asked for.
-        only_now: requirements that only the newer run was asked for.
+        only_before: requirements that were selected in the older run only.
+        only_now: requirements that were selected in the newer run only.
     """
 
     before: str
@@ -88,23 +88,23 @@ class Difference:
             "new requirements": self.added,
             "removed requirements": self.removed,
             "reworded": self.reworded,
-            "asked for before, not now": self.only_before,
-            "asked for now, not before": self.only_now,
+            "selected before, not now": self.only_before,
+            "selected now, not before": self.only_now,
         }
         yield from (f"{title}: {', '.join(names)}" for title, names in listed.items() if names)
         if not self.changes:
             yield "no requirement changed its status"
 
 
-def difference(old: Document, new: Document) -> Difference:
+def difference(old: Report, new: Report) -> Difference:
     """What changed.
 
     Args:
         old: the older report.
-        new: the newer one; whether it is better or worse is said of it.
+        new: the newer one.
     """
     before, now = _by_id(old), _by_id(new)
-    known_before, known_now = {*before, *old.not_asked}, {*now, *new.not_asked}
+    known_before, known_now = {*before, *old.not_selected}, {*now, *new.not_selected}
     both = [name for name in now if name in before]
     changed = [name for name in both if before[name].status is not now[name].status]
     return Difference(
@@ -122,11 +122,11 @@ def difference(old: Document, new: Document) -> Difference:
     )
 
 
-def _by_id(document: Document) -> dict[str, Requirement]:
-    return {it.id: it for it in document.requirements}
+def _by_id(report: Report) -> dict[str, RequirementResult]:
+    return {it.id: it for it in report.requirements}
 
 
-def _text(requirement: Requirement) -> tuple[str, str]:
+def _text(requirement: RequirementResult) -> tuple[str, str]:
     return requirement.strength, " ".join(requirement.sentence.split())
 
 
@@ -140,9 +140,9 @@ def _kind(before: Status, now: Status) -> Kind:
     return Kind.UNDECIDED if before in (*_HOLDS, *_BROKEN) and now not in (*_HOLDS, *_BROKEN) else Kind.OTHER
 
 
-def _settings(old: Document, new: Document) -> Iterator[str]:
+def _settings(old: Report, new: Report) -> Iterator[str]:
     was, made = old.implementation, new.implementation
-    yield from _changed("", {"implementation": was.spec}, {"implementation": made.spec})
+    yield from _changed("", {"implementation": was.spec or was.name}, {"implementation": made.spec or made.name})
     yield from _changed("", {"name": was.name}, {"name": made.name})
     yield from _changed("version of ", old.versions, new.versions)
     yield from _changed("profile: ", was.profile, made.profile)

@@ -7,20 +7,20 @@ case with its message. XML has no control characters, not even as numbers: they 
 from xml.etree import ElementTree as ET
 
 from sdpo_ref.verification.isolation.text import printable
-from sdpo_ref.verification.reports.contents import chapters
-from sdpo_ref.verification.reports.document import Document, Failure, Requirement
+from sdpo_ref.verification.report import CheckResult, Report, RequirementResult
+from sdpo_ref.verification.reports.contents import observed
 from sdpo_ref.verification.status import Status
 
 
-def junit(document: Document) -> str:
+def junit(report: Report) -> str:
     """The report.
 
     Args:
-        document: of a run.
+        report: of a run.
     """
-    root = ET.Element("testsuites", name="sdpo-ref", time=f"{document.seconds:.3f}")
-    for chapter in chapters(document):
-        cases = [_case(it) for it in document.requirements if it.chapter == chapter]
+    root = ET.Element("testsuites", name="sdpo-ref", time=f"{report.seconds:.3f}")
+    for chapter in report.chapters:
+        cases = [_case(it) for it in report.requirements if it.chapter == chapter]
         suite = ET.SubElement(root, "testsuite", name=printable(chapter), tests=str(len(cases)))
         for attribute, tag in (("failures", "failure"), ("errors", "error"), ("skipped", "skipped")):
             suite.set(attribute, str(sum(case.find(tag) is not None for case in cases)))
@@ -29,7 +29,7 @@ def junit(document: Document) -> str:
     return ET.tostring(root, encoding="unicode", xml_declaration=True) + "\n"
 
 
-def _case(it: Requirement) -> ET.Element:
+def _case(it: RequirementResult) -> ET.Element:
     name = printable(f"{it.id} {it.sentence}")
     seconds = sum(check.seconds for check in it.checks)
     case = ET.Element("testcase", classname=printable(f"sdpo-ref.{it.chapter}"), name=name, time=f"{seconds:.3f}")
@@ -37,17 +37,17 @@ def _case(it: Requirement) -> ET.Element:
     if tag is not None:
         message = printable(f"{it.strength} {it.status}: {it.reason or it.if_broken}")
         detail = ET.SubElement(case, tag, message=message)
-        bodies = (f"{check.id}: {check.status}\n{_body(check.failure)}" for check in it.checks if check.failure)
+        bodies = ("\n".join([f"{check.id}: {check.status}", *_rows(check)]) for check in it.checks if check.failure)
         detail.text = printable("\n\n".join(bodies))
     return case
 
 
-def _tag(it: Requirement) -> str | None:
+def _tag(it: RequirementResult) -> str | None:
     if it.status is Status.PASS:
         return None
     if it.status is Status.INVALID:
         return "error"
-    if it.waiver is not None and (it.status is Status.NA or (it.status is Status.XPASS and it.level < _CLAIMS)):
+    if it.has_unneeded_waiver:
         return "failure"
     waived = it.waiver is not None and it.status in (Status.XFAIL, Status.XPASS)
     if waived or it.strength != "MUST" or not it.status.is_failure:
@@ -55,19 +55,5 @@ def _tag(it: Requirement) -> str | None:
     return "error" if it.status is Status.ERROR else "failure"
 
 
-_CLAIMS = 4
-"""At this level seeds decide, so what is waived may also pass; elsewhere such a waiver has to be removed."""
-
-
-def _body(failure: Failure) -> str:
-    fields = {
-        "": failure.message,
-        "expected ": failure.expected,
-        "got ": failure.got,
-        "tolerance ": failure.tolerance,
-        "given ": failure.given,
-        "looks like ": failure.looks_like,
-        "traceback\n": failure.traceback,
-        "printed\n": failure.output,
-    }
-    return "\n".join(f"{label}{text}" for label, text in fields.items() if text)
+def _rows(check: CheckResult) -> list[str]:
+    return [f"{name} {text}" for name, text in observed(check.failure).items()]

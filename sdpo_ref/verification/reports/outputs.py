@@ -1,4 +1,4 @@
-"""Which report goes where: refused before a run begins if it cannot be written, written when it has ended."""
+"""Which form of a report goes to which file: refused before a run if it cannot be written, written after it."""
 
 import os
 import sys
@@ -8,6 +8,12 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from sdpo_ref.errors import UsageError
+from sdpo_ref.verification.report import Report
+from sdpo_ref.verification.reports.badge import badge_as_json, badge_as_svg
+from sdpo_ref.verification.reports.diff import Difference
+from sdpo_ref.verification.reports.junit import junit
+from sdpo_ref.verification.reports.markdown import markdown
+from sdpo_ref.verification.reports.page import page
 
 STDOUT = "-"
 """Instead of the name of a file."""
@@ -34,7 +40,7 @@ class Outputs:
         return STDOUT in self.wanted.values()
 
     def refuse_unwritable(self) -> None:
-        """Say now what could not be written later.
+        """Refuse before a run what could not be written after it.
 
         Raises:
             UsageError: if two go to the same place, a folder is missing, or a file cannot be written.
@@ -57,7 +63,7 @@ class Outputs:
             forms: how each is made.
 
         Raises:
-            UsageError: if a file cannot be written, which could not be known before.
+            UsageError: if a file cannot be written, which was not known before the run.
         """
         for form, target in self.wanted.items():
             text = forms[form]()
@@ -81,3 +87,21 @@ def _refuse_unwritable(path: Path) -> None:
         raise UsageError(f"cannot write {path}: it is a folder; name a file in it")
     if not os.access(path if path.exists() else folder, os.W_OK):
         raise UsageError(f"cannot write {path}: permission denied; choose another place")
+
+
+def forms(report: Report, outputs: Outputs, difference: Difference | None) -> Mapping[str, Callable[[], str]]:
+    """How each form is made, by the name of its option.
+
+    Args:
+        report: of a run.
+        outputs: where they go; a badge is a picture if its file is called so.
+        difference: from an older report, for the forms that show it.
+    """
+    picture = outputs.wanted.get("badge", "").lower().endswith(".svg")
+    return {
+        "json": report.to_json,
+        "junit": lambda: junit(report),
+        "markdown": lambda: markdown(report, difference),
+        "html": lambda: page(report, difference),
+        "badge": lambda: badge_as_svg(report) if picture else badge_as_json(report),
+    }

@@ -3,26 +3,25 @@
 import re
 from collections.abc import Iterator
 
+from sdpo_ref.verification.report import Count, Report, RequirementResult
 from sdpo_ref.verification.reports.contents import (
     CLAIM_COLUMNS,
     SHOWN,
     advice,
-    chapters,
+    chapter_rows,
     claim_row,
-    count,
+    claims_legend,
+    diagnosis_rows,
     facts,
     failing,
-    not_applicable,
-    not_passed,
+    left_out,
+    observed,
     problems,
+    score,
     strengths,
-    told,
-    undecided,
 )
 from sdpo_ref.verification.reports.diff import Difference
-from sdpo_ref.verification.reports.document import Document, Requirement
-from sdpo_ref.verification.reports.markup import Markup, joined, tag
-from sdpo_ref.verification.reports.sheet import definitions, listing, section, sheet, table
+from sdpo_ref.verification.reports.markup import Markup, definitions, joined, listing, section, sheet, table, tag
 from sdpo_ref.verification.status import Status
 from sdpo_ref.verification.suite.catalogue import Strength
 
@@ -40,108 +39,103 @@ _STYLES = {
 }
 
 
-def page(document: Document, difference: Difference | None = None) -> str:
+def page(report: Report, difference: Difference | None = None) -> str:
     """The report.
 
     Args:
-        document: of a run.
+        report: of a run.
         difference: from an older one, to be shown as well.
     """
-    return sheet(f"{document.implementation.name}: {document.verdict.sentence}", *_body(document, difference))
+    return sheet(f"{report.implementation.name}: {report.verdict.sentence}", *_body(report, difference))
 
 
-def _body(document: Document, difference: Difference | None) -> Iterator[Markup]:
-    yield tag("h1", f"SDPO conformance of {document.implementation.name}")
-    yield _verdict(document)
-    yield definitions(facts(document).items())
-    yield _diagnosis(document)
-    yield section("By chapter", _chapters(document))
-    yield _claims(document)
+def _body(report: Report, difference: Difference | None) -> Iterator[Markup]:
+    yield tag("h1", f"SDPO conformance of {report.implementation.name}")
+    yield _verdict(report)
+    yield definitions(facts(report).items())
+    yield _diagnosis(report)
+    yield section("By chapter", _chapters(report))
+    yield _claims(report)
     if difference is not None:
         yield section("Changes", listing(difference.lines()))
-    found = failing(document)
+    found = failing(report)
     if found:
-        blocks = (_failure(document, it, unfolded=at < _OPEN) for at, it in enumerate(found))
+        blocks = (_failure(report, it, unfolded=at < _OPEN) for at, it in enumerate(found))
         yield section(f"Not passed ({len(found)})", *blocks)
-    if document.waivers:
-        waived = (joined(f"{it.id} until {it.expires}: {it.reason} ", _link(it.link)) for it in document.waivers)
+    if report.waivers:
+        waived = (joined(f"{it.id} {it.until}: {it.reason} ", _link(it.link)) for it in report.waivers)
         yield section("Waived", listing(waived))
-    yield _left_out(document)
-    for title, lines in problems(document).items():
+    yield _left_out(report)
+    for title, lines in problems(report).items():
         yield section(title, listing(lines))
-    yield section("Every requirement", _everything(document))
+    yield section("Every requirement", _everything(report))
 
 
-def _verdict(document: Document) -> Markup:
-    verdict = document.verdict
-    meaning = f"exit code {verdict.exit_code}: {verdict.meaning} ({document.seconds:.1f} s)"
+def _verdict(report: Report) -> Markup:
+    verdict = report.verdict
+    meaning = f"exit code {verdict.exit_code}: {verdict.meaning} ({report.seconds:.1f} s)"
     notes = (tag("p", note, class_="open" if note.startswith("warning") else "dim") for note in verdict.notes)
     style = "good" if verdict.conformant else "bad" if verdict.exit_code == 1 else "other"
-    said = tag("strong", verdict.sentence)
-    return tag("div", said, tag("p", meaning, class_="dim"), *notes, class_=f"verdict {style}")
+    sentence = tag("strong", verdict.sentence)
+    return tag("div", sentence, tag("p", meaning, class_="dim"), *notes, class_=f"verdict {style}")
 
 
-def _diagnosis(document: Document) -> Markup:
-    found = document.diagnosis
+def _diagnosis(report: Report) -> Markup:
+    found = report.diagnosis
     if found is None:
         return joined()
-    repeat = f"sdpo-ref verify sdpo_ref.mutants:make,name={found.name}"
-    rows = [("effect", found.effect), ("read", found.read), ("see it", repeat)]
-    return section("Diagnosis", tag("p", found.sentence), definitions(rows))
+    return section("Diagnosis", tag("p", found.sentence), definitions(diagnosis_rows(found).items()))
 
 
-def _chapters(document: Document) -> Markup:
-    shown = strengths(document)
+def _chapters(report: Report) -> Markup:
+    shown = strengths(report)
     rows: list[tuple[str | Markup, ...]] = []
-    for chapter in chapters(document):
-        away = sum(count(document, strength, chapter).not_applicable for strength in shown)
-        scores = [_score(document, strength, chapter) for strength in shown]
-        ids = [joined(_linked(it), " ") for it in not_passed(document, chapter)]
-        rows.append((chapter, *scores, str(away or ""), joined(*ids)))
+    for row in chapter_rows(report):
+        scores = [_score(strength, count) for strength, count in row.counts.items()]
+        ids = [joined(_linked(it), " ") for it in row.not_passed]
+        rows.append((row.title, *scores, row.not_applicable, joined(*ids)))
     return table(["chapter", *shown, "n/a", "not passed"], rows, numbers=(*shown, "n/a"))
 
 
-def _score(document: Document, strength: Strength, chapter: str) -> Markup:
-    found = count(document, strength, chapter)
-    if not found.applicable:
+def _score(strength: Strength, count: Count) -> Markup:
+    if not count.applicable:
         return joined()
     bad = "bad" if strength == "MUST" else "open"
-    style = "good" if found.passed == found.applicable else bad
-    return tag("span", f"{found.passed}/{found.applicable}", class_=style)
+    return tag("span", score(count), class_="good" if count.passed == count.applicable else bad)
 
 
-def _linked(requirement: Requirement) -> Markup:
+def _linked(result: RequirementResult) -> Markup:
     """Its id, as a link to its block if it has one."""
-    style = _STYLES.get(requirement.status, "open")
-    if requirement.status not in SHOWN:
-        return tag("span", requirement.id, class_=style)
-    return tag("a", requirement.id, href=f"#{requirement.id}", class_=style)
+    style = _STYLES.get(result.status, "open")
+    if result.status not in SHOWN:
+        return tag("span", result.id, class_=style)
+    return tag("a", result.id, href=f"#{result.id}", class_=style)
 
 
-def _claims(document: Document) -> Markup:
-    claims = document.claims
+def _claims(report: Report) -> Markup:
+    claims = report.claims
     if not claims.verdicts:
         return joined()
     rows: list[tuple[str | Markup, ...]] = []
     for claim in claims.verdicts:
-        name, title, ruling, *numbers = claim_row(claim)
-        rows.append((name, title, tag("span", ruling, class_=_STYLES.get(ruling, "open")), *numbers))
-    legend = (tag("p", text, class_="dim") for text in (f"Profile {claims.profile}.", *claims.legend))
+        name, title, outcome, *numbers = claim_row(claim)
+        rows.append((name, title, tag("span", outcome, class_=_STYLES.get(outcome, "open")), *numbers))
+    legend = (tag("p", text, class_="dim") for text in claims_legend(report))
     return section("Level 4: claims", table(CLAIM_COLUMNS, rows, numbers=CLAIM_COLUMNS[3:]), *legend)
 
 
-def _failure(document: Document, requirement: Requirement, *, unfolded: bool) -> Markup:
+def _failure(report: Report, result: RequirementResult, *, unfolded: bool) -> Markup:
     """A block that unfolds by itself when a link leads into it."""
-    status = tag("b", f"{requirement.id} {requirement.status}", class_=_STYLES.get(requirement.status, "open"))
-    head = tag("summary", status, f" {requirement.strength} ", requirement.sentence)
+    status = tag("b", f"{result.id} {result.status}", class_=_STYLES.get(result.status, "open"))
+    head = tag("summary", status, f" {result.strength} ", result.sentence)
     rows: list[tuple[str, str | Markup]] = []
-    if requirement.waiver is not None:
-        waiver = requirement.waiver
+    if result.waiver is not None:
+        waiver = result.waiver
         rows.append(("waived", joined(f"until {waiver.expires}: {waiver.reason} ", _link(waiver.link))))
-    rows += [(name, tag("pre", text)) for name, text in told(requirement).items()]
-    rows += advice(document, requirement).items()
+    rows += [(name, tag("pre", text)) for name, text in observed(result.failure).items()]
+    rows += advice(report, result).items()
     folded = {"open": ""} if unfolded else {}
-    return tag("details", head, definitions(rows, id=requirement.id), **folded)
+    return tag("details", head, definitions(rows, id=result.id), **folded)
 
 
 def _link(address: str) -> Markup:
@@ -151,15 +145,14 @@ def _link(address: str) -> Markup:
     return tag("a", address, href=address, rel="noopener noreferrer")
 
 
-def _left_out(document: Document) -> Markup:
-    lines = [f"{', '.join(names)}: {reason}" for reason, names in undecided(document).items()]
-    lines += [f"{number} not applicable: {reason}" for reason, number in not_applicable(document).items()]
-    if document.not_asked:
-        lines.append(f"{len(document.not_asked)} not asked for: {', '.join(document.not_asked)}")
+def _left_out(report: Report) -> Markup:
+    lines = [*left_out(report)]
+    if report.not_selected:
+        lines.append(f"{len(report.not_selected)} not selected: {', '.join(report.not_selected)}")
     return section("Not run", listing(lines)) if lines else joined()
 
 
-def _everything(document: Document) -> Markup:
+def _everything(report: Report) -> Markup:
     rows = [
         (
             it.id,
@@ -168,7 +161,7 @@ def _everything(document: Document) -> Markup:
             f"{sum(check.seconds for check in it.checks):.2f}",
             it.sentence,
         )
-        for it in document.requirements
+        for it in report.requirements
     ]
     columns = ("id", "strength", "status", "seconds", "sentence")
     return tag("details", tag("summary", f"{len(rows)} requirements"), table(columns, rows, numbers=("seconds",)))

@@ -22,11 +22,6 @@ class Selection:
     level: int | None = None
     only: tuple[str, ...] = ()
 
-    @property
-    def is_everything(self) -> bool:
-        """Whether nothing is left out; only then can a run say *conformant*."""
-        return self.level is None and not self.only
-
     def wanted(self, check_id: str, requirement_ids: Iterable[str], catalogue: Catalogue) -> frozenset[str]:
         """The selected requirements that this check decides; the check runs if there is any.
 

@@ -14,7 +14,7 @@ from typing import Annotated, Any
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, StringConstraints, ValidationError
 
 from sdpo_ref.errors import UsageError
-from sdpo_ref.verification.isolation.text import printable
+from sdpo_ref.verification.isolation.text import one_line
 from sdpo_ref.verification.suite.catalogue import Catalogue
 
 LONGEST = dt.timedelta(days=366)
@@ -29,29 +29,22 @@ _ALLOWED = {
 }
 
 
-def _one_line(text: str) -> str:
-    return printable(" ".join(text.split()))
-
-
-_Text = Annotated[str, StringConstraints(strip_whitespace=True, min_length=1), AfterValidator(_one_line)]
+_Text = Annotated[str, StringConstraints(strip_whitespace=True, min_length=1), AfterValidator(one_line)]
 
 
 class Waiver(BaseModel):
-    """One requirement that may fail until a day.
+    """Why one requirement may fail, and until when."""
 
-    Attributes:
-        id: the requirement.
-        reason: why it fails.
-        link: where it is being fixed.
-        expires: the last day on which the waiver holds.
-    """
+    model_config = ConfigDict(extra="forbid", frozen=True, strict=True, use_attribute_docstrings=True)
 
-    model_config = ConfigDict(extra="forbid", frozen=True, strict=True)
-
-    id: Annotated[str, StringConstraints(strip_whitespace=True, min_length=1, to_upper=True)]
+    id: Annotated[str, StringConstraints(strip_whitespace=True, min_length=1, to_upper=True), AfterValidator(one_line)]
+    """The requirement."""
     reason: _Text
-    link: Annotated[str, Field(pattern=r"^https?://[^\s/]+\S*$"), AfterValidator(_one_line)]
+    """In one sentence."""
+    link: Annotated[str, Field(pattern=r"^https?://[^\s/]+\S*$"), AfterValidator(one_line)]
+    """Where it is being fixed."""
     expires: dt.date
+    """The last day on which the waiver holds."""
 
     @property
     def until(self) -> str:

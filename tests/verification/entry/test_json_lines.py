@@ -25,7 +25,6 @@ from sdpo_ref.verification.entry.json_lines.parts import REACHABLE, Parts
 from sdpo_ref.verification.entry.json_lines.program import Program
 from sdpo_ref.verification.status import Status
 from sdpo_ref.verification.suite.capabilities import PARTS
-from sdpo_ref.verification.suite.selection import Selection
 from tests.json_schema import violations
 from tests.verification.entry.serve_reference import reply
 
@@ -201,9 +200,9 @@ def test_a_mistake_is_found(
     source = (copied / file).read_text()
     assert source.count(right) == 1
     (copied / file).write_text(source.replace(right, wrong))
-    report = verify(program_name(serve(node, copied)), selection=Selection(only=only))
-    assert {entry.requirement.id for entry in report.of(Status.FAIL)} == failing
-    assert {entry.requirement.id for entry in report.of(Status.PASS)} == set(only) - failing
+    report = verify(program_name(serve(node, copied)), only=only)
+    assert {entry.id for entry in report.of(Status.FAIL)} == failing
+    assert {entry.id for entry in report.of(Status.PASS)} == set(only) - failing
 
 
 @pytest.mark.slow
@@ -213,8 +212,8 @@ def test_a_crash_costs_its_own_check(node: str, copied: Path) -> None:
     refusal = "throw new RangeError(`alpha must lie in [0, 1], received ${alpha}`)"
     assert file.read_text().count(refusal) == 1
     file.write_text(file.read_text().replace(refusal, "process.exit(9)"))
-    report = verify(program_name(serve(node, copied)), selection=Selection(only=("LOSS-001", "LOSS-009")))
-    decided = {entry.requirement.id: entry for entry in report.decided}
+    report = verify(program_name(serve(node, copied)), only=("LOSS-001", "LOSS-009"))
+    decided = {entry.id: entry for entry in report.requirements}
     assert (decided["LOSS-001"].status, decided["LOSS-009"].status) == (Status.PASS, Status.ERROR)
     failure = decided["LOSS-009"].checks[0].failure
     assert failure is not None

@@ -13,8 +13,7 @@ import pytest
 
 from sdpo_ref.verification.engine import Suite, verify
 from sdpo_ref.verification.entry.pytest_outcomes import VERDICT, Outcome, Outcomes, outcomes, shared
-from sdpo_ref.verification.isolation.limits import Limits
-from sdpo_ref.verification.results import Report
+from sdpo_ref.verification.report import Report
 from tests.toy_suite import suite, user_folder, workplace
 
 __all__ = ["suite", "user_folder", "workplace"]
@@ -172,7 +171,7 @@ def faulty(workplace: Path, suite: Suite) -> Report:
     before = Path.cwd()
     os.chdir(workplace / "user")
     try:
-        return verify("my_sdpo:faulty", suite=suite, limits=Limits(check=2.0), jobs=1)
+        return verify("my_sdpo:faulty", suite=suite, time_limit=2.0, jobs=1)
     finally:
         os.chdir(before)
 

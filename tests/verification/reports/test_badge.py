@@ -10,9 +10,9 @@ from hypothesis import strategies as st
 
 from sdpo_ref.verification.reports.badge import badge_as_json, badge_as_svg
 from sdpo_ref.verification.status import Status
-from tests.verification.reports.documents import claim, document, fields, requirement
+from tests.verification.reports.examples import claim, document, fields, requirement
 
-WAIVER = {"reason": "known", "link": "https://example.org", "expires": "2027-01-31"}
+WAIVER = {"id": "A-005", "reason": "known", "link": "https://example.org", "expires": "2027-01-31"}
 
 
 def verdict(exit_code: int, *, conformant: bool = False, partial: bool = False) -> dict[str, Any]:

@@ -6,9 +6,7 @@ import math
 import subprocess
 import sys
 from collections.abc import Callable
-from dataclasses import replace
 from pathlib import Path
-from typing import Any
 from xml.etree import ElementTree as ET
 
 import pytest
@@ -25,14 +23,12 @@ from sdpo_ref.cli import report as report_command
 from sdpo_ref.cli import verify as verify_command
 from sdpo_ref.errors import UsageError
 from sdpo_ref.verification.engine import Suite, verify
-from sdpo_ref.verification.reports.document import Document
-from sdpo_ref.verification.reports.read import parse_document, read_document
-from sdpo_ref.verification.reports.report_json import report_as_json, report_as_text
-from sdpo_ref.verification.results import Report
+from sdpo_ref.verification.level4 import claims_of
+from sdpo_ref.verification.report import Report
+from sdpo_ref.verification.reports.saved import parse_report, read_report
 from sdpo_ref.verification.status import Status
-from sdpo_ref.verification.suite.selection import Selection
 from tests.toy_suite import suite, workplace
-from tests.verification.reports.documents import fields
+from tests.verification.reports.examples import fields
 
 __all__ = ["suite", "workplace"]
 
@@ -55,7 +51,7 @@ Run = Callable[..., subprocess.CompletedProcess[str]]
 
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Where somebody works on two implementations."""
+    """Where a user works on two implementations."""
     path = tmp_path_factory.mktemp("theirs")
     (path / "theirs.py").write_text(NOISY, encoding="utf-8")
     return path
@@ -90,10 +86,10 @@ def saved(run: Run, folder: Path, workplace: Path) -> subprocess.CompletedProces
 
 
 def test_one_run_writes_every_form(saved: subprocess.CompletedProcess[str], folder: Path) -> None:
-    """Each is what it should be, and holds what the implementation printed without its power."""
+    """Each is what it should be, and holds what the implementation printed, escaped."""
     assert saved.returncode == 1, saved.stderr
-    document = read_document(folder / "noisy.json")
-    assert document.verdict.exit_code == 1
+    report = read_report(folder / "noisy.json")
+    assert report.verdict.exit_code == 1
     texts = {form: (folder / f"noisy.{form}").read_text(encoding="utf-8") for form in ALL}
     assert ET.fromstring(texts["junit"]).tag == "testsuites"  # noqa: S314 - written by ourselves
     assert json.loads(texts["badge"])["message"] == "1/3 MUST, 1 failed, 1 not decided, 6 not offered"
@@ -122,11 +118,13 @@ def test_a_saved_report_renders_as_it_did(saved: object, run: Run, folder: Path,
     assert (folder / f"again.{form}").read_bytes() == (folder / f"noisy.{form}").read_bytes()
 
 
-def test_a_report_on_standard_output(saved: object, run: Run) -> None:
-    """Markdown if nothing else is asked for; alone on standard output if a comparison is printed as well."""
+def test_a_report_on_standard_output(saved: subprocess.CompletedProcess[str], run: Run) -> None:
+    """What verify printed if no form is selected; Markdown alone on standard output beside a comparison."""
     plain = run("report", "noisy.json")
     assert plain.returncode == 0
-    assert plain.stdout.startswith("## not conformant")
+    printed = saved.stdout.partition("verifying theirs:make ...\n")[2]
+    assert plain.stdout == printed[: len(plain.stdout)]
+    assert printed[len(plain.stdout) :].startswith("\nbefore: ")
     both = run("report", "better.json", "--markdown", "-", "--diff", "noisy.json")
     assert both.returncode == 0
     assert both.stdout.startswith("## conformant")
@@ -186,44 +184,38 @@ def test_a_wrong_call_is_refused_before_anything_runs(
 def good(workplace: Path, suite: Suite) -> Report:
     """The report on an implementation that passes."""
     with contextlib.chdir(workplace / "user"):
-        return verify("my_sdpo:good", suite=suite, selection=Selection(only=("LOSS-001",)))
+        return verify("my_sdpo:good", suite=suite, only=("LOSS-001",))
 
 
 @pytest.mark.parametrize("implementation", ["faulty", "rough"])
 def test_every_report_follows_the_schema(workplace: Path, suite: Suite, implementation: str) -> None:
     """Whatever a run comes to; the parts that hang are left out here."""
-    selection = Selection(only=("LOSS", "TRAIN")) if implementation == "faulty" else Selection()
+    only = ("LOSS", "TRAIN") if implementation == "faulty" else ()
     with contextlib.chdir(workplace / "user"):
-        report = verify(f"my_sdpo:{implementation}", suite=suite, selection=selection, jobs=1)
-    document = parse_document(report_as_text(report), "it")
-    assert as_dict(document) == report_as_json(report)
-    shown = [it.first_failure for it in document.requirements if it.status.is_failure]
-    assert None not in shown
-
-
-def as_dict(document: Document) -> dict[str, Any]:
-    """What was in JSON."""
-    found: dict[str, Any] = json.loads(document.model_dump_json(by_alias=True, exclude_unset=True))
-    return found
+        report = verify(f"my_sdpo:{implementation}", suite=suite, only=only, jobs=1)
+    again = parse_report(report.to_json(), "it")
+    assert again == report
+    assert again.to_json() == report.to_json()
+    assert None not in [it.first_failure for it in report.requirements if it.status.is_failure]
 
 
 @pytest.mark.parametrize("values", [(), (0.5, math.nan, -math.inf)])
 def test_a_claim_follows_the_schema(good: Report, values: tuple[float, ...]) -> None:
     """A value that is not finite is null, for JSON has no word for it; what the numbers mean is in the document."""
-    document = parse_document(report_as_text(with_claim(good, values)), "it")
-    (claim,) = document.claims.verdicts
+    report = parse_report(with_claim(good, values).to_json(), "it")
+    (claim,) = report.claims.verdicts
     assert claim.seeds == len(values)
     assert [it.value for it in claim.parts[0].comparisons[0].values] == [0.5, None, None][: len(values)]
-    assert any("false pass" in line for line in document.claims.legend)
-    assert all(it.status is Status.PASS for it in document.requirements)
+    assert any("false pass" in line for line in report.claims.legend)
+    assert all(it.status is Status.PASS for it in report.requirements)
 
 
 def with_claim(report: Report, values: tuple[float, ...]) -> Report:
-    """The report with a verdict on F01 that nobody had time for."""
+    """The report with a verdict on F01 for which there was no time."""
     claim = next(iter(released_claims().values()))
     design = design_of(claim, "smoke", claims=1)
     question = Question(claim, claim.parts[0], design)
     compared = Compared(comparisons(claim.parts[0])[0], None, values)
     rule = rule_of(claim.parts[0].lane, design, comparisons=1)
     verdict = ClaimVerdict(claim, (Answer(question, (compared,), rule, complete=False),), (Control("c", None, "says"),))
-    return replace(report, claims=(verdict,), profile="smoke")
+    return report.model_copy(update={"claims": claims_of([verdict], "smoke")})

@@ -8,15 +8,14 @@ import pytest
 
 from sdpo_ref._resources import content
 from sdpo_ref.errors import UsageError
-from sdpo_ref.verification.reports.document import SCHEMA, Document
-from sdpo_ref.verification.reports.read import parse_document, read_document
-from sdpo_ref.verification.reports.schema import FILE_NAME, schema_text
-from tests.verification.reports.documents import everything, fields, read
+from sdpo_ref.verification.report import SCHEMA, SCHEMA_FILE, Report, schema_text
+from sdpo_ref.verification.reports.saved import parse_report, read_report
+from tests.verification.reports.examples import everything, fields, read
 
 
 def test_the_schema_on_file_is_the_schema() -> None:
     """`sdpo-ref report --schema conformance/report.schema.json` would change nothing."""
-    assert (content("conformance") / FILE_NAME).read_text(encoding="utf-8") == schema_text()
+    assert (content("conformance") / SCHEMA_FILE).read_text(encoding="utf-8") == schema_text()
 
 
 def test_the_schema_explains_every_field_and_admits_no_other() -> None:
@@ -38,17 +37,16 @@ def test_the_schema_explains_every_field_and_admits_no_other() -> None:
 def test_a_document_is_read_as_it_was_written(tmp_path: Path) -> None:
     """Nothing is lost between the file and the document."""
     (tmp_path / "it.json").write_text(json.dumps(everything()), encoding="utf-8")
-    found = read_document(tmp_path / "it.json")
-    written = json.loads(found.model_dump_json(by_alias=True, exclude_unset=True))
-    assert written == everything()
+    found = read_report(tmp_path / "it.json")
+    assert json.loads(found.to_json()) == everything()
 
 
 @pytest.mark.parametrize(
     ("changes", "words"),
     [
-        ({"schema": "sdpo-ref/report/2"}, "'sdpo-ref/report/2', and this sdpo-ref reads 'sdpo-ref/report/1'; read it"),
+        ({"schema": "sdpo-ref/report/1"}, "'sdpo-ref/report/1', and this sdpo-ref reads 'sdpo-ref/report/2'; read it"),
         ({"schema": 1}, "is not a report: its schema is 1 and should be"),
-        ({"verdict": None}, f"says that it follows {SCHEMA} and does not: verdict: "),
+        ({"verdict": None}, f"claims to follow {SCHEMA} and does not: verdict: "),
         ({"extra": 1}, "extra: "),
         ({"seconds": "1"}, "seconds: "),
     ],
@@ -57,7 +55,7 @@ def test_another_document_is_refused(changes: dict[str, Any], words: str) -> Non
     """The message names the file, what is wrong, and what to do."""
     with pytest.raises(UsageError) as refused:
         read({**fields(), **changes})
-    assert str(refused.value).startswith("the document ")
+    assert str(refused.value).startswith("the report ")
     assert words in str(refused.value)
     assert "sdpo-ref" in str(refused.value).rpartition(";")[2]
 
@@ -66,7 +64,7 @@ def test_another_document_is_refused(changes: dict[str, Any], words: str) -> Non
 def test_what_is_no_report_is_refused(text: str) -> None:
     """Whatever JSON, or none, it is."""
     with pytest.raises(UsageError, match="write one with `sdpo-ref verify IMPL --json FILE`"):
-        parse_document(text, "it")
+        parse_report(text, "it")
 
 
 def test_a_file_that_cannot_be_read_is_refused(tmp_path: Path) -> None:
@@ -74,9 +72,9 @@ def test_a_file_that_cannot_be_read_is_refused(tmp_path: Path) -> None:
     (tmp_path / "bytes").write_bytes(b"\xff\xfe")
     for name in ("none", "", "bytes"):
         with pytest.raises(UsageError, match="write one with"):
-            read_document(tmp_path / name)
+            read_report(tmp_path / name)
 
 
 def test_a_document_does_not_change() -> None:
     """It is frozen, so that no form of a report can spoil the next."""
-    assert Document.model_config["frozen"]
+    assert Report.model_config["frozen"]

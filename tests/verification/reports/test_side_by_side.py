@@ -1,8 +1,8 @@
 """Requirements by implementations: which rows there are, and what stands in them."""
 
-from sdpo_ref.verification.reports.matrix import matrix, matrix_as_markdown, matrix_as_page
+from sdpo_ref.verification.reports.side_by_side import matrix, matrix_as_markdown, matrix_as_page
 from sdpo_ref.verification.status import Status
-from tests.verification.reports.documents import document, fields, requirement
+from tests.verification.reports.examples import document, fields, requirement
 
 ONE = document(requirement("A-001"), requirement("A-002"), requirement("A-003", Status.NA))
 OTHER = document(

@@ -1,24 +1,59 @@
-"""Recorded results of third-party implementations: one TOML file for each, statuses by machine, notes by hand.
+"""Recorded results of published implementations: a TOML file for each in ``conformance/results/``, and their page.
 
-A file lies in ``conformance/results/``. Its statuses and profile are rewritten by ``sdpo-ref results update``, which
-keeps the notes; :mod:`sdpo_ref.verification.reports.matrix_table` renders all files as one table.
+Statuses and profile are rewritten by ``sdpo-ref results update``, which keeps the notes written by hand; ``sdpo-ref
+results render`` writes the page: what each implementation breaks, and what it does differently by choice.
 """
 
 import json
 import tomllib
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from sdpo_ref.errors import IntegrityError, UsageError
-from sdpo_ref.verification.results import Report
+from sdpo_ref.verification.report import Report
 from sdpo_ref.verification.status import Status
-from sdpo_ref.verification.suite.catalogue import Catalogue
+from sdpo_ref.verification.suite.catalogue import Catalogue, Requirement
 
-_HEAD = """\
+_FILE_HEAD = """\
 # `sdpo-ref results update {stem}` rewrites all but implementation, distribution and [notes], which are by hand.
 # Every requirement with the status FAIL or ERROR needs a note: what the implementation does, and why it matters.
 """
+
+PAGE = "README.md"
+"""Beside the files."""
+
+_PAGE_HEAD = """\
+# Results of published implementations
+
+Written by `sdpo-ref results render` from the `*.toml` files in this folder; edit those. Each column was produced by
+running the implementation's own code through its adapter in `sdpo_ref/adapters/`, for instance
+
+    pip install 'sdpo-ref[peers]'
+    sdpo-ref verify {implementation}
+
+**A fault is not a variant.** Where published variants legitimately differ, an implementation declares its choice (its
+*profile*) and is judged by that choice: the first table lists these departures from the paper, and none of them
+counts as a fault. `FAIL` and `ERROR` in the second table are faults under the implementation's own profile, and
+each is explained below it.
+"""
+
+_LEGEND = """\
+| mark | meaning |
+|---|---|
+| ok | the requirement holds |
+| **FAIL** | the implementation returns something else than the requirement demands |
+| **ERROR** | it raises, hangs or dies where the requirement demands a result |
+| n/a | it does not offer the part |
+| not decided | something more basic failed first, or the check could not decide |
+"""
+
+_MARKS = {
+    Status.PASS: "ok",
+    Status.FAIL: "**FAIL**",
+    Status.ERROR: "**ERROR**",
+    Status.NA: "n/a",
+}
 
 
 @dataclass(frozen=True)
@@ -29,7 +64,7 @@ class Recorded:
         stem: name of its file without suffix, by which the command line knows it.
         implementation: ``module:factory`` of its adapter.
         distribution: package whose version is recorded.
-        name: what it calls itself.
+        name: its own name.
         version: release that was verified.
         departures: profile fields that differ from the paper's, as (declared, paper's).
         statuses: requirement id to status.
@@ -52,7 +87,7 @@ class Recorded:
 
     @property
     def without_note(self) -> tuple[str, ...]:
-        """Broken requirements that nobody has explained yet."""
+        """Broken requirements that are not explained yet."""
         return tuple(name for name in self.failures if not self.notes.get(name, "").strip())
 
 
@@ -90,25 +125,25 @@ def _read(path: Path) -> Recorded:
 
 
 def updated(recorded: Recorded, report: Report, version: str) -> Recorded:
-    """The record after a new run: statuses, profile and version are the run's, notes are kept.
+    """The record after a new run: statuses, profile and version from the run, notes kept.
 
     A broken requirement that had no note gets an empty one, to be filled in by hand.
 
     Raises:
-        IntegrityError: if the run says nothing about the implementation because the suite itself is broken.
+        IntegrityError: if the suite itself is broken, so that the run says nothing about the implementation.
     """
     if report.broken or report.of(Status.INVALID):
-        invalid = ", ".join(entry.requirement.id for entry in report.of(Status.INVALID))
+        invalid = ", ".join(result.id for result in report.of(Status.INVALID))
         raise IntegrityError(
             f"the suite is broken ({'; '.join(report.broken) or invalid}), so nothing was recorded for "
             f"{recorded.stem}; run `sdpo-ref verify` on the reference"
         )
     new = replace(
         recorded,
-        name=report.header.name,
+        name=report.implementation.name,
         version=version,
-        departures=report.header.departures,
-        statuses={entry.requirement.id: entry.status for entry in report.decided},
+        departures={name: (it.declared, it.paper) for name, it in report.implementation.departures.items()},
+        statuses={result.id: result.status for result in report.requirements},
     )
     return replace(new, notes={**dict.fromkeys(new.failures, ""), **recorded.notes})
 
@@ -127,7 +162,7 @@ def as_toml(recorded: Recorded) -> str:
     """
     order = [*recorded.statuses, *sorted(set(recorded.notes) - set(recorded.statuses))]
     lines = [
-        _HEAD.format(stem=recorded.stem),
+        _FILE_HEAD.format(stem=recorded.stem),
         *(
             f"{name} = {_text(getattr(recorded, name))}"
             for name in ("implementation", "distribution", "name", "version")
@@ -161,3 +196,88 @@ def problems(recorded: Recorded, catalogue: Catalogue) -> tuple[str, ...]:
             * bool(unverified)
         ),
     )
+
+
+def render(peers: Sequence[Recorded], catalogue: Catalogue) -> str:
+    """The page for these implementations."""
+    example = peers[0].implementation if peers else "MODULE:FACTORY"
+    parts = [
+        _PAGE_HEAD.format(implementation=example),
+        "\n".join(_departures(peers)),
+        "\n".join(_totals(peers, catalogue)),
+        _LEGEND,
+        *("\n".join(_chapter(chapter, peers, catalogue)) for chapter in catalogue.chapters),
+        *("\n".join(_notes(peer, catalogue)) for peer in peers),
+    ]
+    return "\n".join(f"{part.rstrip()}\n" for part in parts if part)
+
+
+def _title(peer: Recorded) -> str:
+    return f"{peer.name} {peer.version}"
+
+
+def _row(*cells: str) -> str:
+    return f"| {' | '.join(cells)} |"
+
+
+def _head(peers: Sequence[Recorded], *first: str) -> Iterator[str]:
+    yield _row(*first, *map(_title, peers))
+    yield _row(*["---"] * (len(first) + len(peers)))
+
+
+def _departures(peers: Sequence[Recorded]) -> Iterator[str]:
+    """Profile fields in which any of them departs from the paper."""
+    papers = {name: paper for peer in peers for name, (_, paper) in peer.departures.items()}
+    yield "## Declared variants\n"
+    yield from _head(peers, "profile field", "paper")
+    for name, paper in sorted(papers.items()):
+        declared = [peer.departures[name][0] if name in peer.departures else "as the paper" for peer in peers]
+        yield _row(f"`{name}`", f"`{paper}`", *declared)
+
+
+def _totals(peers: Sequence[Recorded], catalogue: Catalogue) -> Iterator[str]:
+    yield "## Requirements\n"
+    yield from _head(peers, "strength")
+    for strength in ("MUST", "SHOULD", "MAY"):
+        ids = [requirement.id for requirement in catalogue if requirement.strength == strength]
+        if ids:
+            yield _row(strength, *(_score([peer.statuses.get(name, Status.NOT_RUN) for name in ids]) for peer in peers))
+
+
+def _score(statuses: Sequence[Status]) -> str:
+    broken = sum(status in (Status.FAIL, Status.ERROR) for status in statuses)
+    applicable = len(statuses) - statuses.count(Status.NA)
+    return f"{statuses.count(Status.PASS)} of {applicable} hold, {broken} broken"
+
+
+def _chapter(chapter: str, peers: Sequence[Recorded], catalogue: Catalogue) -> Iterator[str]:
+    yield f"### {catalogue.titles[chapter]}\n"
+    yield from _head(peers, "id", "strength", "requirement")
+    for requirement in catalogue:
+        if requirement.chapter == chapter:
+            marks = [_MARKS.get(peer.statuses.get(requirement.id, Status.NOT_RUN), "not decided") for peer in peers]
+            yield _row(_link(requirement), requirement.strength, _cell(requirement.sentence), *marks)
+
+
+def _notes(peer: Recorded, catalogue: Catalogue) -> Iterator[str]:
+    """What a person wrote about one implementation, in reading order."""
+    written = [requirement for requirement in catalogue if peer.notes.get(requirement.id)]
+    if written:
+        yield f"## Notes on {_title(peer)}\n"
+    for requirement in written:
+        status = peer.statuses.get(requirement.id, Status.NOT_RUN)
+        yield f"- {_link(requirement)} ({_MARKS.get(status, 'not decided')}): {peer.notes[requirement.id]}"
+
+
+def _link(requirement: Requirement) -> str:
+    return f"[{requirement.id}](../../{requirement.anchor})"
+
+
+def _cell(text: str) -> str:
+    r"""Text that does not end its table cell.
+
+    Example:
+        >>> _cell("KL(p | q)")
+        'KL(p \\| q)'
+    """
+    return " ".join(text.split()).replace("|", "\\|")

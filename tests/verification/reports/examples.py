@@ -1,11 +1,11 @@
-"""Documents to render: one requirement of every status, a claim, a diagnosis, waivers."""
+"""Reports to render: one requirement of every status, a claim, a diagnosis, waivers."""
 
 import json
 from collections.abc import Mapping
 from typing import Any
 
-from sdpo_ref.verification.reports.document import SCHEMA, Document
-from sdpo_ref.verification.reports.read import parse_document
+from sdpo_ref.verification.report import SCHEMA, Report
+from sdpo_ref.verification.reports.saved import parse_report
 from sdpo_ref.verification.status import Status
 
 _FAILURE = {
@@ -18,7 +18,7 @@ _FAILURE = {
     "traceback": "a line\nanother",
     "output": "printed",
 }
-_FIXED = {"schema", "status", "own_status", "strength", "ruling"}
+_FIXED = {"schema", "status", "own_status", "strength", "outcome", "expires"}
 """Fields whose text is one of a few words."""
 
 
@@ -34,9 +34,11 @@ def requirement(name: str = "LOSS-001", status: Status = Status.PASS, **changes:
         "sentence": f"{name} holds.",
         "if_broken": "training stops",
         "read": f"spec/04-loss.md#{name.lower()}",
+        "after": [],
         "status": status.value,
         "own_status": status.value,
         "reason": "" if status is Status.PASS or failed else "because",
+        "failed_first": None,
         "waiver": None,
         "first_failure": check if failed else None,
         "checks": [
@@ -52,7 +54,7 @@ def requirement(name: str = "LOSS-001", status: Status = Status.PASS, **changes:
 
 
 def fields(*requirements: dict[str, Any], **changes: Any) -> dict[str, Any]:
-    """A document as JSON has it, with its counts and a verdict that fit the requirements."""
+    """A report as JSON has it, with its counts and a verdict that fit the requirements."""
     found = requirements or (requirement(),)
     must = [it["status"] for it in found if it["strength"] == "MUST"]
     count = {"passed": must.count("PASS"), "applicable": len(must) - must.count("N/A"), "not_applicable": 0}
@@ -77,35 +79,39 @@ def fields(*requirements: dict[str, Any], **changes: Any) -> dict[str, Any]:
             "notes": [],
             "counts": {"MUST": count},
         },
+        "isolation": {},
+        "diagnosis": None,
+        "chapters": {"04-loss": "04 Loss"},
         "requirements": list(found),
+        "waivers": [],
         "claims": {"profile": "standard", "legend": [], "verdicts": []},
-        "not_asked": [],
+        "not_selected": {},
         "deviations": [],
         "broken": [],
         "seconds": 1.5,
     } | changes
 
 
-def claim(ruling: str | None = "FAIL", value: float | None = 0.25) -> dict[str, Any]:
+def claim(outcome: str | None = "FAIL", value: float | None = 0.25) -> dict[str, Any]:
     """A claim with one part, one comparison, one seed and one control."""
-    decision = {"ruling": ruling or "PASS", "seeds": 1, "wins": None, "further_seeds": 3, "reason": "too few"}
+    decision = {"outcome": outcome or "PASS", "seeds": 1, "wins": None, "further_seeds": 3, "reason": "too few"}
     compared = {"name": "a cell", "decision": decision, "values": [{"seed": 7, "value": value}]}
     return {
         "id": "F01",
         "title": "reward",
         "record": "0" * 64,
-        "ruling": ruling,
+        "outcome": outcome,
         "false_pass": 0.05,
         "false_fail": 0.01,
         "further_seeds": 3,
         "controls": [{"name": "negative", "holds": True, "says": "it failed"}],
-        "parts": [{"name": "level", "ruling": ruling, "comparisons": [compared]}],
+        "parts": [{"name": "level", "outcome": outcome, "comparisons": [compared]}],
     }
 
 
 def everything() -> dict[str, Any]:
-    """Whatever a document may hold."""
-    waiver = {"reason": "known", "link": "https://example.org/1", "expires": "2027-01-31"}
+    """Whatever a report may hold."""
+    waiver = {"id": "LOSS-020", "reason": "known", "link": "https://example.org/1", "expires": "2027-01-31"}
     found = [requirement(f"LOSS-00{at}", status) for at, status in enumerate(Status)]
     found += [requirement("LOSS-020", Status.XFAIL, waiver=waiver), requirement("LOSS-021", strength="SHOULD")]
     return fields(
@@ -124,33 +130,37 @@ def everything() -> dict[str, Any]:
             "requirement": "LOSS-001",
             "read": "spec/04-loss.md",
         },
-        waivers=[{"id": "LOSS-020", **waiver}],
+        waivers=[waiver],
         claims={"profile": "standard", "legend": ["what it means"], "verdicts": [claim()]},
-        not_asked=["LOSS-030"],
+        not_selected={"LOSS-030": "MUST"},
         deviations=["LOSS-002: check gone"],
         broken=["test_x.py: SyntaxError"],
     )
 
 
-def document(*requirements: dict[str, Any], **changes: Any) -> Document:
+def document(*requirements: dict[str, Any], **changes: Any) -> Report:
     """The same, read."""
     return read(fields(*requirements, **changes))
 
 
-def read(found: Mapping[str, Any]) -> Document:
+def read(found: Mapping[str, Any]) -> Report:
     """Read what JSON would have."""
-    return parse_document(json.dumps(found), "the document")
+    return parse_report(json.dumps(found), "the report")
 
 
-def filled(text: str) -> Document:
-    """A document that holds this text wherever a document may hold any, names of settings included."""
+def filled(text: str) -> Report:
+    """A report that holds this text wherever a report may hold any, names of settings included."""
 
     def fill(value: Any, name: str = "") -> Any:
         match value:
+            case dict() if name == "not_selected":
+                return {text: "MUST"}
             case dict():
                 return {key: fill(item, key) for key, item in value.items()}
             case list():
                 return [fill(item, name) for item in value]
+            case str() if name == "link":
+                return "https://example.org/" + "".join(text.split())
             case str():
                 return value if name in _FIXED or value == "standard" else text
             case _:
@@ -160,4 +170,4 @@ def filled(text: str) -> Document:
     for part in ("profile", "departures"):
         (item,) = found["implementation"][part].values()
         found["implementation"][part] = {text: item}
-    return read(found | {"versions": {text: text, "spec": text}, "isolation": {text: text}})
+    return read(found | {"versions": {text: text, "spec": text}, "isolation": {text: text}, "chapters": {text: text}})

@@ -4,20 +4,18 @@ from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
-from sdpo_ref.verification.reports.contents import STRENGTHS
-from sdpo_ref.verification.reports.document import Document, Requirement
+from sdpo_ref.verification.report import STRENGTHS, Report, RequirementResult
 from sdpo_ref.verification.reports.gfm import plain, row
-from sdpo_ref.verification.reports.markup import Markup, tag
-from sdpo_ref.verification.reports.sheet import section, sheet, table
+from sdpo_ref.verification.reports.markup import Markup, section, sheet, table, tag
 from sdpo_ref.verification.status import Status
 
-NOT_ASKED = "-"
-"""Where a run was not asked for a requirement, or an older specification does not have it."""
+NOT_SELECTED = "-"
+"""Where a requirement was not selected, or an older specification does not have it."""
 
 
 @dataclass(frozen=True)
 class Row:
-    """One line: what it is about, and what each report says.
+    """One line of the table.
 
     Attributes:
         id: of the requirement, or the name of what else differs.
@@ -40,7 +38,7 @@ class Matrix:
         names: of the columns, all different.
         heads: verdict, scores, and versions and profile fields where they differ.
         rows: requirements.
-        alike: how many requirements were left out because all reports say the same.
+        alike: how many requirements were left out because all reports have the same status.
     """
 
     names: tuple[str, ...]
@@ -49,18 +47,18 @@ class Matrix:
     alike: int
 
 
-def matrix(documents: Sequence[Document], files: Sequence[str], *, everything: bool = False) -> Matrix:
+def matrix(reports: Sequence[Report], files: Sequence[str], *, everything: bool = False) -> Matrix:
     """The table.
 
     Args:
-        documents: at least one.
+        reports: at least one.
         files: where each came from, for those with the same name.
-        everything: also the requirements about which all say the same.
+        everything: also the requirements with the same status in all.
     """
-    found = [{it.id: it for it in document.requirements} for document in documents]
+    found = [{it.id: it for it in report.requirements} for report in reports]
     rows = [_row(known, found) for known in _known(found).values()]
     shown = [it for it in rows if everything or len(set(it.cells)) > 1]
-    return Matrix(_names(documents, files), tuple(_heads(documents)), tuple(shown), len(rows) - len(shown))
+    return Matrix(_names(reports, files), tuple(_heads(reports)), tuple(shown), len(rows) - len(shown))
 
 
 def matrix_as_markdown(found: Matrix) -> str:
@@ -89,42 +87,42 @@ def matrix_as_page(found: Matrix) -> str:
 def left_out(found: Matrix) -> str:
     """What the table does not show, in a sentence."""
     alike = f"{found.alike} requirements with the same status everywhere are left out (--all shows them). "
-    return (alike if found.alike else "") + "A dash: not asked for, or not in that specification."
+    return (alike if found.alike else "") + "A dash: not selected, or not in that specification."
 
 
-def _known(found: Sequence[Mapping[str, Requirement]]) -> dict[str, Requirement]:
+def _known(found: Sequence[Mapping[str, RequirementResult]]) -> dict[str, RequirementResult]:
     """Every requirement that any report has, chapter by chapter."""
     every = {name: it for known in reversed(found) for name, it in known.items()}
     chapters = sorted({it.chapter for it in every.values()})
     return {name: it for chapter in chapters for name, it in sorted(every.items()) if it.chapter == chapter}
 
 
-def _row(known: Requirement, found: Sequence[Mapping[str, Requirement]]) -> Row:
-    cells = tuple(str(reports[known.id].status) if known.id in reports else NOT_ASKED for reports in found)
+def _row(known: RequirementResult, found: Sequence[Mapping[str, RequirementResult]]) -> Row:
+    cells = tuple(str(one[known.id].status) if known.id in one else NOT_SELECTED for one in found)
     return Row(known.id, known.strength, known.sentence, cells)
 
 
-def _heads(documents: Sequence[Document]) -> Iterator[Row]:
-    yield Row("verdict", "", "", tuple(document.verdict.sentence for document in documents))
+def _heads(reports: Sequence[Report]) -> Iterator[Row]:
+    yield Row("verdict", "", "", tuple(report.verdict.sentence for report in reports))
     for strength in STRENGTHS:
-        counts = [document.verdict.counts.get(strength) for document in documents]
+        counts = [report.verdict.counts.get(strength) for report in reports]
         if any(it is not None and it.applicable for it in counts):
-            cells = (NOT_ASKED if it is None else f"{it.passed}/{it.applicable}" for it in counts)
+            cells = (NOT_SELECTED if it is None else f"{it.passed}/{it.applicable}" for it in counts)
             yield Row(strength, "", "", tuple(cells))
-    yield from _different("version of ", [document.versions for document in documents])
-    yield from _different("profile: ", [document.implementation.profile for document in documents])
+    yield from _different("version of ", [report.versions for report in reports])
+    yield from _different("profile: ", [report.implementation.profile for report in reports])
 
 
 def _different(prefix: str, settings: Sequence[Mapping[str, str]]) -> Iterator[Row]:
     for name in dict.fromkeys(name for one in settings for name in one):
-        cells = tuple(one.get(name, NOT_ASKED) for one in settings)
+        cells = tuple(one.get(name, NOT_SELECTED) for one in settings)
         if len(set(cells)) > 1:
             yield Row(f"{prefix}{name}", "", "", cells)
 
 
-def _names(documents: Sequence[Document], files: Sequence[str]) -> tuple[str, ...]:
-    """What each implementation calls itself; with its file and then its place, where that is not enough."""
-    names = [document.implementation.name for document in documents]
+def _names(reports: Sequence[Report], files: Sequence[str]) -> tuple[str, ...]:
+    """Each implementation's own name; with its file and then its place, where that is not enough."""
+    names = [report.implementation.name for report in reports]
     with_files = [
         f"{name} ({file})" if names.count(name) > 1 else name for name, file in zip(names, files, strict=True)
     ]
@@ -133,5 +131,5 @@ def _names(documents: Sequence[Document], files: Sequence[str]) -> tuple[str, ..
 
 
 def _cell(status: str) -> Markup:
-    styles = {Status.PASS: "good", Status.FAIL: "bad", Status.ERROR: "bad", Status.NA: "dim", NOT_ASKED: "dim"}
+    styles = {Status.PASS: "good", Status.FAIL: "bad", Status.ERROR: "bad", Status.NA: "dim", NOT_SELECTED: "dim"}
     return tag("span", status, class_=next((style for name, style in styles.items() if name == status), "open"))

@@ -5,16 +5,15 @@ from dataclasses import replace
 
 import pytest
 
-from sdpo_ref.verification.decided import Decided
 from sdpo_ref.verification.isolation.events import Check, Failure, Finished, Header
 from sdpo_ref.verification.isolation.run import Run
-from sdpo_ref.verification.results import Report, judge
+from sdpo_ref.verification.judge import judge, requirement_result
+from sdpo_ref.verification.report import Report
 from sdpo_ref.verification.status import Status
 from sdpo_ref.verification.suite.catalogue import Catalogue, Requirement, Strength
 from sdpo_ref.verification.suite.manifest import lock
 from sdpo_ref.verification.suite.prerequisites import basic_first
 from sdpo_ref.verification.suite.selection import ALL, Selection
-from sdpo_ref.verification.verdict import verdict
 
 HEADER = Header("m:f", "m:f", {}, {}, ("divergence",), {})
 
@@ -37,18 +36,19 @@ def report_of(
     *,
     selection: Selection = ALL,
     capabilities: tuple[str, ...] = ("divergence",),
+    header: Header = HEADER,
 ) -> Report:
     """A report in which each requirement has one check of its own, called after it."""
     checks = tuple(
         Check(f"t.py::{name}", (name,), requirements[name].needs, selected=True) for name in requirements.requirements
     )
     finished = {f"t.py::{name}": Finished(f"t.py::{name}", status) for name, status in outcomes.items()}
-    run = Run(replace(HEADER, capabilities=capabilities), checks, finished, (), 1.0)
+    run = Run(replace(header, capabilities=capabilities), checks, finished, (), 1.0)
     return judge(run, requirements, lock(requirements, checks), selection)
 
 
 def statuses(report: Report) -> dict[str, Status]:
-    return {entry.requirement.id: entry.status for entry in report.decided}
+    return {result.id: result.status for result in report.requirements}
 
 
 ONE = catalogue(requirement("LOSS-001"))
@@ -70,7 +70,7 @@ ONE = catalogue(requirement("LOSS-001"))
 )
 def test_the_exit_code_of_a_single_must(status: Status, code: int) -> None:
     """Only a pass conforms; every other status of a MUST has its own way of not conforming."""
-    conclusion = verdict(report_of(ONE, {"LOSS-001": status}))
+    conclusion = report_of(ONE, {"LOSS-001": status}).verdict
     assert conclusion.exit_code == code
     assert conclusion.conformant == (code == 0)
 
@@ -87,13 +87,13 @@ def test_the_exit_code_of_a_single_must(status: Status, code: int) -> None:
 def test_the_graver_of_two_decides(first: Status, second: Status, code: int) -> None:
     """Broken suite before failure before hole before doubt."""
     two = catalogue(requirement("LOSS-001"), requirement("LOSS-002"))
-    assert verdict(report_of(two, {"LOSS-001": first, "LOSS-002": second})).exit_code == code
+    assert report_of(two, {"LOSS-001": first, "LOSS-002": second}).verdict.exit_code == code
 
 
 def test_a_should_warns_and_does_not_fail() -> None:
     """A SHOULD that is not met leaves exit code and verdict alone, and is named in a note."""
     two = catalogue(requirement("LOSS-001"), requirement("LOSS-002", "SHOULD"))
-    conclusion = verdict(report_of(two, {"LOSS-001": Status.PASS, "LOSS-002": Status.FAIL}))
+    conclusion = report_of(two, {"LOSS-001": Status.PASS, "LOSS-002": Status.FAIL}).verdict
     assert (conclusion.exit_code, conclusion.sentence) == (0, "conformant: 1 of 1 MUST")
     assert conclusion.notes == ("warning: 1 SHOULD not met: LOSS-002",)
 
@@ -101,7 +101,7 @@ def test_a_should_warns_and_does_not_fail() -> None:
 def test_a_part_is_conformant_in_what_it_offers() -> None:
     """What is not offered leaves the denominator, and the verdict says how much that is."""
     two = catalogue(requirement("LOSS-001"), requirement("LOSS-002", needs="loss"))
-    conclusion = verdict(report_of(two, {"LOSS-001": Status.PASS, "LOSS-002": Status.NA}))
+    conclusion = report_of(two, {"LOSS-001": Status.PASS, "LOSS-002": Status.NA}).verdict
     assert conclusion.exit_code == 0
     assert conclusion.sentence == (
         "conformant in what it offers: 1 of 1 MUST; 1 MUST not applicable: it offers divergence only"
@@ -111,7 +111,7 @@ def test_a_part_is_conformant_in_what_it_offers() -> None:
 def test_nothing_that_applies_is_not_a_pass() -> None:
     """An implementation to which no requirement applies has not been verified."""
     report = report_of(ONE, {"LOSS-001": Status.NA}, capabilities=("loss",))
-    assert verdict(report).exit_code == 5
+    assert report.verdict.exit_code == 5
 
 
 def test_a_requirement_whose_checks_all_need_more_than_it_does_is_a_hole() -> None:
@@ -119,8 +119,8 @@ def test_a_requirement_whose_checks_all_need_more_than_it_does_is_a_hole() -> No
     check = Check("t.py::t", ("LOSS-001",), ("loss",), selected=True)
     run = Run(HEADER, (check,), {"t.py::t": Finished("t.py::t", Status.NA, "not offered: loss")}, (), 1.0)
     report = judge(run, ONE, lock(ONE, [check]), ALL)
-    assert report.decided[0].status is Status.NOT_RUN
-    assert verdict(report).exit_code == 5
+    assert report.requirements[0].status is Status.NOT_RUN
+    assert report.verdict.exit_code == 5
 
 
 def test_a_check_may_not_apply_because_of_the_profile() -> None:
@@ -142,9 +142,9 @@ def test_a_failure_behind_a_failed_prerequisite_is_not_decided() -> None:
         {"LOSS-001": Status.FAIL, "LOSS-002": Status.ERROR, "LOSS-003": Status.FAIL, "LOSS-004": Status.PASS},
     )
     assert list(statuses(report).values()) == [Status.FAIL, Status.NOT_RUN, Status.NOT_RUN, Status.PASS]
-    assert [entry.reason for entry in report.decided][2] == "not decided, LOSS-001 failed first"
-    assert report.decided[2].own_status is Status.FAIL
-    assert verdict(report).sentence == "not conformant: 1 of 4 MUST passed, 1 failed, 2 not decided"
+    assert [entry.reason for entry in report.requirements][2] == "not decided, LOSS-001 failed first"
+    assert report.requirements[2].own_status is Status.FAIL
+    assert report.verdict.sentence == "not conformant: 1 of 4 MUST passed, 1 failed, 2 not decided"
 
 
 def test_a_failure_behind_a_passed_prerequisite_stands() -> None:
@@ -163,7 +163,7 @@ def test_a_must_is_not_hidden_behind_a_should() -> None:
     two = catalogue(requirement("LOSS-001", "SHOULD"), requirement("LOSS-002", after=("LOSS-001",)))
     report = report_of(two, {"LOSS-001": Status.FAIL, "LOSS-002": Status.FAIL})
     assert statuses(report)["LOSS-002"] is Status.FAIL
-    assert verdict(report).exit_code == 1
+    assert report.verdict.exit_code == 1
 
 
 def test_a_part_that_does_not_answer_fails_once() -> None:
@@ -183,7 +183,7 @@ def test_a_part_that_does_not_answer_fails_once() -> None:
     run = Run(replace(HEADER, capabilities=("divergence", "loss")), checks, finished, (), 1.0)
     report = judge(run, three, lock(three, checks), ALL)
     assert list(statuses(report).values()) == [Status.NOT_RUN, Status.FAIL, Status.PASS, Status.ERROR]
-    assert report.decided[0].reason == "not decided, CONF-001 failed first"
+    assert report.requirements[0].reason == "not decided, CONF-001 failed first"
 
 
 def test_the_most_basic_failure_comes_first() -> None:
@@ -195,7 +195,8 @@ def test_the_most_basic_failure_comes_first() -> None:
         requirement("LOSS-004"),
         requirement("CONF-001"),
     ]
-    assert [it.id for it in basic_first(mixed)] == ["CONF-001", "LOSS-003", "LOSS-004", "LOSS-002", "POLICY-002"]
+    results = [requirement_result(it, Status.FAIL) for it in mixed]
+    assert [it.id for it in basic_first(results)] == ["CONF-001", "LOSS-003", "LOSS-004", "LOSS-002", "POLICY-002"]
 
 
 def test_a_missing_check_changes_the_denominator() -> None:
@@ -205,7 +206,7 @@ def test_a_missing_check_changes_the_denominator() -> None:
     passed = Run(HEADER, (check,), {"t.py::t": Finished("t.py::t", Status.PASS)}, (), 1.0)
     report = judge(passed, ONE, locked, ALL)
     assert report.deviations == ("LOSS-001: check gone: t.py::gone",)
-    assert verdict(report).exit_code == 5
+    assert report.verdict.exit_code == 5
 
     reworded = catalogue(replace(ONE["LOSS-001"], sentence="It holds not."))
     assert judge(passed, reworded, lock(ONE, [check]), ALL).deviations == ("LOSS-001: its sentence changed",)
@@ -218,13 +219,13 @@ def test_a_missing_check_changes_the_denominator() -> None:
 def test_a_file_that_cannot_be_collected_makes_the_run_invalid() -> None:
     """A suite with a broken file says nothing about an implementation."""
     run = Run(HEADER, (), {}, ("loss/test_a.py: SyntaxError",), 1.0)
-    assert verdict(judge(run, ONE, lock(ONE, []), ALL)).exit_code == 4
+    assert judge(run, ONE, lock(ONE, []), ALL).verdict.exit_code == 4
 
 
 def test_a_partial_run_has_no_verdict_on_conformance() -> None:
     """With --level or --only the words say so, the exit code speaks about the part, and the rest is counted."""
     two = catalogue(requirement("LOSS-001"), requirement("LOSS-002", level=1))
-    conclusion = verdict(report_of(two, {"LOSS-001": Status.PASS}, selection=Selection(level=0)))
+    conclusion = report_of(two, {"LOSS-001": Status.PASS}, selection=Selection(level=0)).verdict
     assert (conclusion.exit_code, conclusion.conformant) == (0, False)
     assert conclusion.sentence == "partial run, no verdict on conformance: 1 of 1 MUST passed"
     assert conclusion.notes == ("not run: 1 further MUST were left out by --level or --only",)
@@ -232,10 +233,9 @@ def test_a_partial_run_has_no_verdict_on_conformance() -> None:
 
 def test_departures_from_the_paper_are_named() -> None:
     """An implementation is judged by its own profile, and the verdict says where that is not the paper's."""
-    report = report_of(ONE, {"LOSS-001": Status.PASS})
-    departing = replace(report.header, departures={"aggregation": ("row_mean", "token_mean")})
-    notes = verdict(replace(report, header=departing)).notes
-    assert notes == ("judged by its own profile, which departs from the paper's in aggregation",)
+    header = replace(HEADER, departures={"aggregation": ("row_mean", "token_mean")})
+    report = report_of(ONE, {"LOSS-001": Status.PASS}, header=header)
+    assert report.verdict.notes == ("judged by its own profile, which departs from the paper's in aggregation",)
 
 
 def test_the_check_that_says_most_is_shown() -> None:
@@ -247,10 +247,10 @@ def test_the_check_that_says_most_is_shown() -> None:
     known = Finished("e", Status.FAIL, failure=Failure(given="x = 1; y = 2", looks_like="a sign lost"))
     raised = Finished("f", Status.ERROR, failure=Failure(given="x = 1; y = 2"))
 
-    def shown(*checks: Finished) -> Finished | None:
-        return Decided(ONE["LOSS-001"], Status.FAIL, "", Status.FAIL, checks).first_failure
+    def shown(*checks: Finished) -> str | None:
+        return requirement_result(ONE["LOSS-001"], Status.FAIL, "", checks).first_failure
 
     assert shown(passed) is None
-    assert shown(passed, large, small, again) is small
-    assert shown(small, known) is known
-    assert shown(known, raised) is raised
+    assert shown(passed, large, small, again) == "c"
+    assert shown(small, known) == "e"
+    assert shown(known, raised) == "f"

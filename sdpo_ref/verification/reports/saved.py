@@ -1,4 +1,4 @@
-"""From a saved report to its document; anything else is refused with what to do about it."""
+"""Reads a saved report; anything else is refused with what to do."""
 
 import json
 from pathlib import Path
@@ -6,13 +6,13 @@ from pathlib import Path
 from pydantic import ValidationError
 
 from sdpo_ref.errors import UsageError
-from sdpo_ref.verification.reports.document import SCHEMA, Document
+from sdpo_ref.verification.report import SCHEMA, Report
 
 _WRITE_ONE = "write one with `sdpo-ref verify IMPL --json FILE`"
 
 
-def read_document(path: Path) -> Document:
-    """The document in a file.
+def read_report(path: Path) -> Report:
+    """The report in a file.
 
     Args:
         path: written by ``sdpo-ref verify --json``.
@@ -26,15 +26,15 @@ def read_document(path: Path) -> Document:
         raise UsageError(f"cannot read {path}: {error.strerror}; {_WRITE_ONE}") from error
     except UnicodeDecodeError as error:
         raise UsageError(f"{path} is not text in UTF-8; {_WRITE_ONE}") from error
-    return parse_document(text, str(path))
+    return parse_report(text, str(path))
 
 
-def parse_document(text: str, name: str) -> Document:
-    """The document in a text.
+def parse_report(text: str, name: str) -> Report:
+    """The report in a text.
 
     Args:
         text: JSON.
-        name: what to call it in a message.
+        name: of the file, for messages.
 
     Raises:
         UsageError: if it is not JSON, no report, of another schema, or does not follow the schema that it names.
@@ -47,12 +47,12 @@ def parse_document(text: str, name: str) -> Document:
     if schema != SCHEMA:
         raise UsageError(_other(name, schema))
     try:
-        return Document.model_validate_json(text)
+        return Report.model_validate_json(text)
     except ValidationError as error:
         first = error.errors()[0]
         where = ".".join(map(str, first["loc"])) or "the whole"
         raise UsageError(
-            f"{name} says that it follows {SCHEMA} and does not: {where}: {first['msg']}; "
+            f"{name} claims to follow {SCHEMA} and does not: {where}: {first['msg']}; "
             f"it was edited, or written by another version of sdpo-ref; {_WRITE_ONE}"
         ) from error
 

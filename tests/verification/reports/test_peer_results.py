@@ -9,15 +9,21 @@ from typer.testing import CliRunner
 
 from sdpo_ref.cli.results import app
 from sdpo_ref.errors import IntegrityError, UsageError
-from sdpo_ref.verification.decided import Decided
 from sdpo_ref.verification.engine import Suite, verify
-from sdpo_ref.verification.isolation.events import Header
-from sdpo_ref.verification.reports.matrix_table import render
-from sdpo_ref.verification.reports.recorded import Recorded, as_toml, problems, read_recorded, updated, write_recorded
-from sdpo_ref.verification.results import Report
+from sdpo_ref.verification.report import Report
+from sdpo_ref.verification.reports.peer_results import (
+    Recorded,
+    as_toml,
+    problems,
+    read_recorded,
+    render,
+    updated,
+    write_recorded,
+)
 from sdpo_ref.verification.status import Status
 from sdpo_ref.verification.suite.catalogue import Catalogue, Requirement
-from sdpo_ref.verification.suite.selection import ALL
+from tests.verification.reports.examples import fields, read
+from tests.verification.reports.examples import requirement as requirement_fields
 
 RELEASED = Suite.released()
 RESULTS = RELEASED.conformance / "results"
@@ -41,9 +47,8 @@ PEER = Recorded("peer", "peer:make", "pytest")
 
 def report(*statuses: Status, broken: tuple[str, ...] = ()) -> Report:
     """A run that ended so for each requirement of CATALOGUE."""
-    header = Header("peer:make", "Peer", {}, {"aggregation": ("row_mean", "token_mean")}, ("loss",), {})
-    decided = tuple(Decided(each, status, "", status, ()) for each, status in zip(CATALOGUE, statuses, strict=True))
-    return Report(header, ALL, decided, (), (), broken, 1.0)
+    found = fields(*(requirement_fields(it.id, status) for it, status in zip(CATALOGUE, statuses, strict=True)))
+    return read({**found, "implementation": {**found["implementation"], "name": "Peer"}, "broken": list(broken)})
 
 
 def test_a_new_fault_gets_an_empty_note_and_old_notes_are_kept() -> None:
@@ -57,7 +62,7 @@ def test_a_new_fault_gets_an_empty_note_and_old_notes_are_kept() -> None:
 
 
 def test_nothing_is_recorded_when_the_suite_is_broken() -> None:
-    """A run in which a control failed, or a file of the suite could not be read, says nothing about anybody."""
+    """A run in which a control failed, or a file of the suite could not be read, is no evidence."""
     for broken in (report(Status.PASS, Status.INVALID), report(Status.PASS, Status.PASS, broken=("loss/x.py",))):
         with pytest.raises(IntegrityError, match="nothing was recorded for peer"):
             updated(PEER, broken, "1")
@@ -73,7 +78,7 @@ def test_a_record_is_read_as_it_was_written(tmp_path: Path) -> None:
 
 
 def test_two_lines_by_hand_are_a_new_peer(tmp_path: Path) -> None:
-    """Implementation and distribution are all that a person writes to add somebody."""
+    """Implementation and distribution are all that a person writes to add a peer."""
     (tmp_path / "peer.toml").write_text('implementation = "peer:make"\ndistribution = "pytest"\n', encoding="utf-8")
     assert read_recorded(tmp_path, ["peer"]) == (PEER,)
 
@@ -126,7 +131,7 @@ def test_check_finds_a_table_that_is_not_current(tmp_path: Path) -> None:
     write_recorded(tmp_path / "conformance" / "results", replace(PEER, name="Other", statuses=everything))
     stale = CliRunner().invoke(app, ["check", *options])
     assert stale.exit_code == 1
-    assert "README.md is not what the files say" in stale.output
+    assert "README.md does not match the files" in stale.output
 
 
 def test_the_released_results_are_current_and_explained() -> None:
