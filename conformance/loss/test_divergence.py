@@ -22,7 +22,7 @@ def _divergence(subject: Subject, student: Tensor, teacher: Tensor, alpha: float
 
 
 def _assert_small_near_the_ends(subject: Subject, student: Tensor, teacher: Tensor) -> None:
-    """What float32 can tell: near an end the divergence is below the binary entropy of alpha, however large the KL."""
+    """In float32: near an end the divergence is below the binary entropy of alpha, however large the KL."""
     epsilon = 1e-3
     bound = -epsilon * math.log(epsilon) - (1 - epsilon) * math.log1p(-epsilon)
     for alpha in (epsilon, 1 - epsilon):

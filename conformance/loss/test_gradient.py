@@ -34,7 +34,7 @@ def _closed_form(student_logits: Tensor, teacher_logits: Tensor, alpha: float) -
 @pytest.mark.requirement("LOSS-060")
 @pytest.mark.parametrize("alpha", [0.0, 0.25, 1.0])
 def test_teacher_is_a_constant(subject: Subject, alpha: float) -> None:
-    """Teacher logits that ask for a gradient get none."""
+    """Teacher logits that require a gradient get none."""
     found = subject.loss(on_policy(random_batch(21)), alpha=alpha, support=FULL)
     assert_close(
         found.teacher,
@@ -146,7 +146,7 @@ def test_half_precision_logits(subject: Subject, alpha: float, dtype: torch.dtyp
 @pytest.mark.requirement("LOSS-094")
 @pytest.mark.parametrize("alpha", [0.0, 0.25, 1.0])
 def test_inputs_are_left_alone(subject: Subject, alpha: float) -> None:
-    """Bit for bit, after forward and backward."""
+    """Logits, ids and masks are bit for bit the same after forward and backward."""
     batch = random_batch(26)
     after = subject.inputs_after_loss(batch, alpha=alpha, support=FULL)
     for name in ("student_logits", "teacher_logits", "completions", "completion_mask", "self_distillation_mask"):
@@ -179,13 +179,13 @@ SETTINGS: Mapping[str, tuple[Callable[[], object], Callable[[Any], object], obje
     ),
     "detection of anomalies": (torch.is_anomaly_enabled, torch.autograd.set_detect_anomaly, False),
 }
-"""How each setting is read and made, and what it is before the loss is computed."""
+"""How each setting is read and set, and what it is before the loss is computed."""
 
 
 @pytest.mark.requirement("LOSS-097")
 @pytest.mark.parametrize("setting", SETTINGS)
 def test_settings_are_left_alone(subject: Subject, setting: str) -> None:
-    """What holds for the whole process is what it was."""
+    """Settings of the whole process are the same as before."""
     read, make, usual = SETTINGS[setting]
     before = read()
     try:
@@ -199,7 +199,7 @@ def test_settings_are_left_alone(subject: Subject, setting: str) -> None:
 
 @pytest.mark.requirement("LOSS-096")
 def test_random_numbers_are_left_alone(subject: Subject) -> None:
-    """Neither seeded nor used: the next random number is the one that was due."""
+    """Neither seeded nor used: the next random number is the expected one."""
     state = torch.get_rng_state()
     try:
         torch.manual_seed(20_577)
@@ -208,7 +208,9 @@ def test_random_numbers_are_left_alone(subject: Subject) -> None:
         found = torch.get_rng_state()
     finally:
         torch.set_rng_state(state)
-    assert_that(bool(torch.equal(found, due)), "the generator of random numbers as it was", "another state of it")
+    assert_that(
+        bool(torch.equal(found, due)), "the generator of random numbers in the state before", "another state of it"
+    )
 
 
 @pytest.mark.requirement("LOSS-065")

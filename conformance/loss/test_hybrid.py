@@ -115,7 +115,7 @@ def test_pairs_of_rollouts(subject: Subject) -> None:
 @pytest.mark.requirement("LOSS-093")
 @pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float16])
 def test_rewards_beside_half_precision(subject: Subject, dtype: torch.dtype) -> None:
-    """Rewards that differ by less than half-precision logits can tell apart still have their advantages."""
+    """Rewards that half precision would round to one number still have their advantages."""
     half = on_policy(random_batch(37, dtype=dtype))
     exact = replace(half, student_logits=half.student_logits.double(), teacher_logits=half.teacher_logits.double())
     rewards = torch.tensor([1000.25, 1000.0, 1000.5, 1000.75])
@@ -163,7 +163,7 @@ def test_convex_combination(subject: Subject, reward_weight: float) -> None:
 
 @pytest.mark.requirement("LOSS-072")
 def test_pure_self_distillation(subject: Subject) -> None:
-    """At weight 0 rewards are not felt, and the gradient is that of reverse KL on the sampled token."""
+    """At weight 0 rewards have no effect, and the gradient is that of reverse KL on the sampled token."""
     batch = on_policy(random_batch(33))
     other_rewards = torch.tensor([5.0, -3.0, 0.5, 2.0])
     found = _gradient(subject, batch, 0.0)
@@ -194,7 +194,7 @@ def test_pure_self_distillation(subject: Subject) -> None:
 @pytest.mark.requirement("LOSS-101")
 @pytest.mark.parametrize("reward_weight", [-0.1, 1.5, math.nan])
 def test_refuses_reward_weight(subject: Subject, reward_weight: float) -> None:
-    """A mixture has shares; anything else raises."""
+    """A weight outside [0, 1] raises."""
     batch = on_policy(random_batch(39))
     refused = subject.raises("hybrid_loss", lambda it: _gradient(it, batch, reward_weight))
     assert_that(refused is not None, "an error that names the weight", "a result", {"reward_weight": reward_weight})

@@ -43,7 +43,7 @@ def test_constant_factor(subject: Subject, alpha: float, ratio: float) -> None:
 @pytest.mark.requirement("LOSS-040")
 @pytest.mark.parametrize("ratio", [33.0, 90.0])
 def test_large_cap(subject: Subject, ratio: float) -> None:
-    """The cap alone bounds a ratio: below a cap of 50 a ratio of 33 is used as it is, and 90 is cut to 50."""
+    """The cap alone bounds a ratio: below a cap of 50 a ratio of 33 is used unchanged, and 90 is cut to 50."""
     batch = _one_token(float(torch.tensor(ratio, dtype=torch.float64).log()))
     plain = subject.loss(on_policy(batch), alpha=0.25, support=FULL)
     weighted = subject.loss(batch, alpha=0.25, support=FULL, ratio_cap=50.0)

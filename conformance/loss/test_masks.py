@@ -48,7 +48,7 @@ def test_no_gradient_where_nothing_counts(subject: Subject, alpha: float) -> Non
 @pytest.mark.requirement("LOSS-050")
 @pytest.mark.parametrize("alpha", ALPHAS)
 def test_no_gradient_in_holes(subject: Subject, alpha: float) -> None:
-    """What a tool answered stands between tokens that were sampled."""
+    """The output of a tool stands between tokens that were sampled."""
     batch = every_row(random_batch(19))
     mask = torch.ones_like(batch.completion_mask)
     mask[0, 2:4] = mask[1, 1] = mask[3, ::2] = False
@@ -94,7 +94,7 @@ def test_poison_where_nothing_counts(subject: Subject, poison: str, alpha: float
 @pytest.mark.needs("loss.importance")
 @pytest.mark.parametrize("value", [torch.nan, torch.inf, -torch.inf, 1e30])
 def test_poison_in_behaviour(subject: Subject, value: float) -> None:
-    """The behaviour log-probabilities of padding are nobody's business."""
+    """The behaviour log-probabilities of padding have no effect."""
     batch = random_batch(13)
     assert batch.behaviour_log_probs is not None
     clean = subject.loss(batch, alpha=0.25, support=FULL, ratio_cap=2.0)
@@ -152,9 +152,9 @@ def test_longer_padding(subject: Subject, alpha: float) -> None:
 
 @pytest.mark.requirement("LOSS-053")
 def test_worked_example(subject: Subject) -> None:
-    """Token losses of 1 to 5 in rows of 3, 2 and 4 tokens, the last row unusable: the means tell themselves apart."""
+    """Token losses of 1 to 5 in rows of 3, 2 and 4 tokens, the last row unusable: every mean gives another number."""
     wanted = torch.tensor([[1.0, 2.0, 3.0, 9.0], [4.0, 8.0, 9.0, 9.0], [5.0, 5.0, 5.0, 5.0]], dtype=torch.float64)
-    # forward KL of a sure teacher is -log p(student): make every token's loss the wanted number
+    # forward KL of a teacher with one certain token is -log p(student): make every token's loss the wanted number
     certain = torch.tensor([0.0, -torch.inf], dtype=torch.float64).clamp(min=-800.0)
     student = torch.stack([-wanted, torch.log1p(-torch.exp(-wanted))], dim=-1)
     mask = torch.tensor([[1, 1, 1, 0], [1, 1, 0, 0], [1, 1, 1, 1]]).bool()

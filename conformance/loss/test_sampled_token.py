@@ -21,11 +21,11 @@ def test_expected_gradient_is_that_of_reverse_kl(subject: Subject, seed: int) ->
     """The average over every token, weighted by its probability under the student: exact, no sampling."""
     student, teacher = 1.5 * torch.randn(2, 7, generator=input_generator(seed), dtype=torch.float64)
     exact = subject.loss(_one_token(student, teacher, 0), alpha=1.0, support=FULL).student
-    chances = student.softmax(-1)
+    probabilities = student.softmax(-1)
     average = torch.zeros_like(exact)
-    for token, chance in enumerate(chances):
+    for token, probability in enumerate(probabilities):
         found = subject.loss(_one_token(student, teacher, token), alpha=1.0, support=SAMPLED_TOKEN)
-        average += chance * found.student
+        average += probability * found.student
     assert_close(
         average,
         exact,

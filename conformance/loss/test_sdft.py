@@ -46,7 +46,7 @@ def test_many_first_tokens(subject: Subject, skip_tokens: int) -> None:
 
 @pytest.mark.requirement("LOSS-102")
 def test_refuses_negative_skip(subject: Subject) -> None:
-    """Fewer than no tokens cannot be left out."""
+    """A negative number of tokens to skip raises."""
     batch = every_row(random_batch(61))
     refused = subject.raises("sdft_loss", lambda it: it.sdft_loss(batch, alpha=0.0, support=FULL, skip_tokens=-1))
     assert_that(refused is not None, "an error that names the number", "a result", {"skip_tokens": -1})

@@ -56,7 +56,7 @@ def test_last_token_is_its_own_tail(subject: Subject, student: Tensor, teacher: 
 @pytest.mark.requirement("LOSS-025")
 @pytest.mark.parametrize("exponent", [3, 6, 8, 10, 12])
 def test_small_tail_keeps_its_gradient(subject: Subject, exponent: int) -> None:
-    """The student's tail still feels the teacher when the teacher's tail is small, and the other way round."""
+    """The student's tail keeps its gradient when the teacher's tail is small."""
     student = torch.tensor([[0.5, 0.3, 0.15, 0.05]], dtype=torch.float64).log()
     small = 10.0**-exponent
     teacher = torch.tensor([[0.6, 0.4 - small, small * 0.75, small * 0.25]], dtype=torch.float64).log()
@@ -101,7 +101,7 @@ def test_tail_of_many_unlikely_tokens(subject: Subject) -> None:
 @pytest.mark.requirement("LOSS-022")
 @pytest.mark.parametrize("most_likely", [0, 1])
 def test_the_most_likely_by_a_little(subject: Subject, most_likely: int) -> None:
-    """Two tokens whose log-probabilities differ by 2e-4, which half precision cannot tell apart."""
+    """Two tokens whose log-probabilities differ by 2e-4, which half precision rounds to one number."""
     near = torch.tensor([[-3.0, -3.0, -0.2, -4.0]], dtype=torch.float64)
     near[0, most_likely] += 2e-4
     far = torch.tensor([[-1.0, -6.0, -0.6, -3.0]], dtype=torch.float64)

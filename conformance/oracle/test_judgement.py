@@ -17,7 +17,7 @@ BROKEN = {
 @pytest.mark.requirement("ORACLE-001")
 @pytest.mark.parametrize("case", BROKEN)
 def test_broken_judgements_are_refused(case: str) -> None:
-    """Refused when it is built, not when it is used."""
+    """A broken judgement is refused when it is built, not when it is used."""
     rewards, feedback = BROKEN[case]
     try:
         Judgement(rewards, feedback)

@@ -1,4 +1,4 @@
-"""What may be done to logits without changing the question (spec/01-policy)."""
+"""Transformations of logits under which the loss does not change (spec/01-policy)."""
 
 from dataclasses import replace
 

@@ -95,7 +95,7 @@ def test_groups_are_separate(subject: Subject) -> None:
 
 @pytest.mark.requirement("TEACH-003")
 def test_same_question_in_two_groups(subject: Subject) -> None:
-    """A data set may hold a question twice; the groups are two all the same."""
+    """A data set may hold a question twice; they are still two groups."""
     attempts = [*group_of(0, [0.0, 0.0]), *group_of(1, [0.0, 1.0])]
     attempts = [replace(attempt, prompt=prompt(0)) for attempt in attempts]
     usable = [context.usable for context in subject.context(attempts, rules_of(subject.profile))[:2]]
@@ -216,11 +216,11 @@ EARLIER = {
 def test_conversation_stays(subject: Subject, before: str) -> None:
     """Earlier messages once and unchanged; the question once, at the start of the last message."""
     earlier = EARLIER[before]
-    asked = (*earlier, {"role": "user", "content": question(0)})
-    attempts = [replace(attempt, prompt=asked) for attempt in group_of(0, [0.0, 1.0])]
+    messages = (*earlier, {"role": "user", "content": question(0)})
+    attempts = [replace(attempt, prompt=messages) for attempt in group_of(0, [0.0, 1.0])]
     context = subject.context(attempts, rules_of(subject.profile))[0]
     whole = text_of(context)
-    marks = [word.strip(".") for message in asked for word in message["content"].split() if "MARK" in word]
+    marks = [word.strip(".") for message in messages for word in message["content"].split() if "MARK" in word]
     for mark in marks:
         assert_that(
             whole.count(mark) == 1,
@@ -252,8 +252,8 @@ def test_text_survives(subject: Subject, where: str, kind: str) -> None:
     elif where == "completion":
         attempts = [replace(attempt, completion=f"{code} {index}") for index, attempt in enumerate(attempts)]
     else:
-        asked = (prompt(0)[0], {"role": "user", "content": code})
-        attempts = [replace(attempt, prompt=asked) for attempt in attempts]
+        messages = (prompt(0)[0], {"role": "user", "content": code})
+        attempts = [replace(attempt, prompt=messages) for attempt in attempts]
     whole = text_of(subject.context(attempts, rules_of(subject.profile))[0])
     assert_that(code in whole, f"the text {code!r}", repr(whole), {"where": where, "text": kind})
 
@@ -347,14 +347,14 @@ def test_limit_is_kept(subject: Subject, room: int, too_much: int) -> None:
     """What a usable row reads is as long as was allowed, or shorter."""
     short = subject.context(group_of(0, [0.0], ["x"]), rules_of(subject.profile))[0]
     limit = len(short.messages[-1]["content"]) + room
-    said = "x" * (1 + room + too_much)
-    context = subject.context(group_of(0, [0.0], [said]), rules_of(subject.profile, max_length=limit))[0]
+    feedback = "x" * (1 + room + too_much)
+    context = subject.context(group_of(0, [0.0], [feedback]), rules_of(subject.profile, max_length=limit))[0]
     length = len(context.messages[-1]["content"])
     assert_that(
         not context.usable or length <= limit,
         f"a last message of at most {limit} characters",
         f"one of {length}",
-        {"max_length": limit, "length of the feedback": len(said)},
+        {"max_length": limit, "length of the feedback": len(feedback)},
     )
 
 

@@ -37,7 +37,7 @@ def _compare(found: Mapping[str, Tensor], expected: Mapping[str, Tensor], *, wha
 @pytest.mark.requirement("TEACH-022")
 @pytest.mark.parametrize("teacher", ["ema", pytest.param("frozen", marks=pytest.mark.needs("step.frozen"))])
 def test_starts_as_the_student(subject: Subject, teacher: Literal["ema", "frozen"]) -> None:
-    """Before the first update the teacher is the student that was given, as it is in memory."""
+    """Before the first update the teacher has the weights that the given student has in memory."""
     problem = replace(step_problem(), teacher=teacher)
     student = dict(problem.make_model().named_parameters())
     trace = subject.step(problem)

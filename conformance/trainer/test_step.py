@@ -213,10 +213,10 @@ def test_context_matters(subject: Subject) -> None:
     """Another reprompt gives another update."""
     problem = step_problem(steps_per_iteration=EQUAL)
     batch = problem.iterations[0][0][0]
-    told_otherwise = replace(
+    with_another_context = replace(
         batch, reprompts=replace(batch.reprompts, token_ids=(batch.reprompts.token_ids + 1) % VOCAB)
     )
-    one, other = (subject.step(it).student[-1] for it in (problem, _with_step(problem, told_otherwise)))
+    one, other = (subject.step(it).student[-1] for it in (problem, _with_step(problem, with_another_context)))
     moved = any(not torch.allclose(other[name], weight, rtol=0, atol=1e-9) for name, weight in one.items())
     assert_that(moved, "another update for another reprompt", "the same", looks_like="M03 teacher prompt ignored")
 
@@ -248,9 +248,9 @@ def test_descends(subject: Subject, alpha: float) -> None:
 
 @pytest.mark.requirement("TRAIN-001")
 def test_rows_in_any_order(subject: Subject) -> None:
-    """The rows of a step may be exchanged."""
+    """The rows of a step may come in any order."""
     problem = step_problem(steps_per_iteration=RAGGED)
-    exchanged = select(problem.iterations[0][0][0], [2, 0, 3, 1])
-    one, other = subject.step(problem).student[-1], subject.step(_with_step(problem, exchanged)).student[-1]
+    reordered = select(problem.iterations[0][0][0], [2, 0, 3, 1])
+    one, other = subject.step(problem).student[-1], subject.step(_with_step(problem, reordered)).student[-1]
     for name, weight in one.items():
         assert_close(other[name], weight, what=f"student weight {name!r}", given={"order of rows": [2, 0, 3, 1]})

@@ -1,4 +1,4 @@
-// An implementation in JavaScript behind the JSON-lines door: sdpo-ref verify --cmd 'node serve.mjs' --level 1
+// An implementation in JavaScript, served over JSON lines: sdpo-ref verify --cmd 'node serve.mjs' --level 1
 // The arithmetic of one token is in ../../vectors/example/divergence.mjs. Needs Node 18 or newer, and no package.
 import { createInterface } from "node:readline";
 import { divergence, logSumExp } from "../../vectors/example/divergence.mjs";
@@ -31,7 +31,7 @@ function offered(support) {
 
 const OPS = {
   hello: ({ protocol }) => {
-    if (protocol !== HELLO.protocol) throw new RangeError(`protocol ${protocol}; this program speaks ${HELLO.protocol}`);
+    if (protocol !== HELLO.protocol) throw new RangeError(`protocol ${protocol}; this program supports ${HELLO.protocol}`);
     return HELLO;
   },
 
@@ -57,7 +57,7 @@ const OPS = {
     const counts = (token) => batch.completion_mask.data[token] && batch.self_distillation_mask.data[Math.floor(token / time)];
     const counted = students.map((_, token) => token).filter(counts);
     const gradient = new Array(rollouts * time * vocab).fill(0);
-    let value = 0; // the mean over the tokens that count; zero if there is none
+    let value = 0; // the mean over the tokens that count; zero if no token counts
     for (const token of counted) {
       const sides = [logProbs(students[token]), logProbs(teachers[token])];
       const found = divergence(...sides, { alpha, support: offered(support) });
