@@ -85,7 +85,7 @@ def test_any_sampled_id(subject: Subject) -> None:
 
 @pytest.mark.requirement("LOSS-107")
 def test_any_weighted_id(subject: Subject) -> None:
-    """The importance ratio is that of the sampled id; two of the ratios are large, 33 and 90, the second above the cap."""
+    """The importance ratio is that of the sampled id; two are large, 33 and 90, the second above the cap."""
     batch = _of_many_tokens(92)
     behaviour = _at(batch.student_logits.log_softmax(-1), IDS) + torch.tensor([[0.5, -0.3, -3.5, 0.9, -4.5, 0.1]])
     p, q = batch.student_logits.log_softmax(-1), batch.teacher_logits.log_softmax(-1)

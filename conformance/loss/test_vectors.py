@@ -1,4 +1,4 @@
-"""Golden vectors of divergence and loss: value and gradient, from a derivation that shares no code with any implementation."""
+"""Golden vectors of divergence and loss: value and gradient, from a second derivation that shares no code."""
 
 from collections.abc import Callable
 from typing import NoReturn, get_args
