@@ -113,6 +113,20 @@ def test_every_must_is_named_by_what_obeys_it(catalogue: Catalogue) -> None:
     assert demanded - ids_in_docstrings(LIBRARY) == set()
 
 
+def test_paths_that_the_specification_names_exist() -> None:
+    """Where a chapter says which code is beside it, that code is there."""
+    named = {
+        (chapter.name, path)
+        for chapter in content("spec").glob("*.md")
+        for folder, listed, end in re.findall(
+            r"`((?:sdpo_ref|conformance|tests)/[\w./-]*)(?:\{([\w,]+)\}([\w.]*))?`", chapter.read_text(encoding="utf-8")
+        )
+        for path in ([f"{folder}{name}{end}" for name in listed.split(",")] if listed else [folder])
+    }
+    assert named
+    assert {(chapter, path) for chapter, path in named if not (ROOT / path).exists()} == set()
+
+
 def test_needs_are_capabilities(catalogue: Catalogue) -> None:
     """What a requirement needs is something an implementation can declare; what it comes after exists."""
     for requirement in catalogue.requirements.values():
