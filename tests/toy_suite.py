@@ -40,7 +40,7 @@ import pytest
 from sdpo_ref.verification.checks.mismatch import ImplementationRaisedError, NotOfferedError
 from sdpo_ref.verification.isolation.plugin import implementation_key
 
-class Wall:
+class Wrapped:
     def __init__(self, implementation):
         self.implementation = implementation
     def __getattr__(self, part):
@@ -55,7 +55,7 @@ class Wall:
 
 @pytest.fixture(scope="session")
 def subject(request):
-    return Wall(request.config.stash[implementation_key].implementation)
+    return Wrapped(request.config.stash[implementation_key].implementation)
 """
 
 CHECKS = """
@@ -113,7 +113,7 @@ def divergence_only():
     return _parts(lambda a, b: abs(a - b))
 
 def talkative():
-    os.write(1, b'{"event": "Refused", "message": "said by nobody"}\\n')
+    os.write(1, b'{"event": "Refused", "message": "not an event"}\\n')
     def divergence(a, b):
         print('{"event": "Closed"} <&]]>\\x1b[31m\\x00')
         os.write(1, b'{"event": "Closed"}\\n')

@@ -12,8 +12,7 @@ from sdpo_ref.verification.checks.attempts import group_of, note, prompt, rules_
 from sdpo_ref.verification.checks.comparison import assert_that
 from sdpo_ref.verification.checks.inputs import every_row, on_policy, random_batch
 from sdpo_ref.verification.checks.mismatch import ImplementationRaisedError, NotOfferedError
-from sdpo_ref.verification.checks.problems import step_problem
-from sdpo_ref.verification.checks.small_world import small_world
+from sdpo_ref.verification.checks.problems import small_world, step_problem
 from sdpo_ref.verification.checks.subject import Subject
 from sdpo_ref.verification.suite.capabilities import CAPABILITIES, part_of
 

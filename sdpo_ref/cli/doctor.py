@@ -1,4 +1,4 @@
-"""``sdpo-ref doctor``: what is installed, whether it fits, and what can run here."""
+"""``sdpo-ref doctor``: what is installed, whether versions are supported, and what can run here."""
 
 import json
 import os
@@ -31,7 +31,7 @@ class Finding:
     Attributes:
         subject: what was looked at.
         state: what was found.
-        fix: what to do; empty if nothing need be done.
+        fix: what to do; empty if nothing is to be done.
         core: whether ``verify`` of the reference cannot run without it.
     """
 
@@ -43,7 +43,7 @@ class Finding:
 
 @app.command()
 def run() -> None:
-    """Say what is installed and what can run here; exit code 1 if the bundled reference cannot be verified."""
+    """Show what is installed and what can run here; exit code 1 if the bundled reference cannot be verified."""
     findings = [*_versions(), *_torch(), *_packages(), *_suite(), *_machine()]
     grid = Table.grid(padding=(0, 2, 0, 0))
     grid.add_column(no_wrap=True)
@@ -113,7 +113,7 @@ def _suite() -> Iterator[Finding]:
         suite = Suite.released()
         suite.require_golden()
         catalogue, manifest = suite.catalogue(), suite.manifest()
-    except Exception as error:  # noqa: BLE001 - a doctor reports whatever is wrong
+    except Exception as error:  # noqa: BLE001 - every problem is reported
         yield Finding("suite", str(error), "reinstall sdpo-ref", core=True)
         return
     must = sum(requirement.strength == "MUST" for requirement in catalogue)
@@ -132,21 +132,21 @@ def _suite() -> Iterator[Finding]:
 def _count_vectors(suite: Suite) -> Finding:
     files = sorted((suite.conformance / "vectors").glob("*.json"))
     documents = [json.loads(path.read_text(encoding="utf-8")) for path in files]
-    kinds = [document for document in documents if isinstance(document, list)]  # the schema is none
+    kinds = [document for document in documents if isinstance(document, list)]  # the schema is not a list
     total = sum(map(len, kinds))
     return Finding("vectors", f"{total} cases of {len(kinds)} kinds", "" if total else "reinstall sdpo-ref")
 
 
 def _isolation() -> Finding:
-    """What keeps an implementation from the rest of the machine, found in a process that has one thread."""
-    asked = subprocess.run(
+    """The isolation that is possible here, found in a process that has one thread."""
+    sandbox = subprocess.run(
         [sys.executable, "-P", "-m", "sdpo_ref.verification.isolation.sandbox"],
         capture_output=True,
         text=True,
         check=False,
     )
-    state = asked.stdout.strip() or f"cannot be set up: {asked.stderr.strip().splitlines()[-1:]}"
-    fix = "" if asked.returncode == 0 else "programs that an implementation starts could reach the network"
+    state = sandbox.stdout.strip() or f"cannot be set up: {sandbox.stderr.strip().splitlines()[-1:]}"
+    fix = "" if sandbox.returncode == 0 else "programs that an implementation starts could reach the network"
     return Finding("isolation", state, fix)
 
 

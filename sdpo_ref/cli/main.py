@@ -10,14 +10,14 @@ from sdpo_ref.errors import IntegrityError, SdpoRefError
 
 _COMMANDS: Mapping[str, str] = {
     "verify": "Check an implementation against the specification.",
-    "report": "Saved reports: render one again, compare two, or put several side by side.",
+    "report": "Saved reports: show one again, compare two, or put several side by side.",
     "spec": "Read the requirements: show one, list them, or lock their checks.",
     "vectors": "Regenerate and compare the golden vectors.",
     "results": "Results of third-party implementations.",
     "study": "The simulation study: run it, see how far it is, list its experiments.",
     "claims": "The study's claims: registered records, results, and stored runs.",
     "selftest": "Run the suite on known-wrong and known-right implementations, and write the kill matrix.",
-    "doctor": "Say what is installed and what can run here.",
+    "doctor": "Show what is installed and what can run here.",
 }
 """Sub-command to its help; ``sdpo_ref.cli.<name>.app`` is the typer application that serves it."""
 
@@ -45,14 +45,14 @@ def _version(*, wanted: bool) -> None:
 @app.callback()
 def _root(
     version: bool = typer.Option(
-        False, "--version", callback=lambda value: _version(wanted=value), is_eager=True, help="Versions, then leave."
+        False, "--version", callback=lambda value: _version(wanted=value), is_eager=True, help="Show versions and exit."
     ),
 ) -> None:
     """Start with `sdpo-ref verify`, which checks the bundled reference."""
 
 
 def _forward(name: str) -> Callable[[typer.Context], None]:
-    """A command that imports the real one and hands it all arguments."""
+    """A command that imports the real one and passes it all arguments."""
 
     def run(context: typer.Context) -> None:
         serving = importlib.import_module(f"sdpo_ref.cli.{name}")
@@ -66,7 +66,7 @@ for _name, _help in _COMMANDS.items():
 
 
 def main() -> None:
-    """Run the command line; an error of ours is one line on standard error, not a traceback."""
+    """Run the command line; an SdpoRefError is one line on standard error, not a traceback."""
     try:
         app()
     except SdpoRefError as error:

@@ -82,7 +82,7 @@ def lock_manifest(suite_at: SuiteAt = None) -> None:
     }
     unmarked = {check.function for check in checks if not check.requirements}
     if unknown or unmarked:
-        problems = [f"decides nothing in the specification: {check}" for check in sorted(unknown | unmarked)]
+        problems = [f"belongs to no requirement of the specification: {check}" for check in sorted(unknown | unmarked)]
         raise UsageError("nothing was locked; " + "; ".join(problems))
     found = lock(catalogue, checks)
     changes = differences(suite.manifest(), found)
@@ -104,7 +104,7 @@ def _facts(requirement: Requirement, checks: tuple[str, ...], vectors: tuple[str
         yield "depends on", f"profile: {', '.join(requirement.profile_fields)}"
     if requirement.after:
         yield "after", ", ".join(requirement.after)
-    yield "checks", "\n".join(checks) or "none in the suite: tests/ of this project decide it"
+    yield "checks", "\n".join(checks) or "not in the suite: tests/ of this project decide it"
     if vectors:
         yield "vectors", "\n".join(vectors)
     yield "read", requirement.anchor

@@ -1,4 +1,4 @@
-"""``sdpo-ref verify``: check an implementation and print which sentence of the specification it breaks."""
+"""``sdpo-ref verify``: check an implementation and print which sentences of the specification it breaks."""
 
 from pathlib import Path
 from typing import Annotated
@@ -47,7 +47,7 @@ def run(
         str | None, typer.Option("--badge", metavar="FILE", help="Write a badge: .svg, or JSON for shields.io.")
     ] = None,
     old_at: Annotated[
-        Path | None, typer.Option("--diff", metavar="OLD.json", help="Also say what changed since an older --json.")
+        Path | None, typer.Option("--diff", metavar="OLD.json", help="Also show what changed since an older --json.")
     ] = None,
     listing: Annotated[bool, typer.Option("--list", help="List the checks and run none.")] = False,
     profile: Annotated[

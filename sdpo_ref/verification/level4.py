@@ -71,7 +71,7 @@ class Level4:
     """How claims are decided.
 
     Attributes:
-        profile: how many seeds, at which rates.
+        profile: how many seeds, at which error rates.
         budget: seconds after which no further run begins; ``None`` for no limit.
         run_limit: seconds that one run of an implementation may take.
         memory: of each process of an implementation, in GiB.

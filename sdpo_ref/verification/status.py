@@ -5,7 +5,7 @@ from enum import IntEnum, StrEnum
 
 
 class Status(StrEnum):
-    """What is known about a check or a requirement, from best to worst; a requirement takes its worst check."""
+    """How a check or a requirement ended, from best to worst; a requirement takes its worst check."""
 
     NA = "N/A"
     """Not applicable: the implementation does not declare a capability that it needs."""
@@ -14,19 +14,19 @@ class Status(StrEnum):
     SKIPPED = "SKIPPED"
     """Left out because the user asked for it."""
     XFAIL = "XFAIL"
-    """Failed, as a waiver announced."""
+    """Failed, as a waiver allows."""
     INCONCLUSIVE = "INCONCLUSIVE"
     """Neither passed nor failed: a statistical check needs more runs."""
     NOT_RUN = "NOT-RUN"
     """Not decided: a prerequisite failed, or the implementation kept hanging or dying."""
     XPASS = "XPASS"
-    """Passed, although a waiver announced a failure."""
+    """Passed, although a waiver expects a failure."""
     FAIL = "FAIL"
-    """The implementation returned something else than the requirement demands."""
+    """The implementation returned something other than the requirement demands."""
     ERROR = "ERROR"
     """The implementation raised, hung or died where the requirement demands a result."""
     INVALID = "INVALID"
-    """The suite's own control failed, so nothing can be said about the implementation."""
+    """The suite's own control failed, so there is no evidence about the implementation."""
 
     @property
     def severity(self) -> int:
@@ -35,12 +35,12 @@ class Status(StrEnum):
 
     @property
     def is_failure(self) -> bool:
-        """Whether this is no pass until somebody changes the implementation, or the waiver."""
+        """Whether this counts as a failure: the implementation, or the waiver, must change."""
         return self in (Status.FAIL, Status.ERROR, Status.XFAIL, Status.XPASS)
 
 
 def worst(statuses: Iterable[Status]) -> Status:
-    """The worst of some statuses; NOT-RUN if there is none, because silence is not a pass.
+    """The worst of some statuses; NOT-RUN without any, because silence is not a pass.
 
     Example:
         >>> worst([Status.NA, Status.PASS]).value

@@ -101,7 +101,7 @@ def test_verify_writes_what_it_is_asked_for(command: Command, tmp_path: Path) ->
 
 
 def test_what_is_known_to_fail_can_be_waived(command: Command, tmp_path: Path) -> None:
-    """A user writes down what fails, gets a green build and an honest sentence, and is told when an entry has to go."""
+    """A user writes down what fails, gets a green build and an honest sentence, and is warned of stale entries."""
     entry = '[[waiver]]\nid = "{id}"\nreason = "known"\nlink = "https://example.org/7"\nexpires = {expires:%Y-%m-%d}\n'
     soon = dt.datetime.now(tz=dt.UTC).date() + dt.timedelta(days=30)
     file, to_json = tmp_path / "waivers.toml", tmp_path / "report.json"
@@ -118,10 +118,10 @@ def test_what_is_known_to_fail_can_be_waived(command: Command, tmp_path: Path) -
     assert document["diagnosis"] is None
 
     file.write_text(failing + entry.format(id="LOSS-001", expires=soon) + entry.format(id="LOSS-004", expires=soon))
-    vain = command(*arguments, toy=True)
-    assert vain.returncode == 2
-    assert "waived and passes: LOSS-001; remove the waiver" in vain.stdout
-    assert "does not apply to what is offered: LOSS-004" in vain.stdout
+    unneeded = command(*arguments, toy=True)
+    assert unneeded.returncode == 2
+    assert "waived and passes: LOSS-001; remove the waiver" in unneeded.stdout
+    assert "does not apply to what is offered: LOSS-004" in unneeded.stdout
 
     file.write_text(entry.format(id="LOSS-002", expires=soon - dt.timedelta(days=60)))
     expired = command(*arguments, toy=True)

@@ -58,7 +58,7 @@ def test_the_nearest_defect_is_in_every_report() -> None:
 
 
 def test_what_is_waived_takes_no_part() -> None:
-    """The question is what else is wrong; with nothing else there is no diagnosis."""
+    """The diagnosis is about what else is wrong; with nothing else there is none."""
     assert named(report_of(TWO, BOTH, "LOSS-001")) == "M1"
     assert named(report_of(TWO, BOTH, "LOSS-001"), replace(MATRIX, rows=MATRIX.rows[1:])) == "M2"
     assert named(report_of(TWO, BOTH, "LOSS-001", "LOSS-003")) is None
@@ -72,13 +72,13 @@ def test_a_warning_is_not_diagnosed(strength: Strength) -> None:
 
 
 def test_defects_of_another_specification_are_left_aside() -> None:
-    """A matrix may know requirements that this specification does not have."""
+    """A matrix may have requirements that this specification does not have."""
     foreign = KillMatrix((row("M3", "LOSS-404", "LOSS-001", "LOSS-003"),), {}, {}, ())
     assert named(report_of(TWO, BOTH), foreign) is None
 
 
 def test_a_suite_without_a_matrix_has_none(suite: Suite) -> None:
-    """The released suite brings what it knows about defects; another need not."""
+    """The released suite has results on known defects; another may have none."""
     assert suite.kill_matrix() is None
     released = Suite.released().kill_matrix()
     assert released is not None
@@ -91,7 +91,7 @@ def many(number: int) -> Catalogue:
 
 
 def test_a_long_list_of_failures_is_short() -> None:
-    """Five failures are shown in full, the others have a line each, and the reader is told how to see them."""
+    """Five failures are shown in full, the others have a line each, and the report has the command that shows them."""
     known = many(8)
     text = str(report_of(known, dict.fromkeys(known.requirements, Status.FAIL)))
     assert text.count("FAIL  MUST") == 5

@@ -55,7 +55,7 @@ def test_user_settings_of_pytest_do_not_leak_in(
 
 
 def test_what_is_not_offered_does_not_apply(suite: Suite, user_folder: Path) -> None:
-    """An implementation of one part is judged on that part, and is told what was left out."""
+    """An implementation of one part is judged on that part, and the report has what was left out."""
     report = verify("my_sdpo:divergence_only", suite=suite)
     assert report.verdict.sentence == (
         "conformant in what it offers: 3 of 3 MUST; 6 MUST not applicable: it offers divergence only"
@@ -80,7 +80,7 @@ def test_what_is_not_offered_does_not_apply(suite: Suite, user_folder: Path) -> 
     ],
 )
 def test_each_fault_costs_its_own_requirement_only(faulty: Report, id_: str, status: Status, words: str) -> None:
-    """Wrong, raising, hanging, dying and missing parts are told apart, and what comes after them still runs."""
+    """Wrong, raising, hanging, dying and missing parts are distinguished, and what comes after them still runs."""
     found = entry(faulty, id_)
     assert found.status is status
     assert words in (found.failure.message if found.failure is not None else "")
@@ -102,7 +102,7 @@ def test_the_whole_run_has_failed(faulty: Report) -> None:
 
 
 @pytest.mark.slow
-def test_a_part_that_keeps_dying_is_not_called_for_ever(suite: Suite, user_folder: Path, tmp_path: Path) -> None:
+def test_a_part_that_keeps_dying_is_given_up(suite: Suite, user_folder: Path, tmp_path: Path) -> None:
     """After three losses in one part its other checks are not run, and those of other parts are."""
     copy = tmp_path / "suite"
     for path in (suite.spec, suite.conformance):
@@ -141,7 +141,7 @@ def test_an_implementation_cannot_announce_its_own_failure(suite: Suite, user_fo
     assert report.verdict.exit_code == 1
 
 
-def test_what_it_prints_confuses_nobody(talkative: Report) -> None:
+def test_what_it_prints_is_only_output(talkative: Report) -> None:
     """Lines that look like events are output of the check in which they were printed, with control characters named."""
     failure = entry(talkative, "LOSS-002").failure
     assert failure is not None
@@ -162,7 +162,7 @@ def test_junit_is_well_formed_and_fails_only_what_fails_the_run(faulty: Report, 
     assert '{"event": "Closed"} <&]]>\\x1b[31m\\x00' in text
 
 
-def test_json_says_everything(faulty: Report) -> None:
+def test_json_has_everything(faulty: Report) -> None:
     """The document survives JSON and holds verdict, denominator, versions and the details of each check."""
     document = json.loads(faulty.to_json())
     assert document["schema"] == "sdpo-ref/report/2"
@@ -183,7 +183,7 @@ def test_json_says_everything(faulty: Report) -> None:
 
 @pytest.mark.parametrize("width", [60, 80, 140])
 def test_the_report_is_readable_in_a_narrow_terminal(faulty: Report, suite: Suite, width: int) -> None:
-    """No line is too wide, no id is cut, and a failure says all that its author needs."""
+    """No line is too wide, no id is cut, and a failure has all that its author needs."""
     text = as_text(faulty, width=width)
     assert max(map(len, text.splitlines())) <= width
     for found in faulty.requirements:
@@ -212,14 +212,14 @@ def test_departures_are_printed(suite: Suite, user_folder: Path) -> None:
     assert report.verdict.sentence == "partial run, no verdict on conformance: 3 of 3 MUST passed"
 
 
-def test_progress_hears_each_check_once(suite: Suite, user_folder: Path) -> None:
+def test_progress_receives_each_check_once(suite: Suite, user_folder: Path) -> None:
     """Every selected check is started once and finished once, however many workers there are."""
-    heard: list[Event] = []
-    verify("my_sdpo:good", suite=suite, jobs=2, observe=heard.append)
-    started = [event.check for event in heard if isinstance(event, Started)]
-    finished = [event.check for event in heard if isinstance(event, Finished)]
+    events: list[Event] = []
+    verify("my_sdpo:good", suite=suite, jobs=2, observe=events.append)
+    started = [event.check for event in events if isinstance(event, Started)]
+    finished = [event.check for event in events if isinstance(event, Finished)]
     assert len(set(started)) == len(started) == 11
-    assert [type(event) for event in heard].count(Collected) == 1
+    assert [type(event) for event in events].count(Collected) == 1
     assert sorted(finished) == sorted(started)
 
 

@@ -1,4 +1,4 @@
-"""Runs of somebody else's trainer behind a door: the same numbers, no network, and nothing left behind."""
+"""Runs of an external trainer in isolation: the same numbers, no network, and nothing left behind."""
 
 import contextlib
 import re
@@ -91,7 +91,7 @@ def test_without_time_no_run_is_begun(temporary: Path) -> None:
 
 @pytest.mark.slow
 def test_a_process_that_ends_is_an_error(temporary: Path) -> None:
-    """Who asks a process that is gone is told so, and does not wait."""
+    """A request to a process that has ended is an error at once."""
     with isolated("my_trainer:make") as source:
         source._process.kill()
         with pytest.raises(TaskError, match="the process that trains ended with exit code -9"):

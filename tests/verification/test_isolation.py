@@ -79,13 +79,13 @@ def gone_soon(command: str) -> bool:
 
 
 def test_the_network_is_refused_by_name(report: Report) -> None:
-    """Whoever asks for another machine is told at once that there is none."""
+    """A connection to another machine is refused at once, with the reason."""
     assert "there is no network while an implementation is verified" in failure(report, "LOSS-004").message
     assert "'192.0.2.1'" in failure(report, "LOSS-004").message
 
 
 def test_what_it_starts_has_no_network_either(report: Report) -> None:
-    """A program that knows nothing of the refusal finds no other machine, where the system allows that."""
+    """A program without the refusal finds no other machine, where the system allows that."""
     if "namespace" not in report.isolation["network"]:
         pytest.skip(f"here: {report.isolation['network']}")
     assert "Network is unreachable" in failure(report, "LOSS-006").message
@@ -138,7 +138,7 @@ def test_nothing_it_prints_controls_a_terminal(report: Report) -> None:
     assert not {letter for letter in text if not letter.isprintable()} - {"\n"}
 
 
-def test_the_report_says_what_was_in_force(report: Report) -> None:
+def test_the_report_has_the_isolation_in_force(report: Report) -> None:
     """Network, memory, size of files, processes and time."""
     assert report.isolation["network"].startswith("no network")
     assert report.isolation["files"] == "256 MiB a file"
@@ -165,7 +165,7 @@ def test_a_refusal_is_escaped_too(place: Path, suite: Suite) -> None:
 @pytest.mark.slow
 @LINUX
 def test_a_runner_that_is_killed_leaves_nothing(place: Path, workplace: Path) -> None:
-    """The worker sees that nobody listens: it removes the scratch folder and ends with all that it started."""
+    """The worker detects that the runner has exited, removes the scratch folder, and ends with its children."""
     with standing_in(place):
         runner = subprocess.Popen(
             [*MODULE, "sdpo_ref.cli.main", "verify", "hostile:waits", "--jobs", "1", "--suite", workplace / "suite"],

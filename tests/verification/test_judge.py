@@ -99,7 +99,7 @@ def test_a_should_warns_and_does_not_fail() -> None:
 
 
 def test_a_part_is_conformant_in_what_it_offers() -> None:
-    """What is not offered leaves the denominator, and the verdict says how much that is."""
+    """What is not offered leaves the denominator, and the verdict has its number."""
     two = catalogue(requirement("LOSS-001"), requirement("LOSS-002", needs="loss"))
     conclusion = report_of(two, {"LOSS-001": Status.PASS, "LOSS-002": Status.NA}).verdict
     assert conclusion.exit_code == 0
@@ -115,7 +115,7 @@ def test_nothing_that_applies_is_not_a_pass() -> None:
 
 
 def test_a_requirement_whose_checks_all_need_more_than_it_does_is_a_hole() -> None:
-    """A check that asks for too much must not take its requirement out of the denominator in silence."""
+    """A check that asks for too much must not take its requirement out of the denominator silently."""
     check = Check("t.py::t", ("LOSS-001",), ("loss",), selected=True)
     run = Run(HEADER, (check,), {"t.py::t": Finished("t.py::t", Status.NA, "not offered: loss")}, (), 1.0)
     report = judge(run, ONE, lock(ONE, [check]), ALL)
@@ -167,7 +167,7 @@ def test_a_must_is_not_hidden_behind_a_should() -> None:
 
 
 def test_a_part_that_does_not_answer_fails_once() -> None:
-    """What calls a part that fails CONF-001 is not decided; what calls another part, or passes, is as it was."""
+    """What calls a part that fails CONF-001 is not decided; what calls another part, or passes, is unchanged."""
     three = catalogue(
         requirement("LOSS-001"), requirement("LOSS-030", needs="loss"), requirement("LOSS-031"), requirement("CONF-001")
     )
@@ -217,13 +217,13 @@ def test_a_missing_check_changes_the_denominator() -> None:
 
 
 def test_a_file_that_cannot_be_collected_makes_the_run_invalid() -> None:
-    """A suite with a broken file says nothing about an implementation."""
+    """A suite with a broken file is no evidence about an implementation."""
     run = Run(HEADER, (), {}, ("loss/test_a.py: SyntaxError",), 1.0)
     assert judge(run, ONE, lock(ONE, []), ALL).verdict.exit_code == 4
 
 
 def test_a_partial_run_has_no_verdict_on_conformance() -> None:
-    """With --level or --only the words say so, the exit code speaks about the part, and the rest is counted."""
+    """With --level or --only the sentence is about the part, as is the exit code, and the rest is counted."""
     two = catalogue(requirement("LOSS-001"), requirement("LOSS-002", level=1))
     conclusion = report_of(two, {"LOSS-001": Status.PASS}, selection=Selection(level=0)).verdict
     assert (conclusion.exit_code, conclusion.conformant) == (0, False)
@@ -238,7 +238,7 @@ def test_departures_from_the_paper_are_named() -> None:
     assert report.verdict.notes == ("judged by its own profile, which departs from the paper's in aggregation",)
 
 
-def test_the_check_that_says_most_is_shown() -> None:
+def test_the_most_informative_check_is_shown() -> None:
     """An error comes before a failure, then a recognised defect, then the smallest input, then the first."""
     passed = Finished("a", Status.PASS)
     large = Finished("b", Status.FAIL, failure=Failure(given="x = 1; y = 2"))

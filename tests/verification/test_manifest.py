@@ -22,7 +22,7 @@ def test_it_survives_the_file(tmp_path: Path) -> None:
 
 
 def test_every_difference_is_one_line() -> None:
-    """Gone and new requirements, strength, level, words and checks are told apart."""
+    """Gone and new requirements, strength, level, words and checks are distinguished."""
     after = {"LOSS-001": Locked("SHOULD", 1, "cd", ("a::c",)), "LOSS-003": Locked("MAY", 0, "ab", ("a::d", "a::e"))}
     assert differences(BEFORE, after) == (
         "LOSS-001: strength was MUST, is SHOULD",

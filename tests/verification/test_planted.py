@@ -33,7 +33,7 @@ LONGEST = 130
 
 @dataclass(frozen=True)
 class Slip:
-    """One line, written wrongly.
+    """One wrong line.
 
     Attributes:
         name: of the test.
@@ -54,7 +54,7 @@ class Slip:
 
 SLIPS = (
     Slip(
-        "forward_and_reverse_exchanged",
+        "forward_and_reverse_swapped",
         _DIVERGENCE,
         "return kl_divergence(teacher_log_probs, student_log_probs)",
         "return kl_divergence(student_log_probs, teacher_log_probs)",
@@ -121,7 +121,7 @@ SLIPS = (
 
 
 def plant(folder: Path, slip: Slip) -> None:
-    """Write ``my_divergence.py`` and ``my_copy.py``: the reference's text with one piece exchanged."""
+    """Write ``my_divergence.py`` and ``my_copy.py``: the reference's text with one piece swapped."""
     texts = {file: (_PACKAGE / file).read_text(encoding="utf-8") for file in (_DIVERGENCE, _LOSS)}
     assert texts[slip.file].count(slip.line) == 1
     texts[slip.file] = texts[slip.file].replace(slip.line, slip.instead)

@@ -1,4 +1,4 @@
-"""The wall in front of an implementation: whatever it raises is a failure of its own, and Ctrl-C stays the user's."""
+"""The wrapped implementation: whatever it raises is a failure of its own, and Ctrl-C stays the user's."""
 
 import sys
 from collections.abc import Callable

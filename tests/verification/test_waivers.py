@@ -57,7 +57,7 @@ def test_a_file_is_read(tmp_path: Path) -> None:
 
 
 def test_an_empty_file_waives_nothing(tmp_path: Path) -> None:
-    """Whoever removes the last entry need not change the command."""
+    """After the last entry is removed, the command still works."""
     (tmp_path / "waivers.toml").write_text("# nothing left\n")
     assert read_waivers(tmp_path / "waivers.toml") == ()
 

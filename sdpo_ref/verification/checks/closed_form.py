@@ -135,9 +135,9 @@ def _add_token(  # noqa: PLR0917 - one term of a sum has this many factors
 
 def _prefix(part: MicroBatch, prompts: Prompts, row: int, time: int) -> list[int]:
     """Token ids that stand before completion token ``time``: the prompt without padding, and the completion so far."""
-    asked: list[int] = prompts.token_ids[row][prompts.mask[row]].tolist()
-    answered: list[int] = part.completions[row, :time].tolist()
-    return [*asked, *answered]
+    prompt: list[int] = prompts.token_ids[row][prompts.mask[row]].tolist()
+    completion: list[int] = part.completions[row, :time].tolist()
+    return [*prompt, *completion]
 
 
 def _log_distribution(weights: Weights, prefix: Sequence[int], temperature: float) -> Tensor:

@@ -1,4 +1,4 @@
-"""How a check compares: within a stated tolerance, NaN never equal to anything, and a message that says what to fix."""
+"""How a check compares: within a stated tolerance, NaN never equal to anything, and a message with what to fix."""
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager

@@ -36,13 +36,13 @@ def loss_outside(target: str, batch: DistillationBatch) -> tuple[Tensor, Tensor]
         if it failed.
     """
     with tempfile.TemporaryDirectory() as folder:
-        asked, answered = Path(folder) / "asked.safetensors", Path(folder) / "answered.safetensors"
+        request, answer = Path(folder) / "request.safetensors", Path(folder) / "answer.safetensors"
         names = ("student_logits", "teacher_logits", "completions", "completion_mask", "self_distillation_mask")
-        save_file({name: getattr(batch, name).detach().contiguous() for name in names}, asked)
+        save_file({name: getattr(batch, name).detach().contiguous() for name in names}, request)
         environment = {name: text for name, text in os.environ.items() if not name.startswith("PYTEST")}
         try:
             ended = subprocess.run(  # noqa: S603 - this interpreter, running this file
-                [sys.executable, "-m", "sdpo_ref.verification.checks.outside", target, str(asked), str(answered)],
+                [sys.executable, "-m", "sdpo_ref.verification.checks.outside", target, str(request), str(answer)],
                 env=environment,
                 stdin=subprocess.DEVNULL,
                 capture_output=True,
@@ -52,26 +52,26 @@ def loss_outside(target: str, batch: DistillationBatch) -> tuple[Tensor, Tensor]
             )
         except subprocess.TimeoutExpired:
             return f"no answer within {PROCESS_LIMIT} s"
-        if not answered.exists():
+        if not answer.exists():
             lines = [line for line in ended.stderr.splitlines() if line.strip()]
             return lines[-1].strip() if lines else f"the process ended with exit code {ended.returncode}"
-        found = load_file(answered)
+        found = load_file(answer)
         return found["value"], found["gradient"]
 
 
 def _main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("target")
-    parser.add_argument("asked", type=Path)
-    parser.add_argument("answered", type=Path)
+    parser.add_argument("request", type=Path)
+    parser.add_argument("answer", type=Path)
     arguments = parser.parse_args()
     torch.set_num_threads(1)
-    batch = DistillationBatch(**load_file(arguments.asked))
+    batch = DistillationBatch(**load_file(arguments.request))
     batch.student_logits.requires_grad_()
     implementation = load(arguments.target).implementation
     loss = implementation.loss(batch, alpha=ALPHA, support=FULL, temperature=1.0, ratio_cap=None)  # type: ignore[attr-defined]
     (gradient,) = torch.autograd.grad(loss, batch.student_logits)
-    save_file({"value": loss.detach().contiguous(), "gradient": gradient.contiguous()}, arguments.answered)
+    save_file({"value": loss.detach().contiguous(), "gradient": gradient.contiguous()}, arguments.answer)
 
 
 if __name__ == "__main__":

@@ -1,16 +1,28 @@
-"""Training steps on a model that is small enough to know every weight of (spec/05-trainer)."""
+"""Training steps on a model that is small enough to check every weight of, and a small world for a trainer's step.
+
+The first are for level 3 (spec/05-trainer), the second for calling a trainer of level 4 once.
+"""
 
 from collections.abc import Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from typing import Literal
 
 import torch
 from torch import Tensor, nn
 
 from sdpo_ref.protocols.parts import MicroBatch, StepProblem
+from sdpo_ref.protocols.policy import Policy
+from sdpo_ref.protocols.teacher import Teacher
+from sdpo_ref.simulation.assembly import assemble
+from sdpo_ref.simulation.methods import Sdpo
+from sdpo_ref.simulation.policies.first_order import FirstOrderPolicy
 from sdpo_ref.simulation.policies.prefix_sum import PrefixSumPolicy
+from sdpo_ref.simulation.run import every_prompt
+from sdpo_ref.simulation.run_settings import RunSettings
+from sdpo_ref.simulation.settings import WorldSettings
+from sdpo_ref.simulation.world import random_stream
 from sdpo_ref.teachers.reprompt import left_padded
-from sdpo_ref.types import FULL, Support
+from sdpo_ref.types import FULL, Judgement, Rollouts, Support
 from sdpo_ref.verification.checks.inputs import input_generator
 
 VOCAB = 7
@@ -134,13 +146,44 @@ def _micro_batch(lengths: Sequence[int], *, usable: bool, ragged: bool, generato
         return drawn
 
     group_ids = torch.zeros(len(lengths), dtype=torch.long)
-    asked = [tokens(2 + (row % 2 if ragged else 0)) for row in range(len(lengths))]
-    reprompted = [[*question, *tokens(2 + (row % 3 if ragged else 0))] for row, question in enumerate(asked)]
+    prompts = [tokens(2 + (row % 2 if ragged else 0)) for row in range(len(lengths))]
+    reprompted = [[*question, *tokens(2 + (row % 3 if ragged else 0))] for row, question in enumerate(prompts)]
     mask = torch.arange(TIME) < torch.tensor(lengths)[:, None]
     return MicroBatch(
-        left_padded(asked, group_ids),
+        left_padded(prompts, group_ids),
         left_padded(reprompted, group_ids),
         torch.randint(VOCAB, (len(lengths), TIME), generator=generator),
         mask,
         torch.full((len(lengths),), usable),
     )
+
+
+@dataclass(frozen=True)
+class SmallWorld:
+    """What a trainer is given, and the judgement that it then receives.
+
+    Attributes:
+        policy: to be trained.
+        base: another copy of it, to stay near to.
+        teacher: of the policy.
+        rollouts: that the policy sampled.
+        judgement: of the rollouts.
+    """
+
+    policy: Policy
+    base: Policy
+    teacher: Teacher
+    rollouts: Rollouts
+    judgement: Judgement
+
+
+def small_world() -> SmallWorld:
+    """A world of two prompts, four positions and eight tokens; made anew at each call, always the same."""
+    sizes = WorldSettings(prompts=2, time=4, vocab=8, embedding=4, aspects=2)
+    parts = assemble(RunSettings(world=sizes, method=Sdpo()), seed=0)
+    policy = parts.trainer.policy
+    rollouts = policy.sample(
+        every_prompt(parts.world, 4), num_tokens=sizes.time, generator=random_stream(0, 1, "rollouts")
+    )
+    judgement = parts.oracle.judge(rollouts, generator=random_stream(0, 1, "judgement"))
+    return SmallWorld(policy, FirstOrderPolicy.base(parts.world), parts.teacher, rollouts, judgement)

@@ -1,4 +1,4 @@
-"""A training step on two processes, of which one has nothing to learn from (TRAIN-005).
+"""A training step on two processes, one of which has no usable row (TRAIN-005).
 
 Each process loads the implementation anew, wraps a small model for data parallelism over gloo on the loopback
 interface, and takes two backward passes: first with usable rows everywhere, as a control, then with none on rank 1.
@@ -107,7 +107,7 @@ def _work(implementation: str, rank: int, folder: Path) -> None:
         torch.autograd.backward(loss(batch, alpha=1.0, support=FULL, temperature=1.0, ratio_cap=None))
         torch.distributed.barrier()
         (folder / f"{stage}-{rank}").touch()
-    os._exit(0)  # leaving in order would wait for the other process, which may already be gone
+    os._exit(0)  # leaving in order would wait for the other process, which may have ended already
 
 
 def _main() -> None:

@@ -27,7 +27,7 @@ from sdpo_ref.protocols.profile import Profile, resolve_profile
 from sdpo_ref.protocols.trainer import Trainer
 from sdpo_ref.types import FULL, DistillationBatch, Support
 from sdpo_ref.verification.checks.mismatch import ImplementationRaisedError, Mismatch, NoAnswerError, NotOfferedError
-from sdpo_ref.verification.checks.small_world import SmallWorld
+from sdpo_ref.verification.checks.problems import SmallWorld
 from sdpo_ref.verification.suite.capabilities import declared_capabilities
 
 
@@ -127,7 +127,7 @@ class Subject:
         temperature: float = 1.0,
         ratio_cap: float | None = None,
     ) -> Gradient:
-        """The scalar and its gradients; the teacher's logits ask for a gradient as well, to see whether one comes."""
+        """The scalar and its gradients; the teacher's logits require one too, which must not arrive."""
         own = _own(batch)
         options = {"alpha": alpha, "support": support, "temperature": temperature, "ratio_cap": ratio_cap}
         result = self._call("loss", own, **options)
@@ -289,7 +289,7 @@ def _leaf(tensor: Tensor) -> Tensor:
 
 
 def _own(batch: DistillationBatch) -> DistillationBatch:
-    """A batch that shares no memory with ``batch``; both logits ask for a gradient."""
+    """A batch that shares no memory with ``batch``; both logits require a gradient."""
     behaviour = batch.behaviour_log_probs
     own = DistillationBatch(
         _copy(batch.student_logits),
@@ -330,7 +330,7 @@ def _gradients(part: str, value: Tensor, wanted: Sequence[Tensor], *, again: boo
 
 def _loss_gradient(part: str, result: object, own: DistillationBatch) -> Gradient:
     value = _tensor(part, result, torch.Size(()), graph=result)
-    assert isinstance(result, Tensor)  # noqa: S101 - _tensor has made sure; this tells mypy
+    assert isinstance(result, Tensor)  # noqa: S101 - checked by _tensor; for mypy
     student, teacher = _gradients(part, result, [own.student_logits, own.teacher_logits])
     return Gradient(value, _no_finer(student, value), teacher)
 

@@ -60,7 +60,7 @@ class RequirementItem(pytest.Item):
         Raises:
             NotConformantError: if the requirement does not hold.
         """
-        assert isinstance(self.parent, Requirements)  # noqa: S101 - made there; this tells mypy
+        assert isinstance(self.parent, Requirements)  # noqa: S101 - made there; for mypy
         found = self.parent.outcome(self.name)
         if found.kind == "skipped":
             pytest.skip(found.text)

@@ -12,7 +12,7 @@ from sdpo_ref.verification.reports.terminal import failure_as_text
 from sdpo_ref.verification.status import ExitCode, Status
 
 VERDICT = "verdict"
-"""Name of the item that says what the run as a whole amounts to."""
+"""Name of the item that shows the verdict of the whole run."""
 
 SHARED = "sdpo_ref_shared"
 """Where a process of pytest-xdist finds the folder that all processes share: ``config.workerinput[SHARED]``."""

@@ -16,7 +16,7 @@ from sdpo_ref.claims.quantity import Metrics
 from sdpo_ref.claims.source import Asked
 from sdpo_ref.errors import TaskError
 from sdpo_ref.verification.isolation.process import start_isolated
-from sdpo_ref.verification.isolation.run_worker import ASKED
+from sdpo_ref.verification.isolation.run_worker import REQUESTS
 
 _SECONDS_TO_START = 120.0
 _LONGEST_LINE = 1 << 26
@@ -76,7 +76,7 @@ class IsolatedRuns:
         """
         runs = list(asked)
         left = None if self._until is None else max(0.0, self._until - time.monotonic())
-        self._send({"asked": ASKED.dump_python(runs, mode="json"), "seconds_left": left})
+        self._send({"runs": REQUESTS.dump_python(runs, mode="json"), "seconds_left": left})
         while True:
             line = self._line()
             try:

@@ -49,7 +49,7 @@ def load(spec: str) -> Loaded:
 
     Raises:
         LoadError: if the text is malformed, the module or the attribute does not exist, or importing or calling it
-            raises; the message says where and what to do.
+            raises; the message has the place and the fix.
         UsageError: if the implementation declares an unknown profile, profile field or capability, or has no part.
     """
     target = parse(spec, SHORT_NAMES)
@@ -68,7 +68,7 @@ def load(spec: str) -> Loaded:
 
 
 def load_object(implementation: object) -> Loaded:
-    """Resolve what an object with parts declares; it is used as it is given.
+    """Resolve what an object with parts declares; the object itself is used, not a copy.
 
     Args:
         implementation: any object with some of the parts.
@@ -108,7 +108,7 @@ def _is_factory(found: object) -> TypeGuard[Callable[..., object]]:
 def _call(factory: Callable[..., object], target: Target) -> object:
     try:
         return factory(**target.options)
-    except (LoadError, UsageError):  # it says itself what to do
+    except (LoadError, UsageError):  # its message has the fix
         raise
     except (Exception, SystemExit) as error:
         call = f"{target.attribute}({', '.join(f'{key}={value!r}' for key, value in target.options.items())})"

@@ -119,7 +119,7 @@ class WorkerProcess:
         return time.monotonic() - self.last_event > seconds
 
     def kill(self) -> None:
-        """End it and every process that it started, and remove what it wrote; harmless if it is gone."""
+        """Terminate it with its children, and remove what it wrote; harmless if it has ended."""
         with contextlib.suppress(ProcessLookupError, PermissionError):
             os.killpg(self._process.pid, signal.SIGKILL)
         self._process.wait()
@@ -139,7 +139,7 @@ class WorkerProcess:
         return self.last_stack()
 
     def last_stack(self) -> str:
-        """The last stack that Python wrote when it crashed or was asked, innermost call first."""
+        """The last stack that Python wrote on a crash or a signal, innermost call first."""
         _, found, stack = self.printed().rpartition("(most recent call first)")
         frames = re.findall(r"^  (File .+)$", stack, re.MULTILINE) if found else []
         return "\n".join([frame for frame in frames if not _MACHINERY.search(frame)][:_FRAMES])

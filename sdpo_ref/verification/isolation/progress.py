@@ -1,4 +1,4 @@
-"""One line that says what is being checked, how far it is, and how long it still takes."""
+"""A progress line: the current check, how many are done, and the remaining time."""
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -16,9 +16,9 @@ from sdpo_ref.verification.status import Status
 def progress_line(
     console: Console, implementation: str, *, enabled: bool = True
 ) -> Iterator[tuple[Callable[[Event], None], Callable[[int, int], None]]]:
-    """A line that follows the events, and then the runs, given to the two functions it yields; it is gone afterwards.
+    """A line that follows the events, and then the runs, given to the two functions it yields; it is transient.
 
-    On anything but a terminal, or if not enabled, it only says what was started.
+    On anything but a terminal, or if not enabled, one line is printed at the start.
     """
     if not (enabled and console.is_terminal):
         console.print(Text(f"verifying {implementation} ..."))

@@ -21,7 +21,7 @@ from sdpo_ref.claims.source import Asked
 from sdpo_ref.errors import SdpoRefError
 from sdpo_ref.verification.isolation.sandbox import scratch_folder, terminate_all
 
-ASKED = TypeAdapter(list[Asked])
+REQUESTS = TypeAdapter(list[Asked])
 """Requested runs as JSON."""
 
 
@@ -50,13 +50,13 @@ def main(_isolation: Mapping[str, str]) -> None:
         request = json.loads(lines.get())
         left = request["seconds_left"]
         source.until = None if left is None else time.monotonic() + left
-        asked = ASKED.validate_python(request["asked"])
+        requested = REQUESTS.validate_python(request["runs"])
         try:
-            found = source.values(asked)
+            found = source.values(requested)
         except SdpoRefError as error:
             _send(answers, {"error": str(error)})
         else:
-            _send(answers, {"metrics": [found.get(one) for one in asked]})
+            _send(answers, {"metrics": [found.get(one) for one in requested]})
 
 
 def _send(answers: TextIO, what: Mapping[str, object]) -> None:

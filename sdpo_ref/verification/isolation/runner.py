@@ -33,7 +33,7 @@ _ADVICE_ON_HANGING = "if it is only slow, raise --time-limit"
 
 
 def default_jobs(request: Request) -> int:
-    """Two workers for a whole run on two cores or more; one if only a few checks were asked for."""
+    """Two workers for a whole run on two cores or more; one if only a few checks are selected."""
     cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
     return 1 if request.selection.only or request.implementation is None else min(2, cores)
 

@@ -26,7 +26,7 @@ class Requirement:
         why: its rationale.
         if_broken: what breaking it does to training.
         limits: of a claim, under which conditions it is made; empty for other requirements.
-        after: requirements that must hold before a failure of this one says anything.
+        after: requirements that must hold before a failure of this one is informative.
         profile_fields: profile fields on which the expectation depends.
         chapter: file name of its chapter without suffix, such as ``04-loss``.
         line: line of its heading in that file.
@@ -83,7 +83,7 @@ class Catalogue:
         """The requirement with this id, in any case.
 
         Raises:
-            UsageError: if there is none; the message names near misses, or why the id was retired.
+            UsageError: for an unknown id; the message names near misses, or why the id was retired.
         """
         wanted = requirement_id.upper()
         if wanted in self.requirements:

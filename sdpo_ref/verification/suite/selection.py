@@ -28,21 +28,21 @@ class Selection:
         A piece of the check's id selects all requirements of the check.
         """
         within = {requirement.id for requirement in catalogue if self.level is None or requirement.level <= self.level}
-        decided = within.intersection(requirement_ids)
+        selected = within.intersection(requirement_ids)
         if not self.only or any(only in check_id for only in self.only):
-            return frozenset(decided)
-        return frozenset(name for name in decided if self._names(name))
+            return frozenset(selected)
+        return frozenset(name for name in selected if self._names(name))
 
     def requirements(self, catalogue: Catalogue, checks: Iterable[Check]) -> tuple[str, ...]:
         """Ids of the requirements that this run judges, in reading order."""
-        asked = {name for check in checks for name in self.wanted(check.id, check.requirements, catalogue)}
-        asked |= {
+        selected = {name for check in checks for name in self.wanted(check.id, check.requirements, catalogue)}
+        selected |= {
             requirement.id
             for requirement in catalogue
             if (self.level is None or requirement.level <= self.level)
             and (not self.only or self._names(requirement.id))
         }
-        return tuple(requirement.id for requirement in catalogue if requirement.id in asked)
+        return tuple(requirement.id for requirement in catalogue if requirement.id in selected)
 
     def refuse_unmatched(self, catalogue: Catalogue, manifest: Manifest) -> None:
         """Refuse a level or a name that selects nothing, before anything is started.

@@ -1,4 +1,4 @@
-"""Requirements that a user knows to fail for now, each with a reason, a link and a date on which that ends.
+"""Known failures of a user's implementation, each with a reason, a link and a date on which the waiver ends.
 
 A waiver keeps a user's build green until a known failure is fixed. It changes no result
 (spec/decisions/0026): a waived MUST is listed, and nothing that waives one is conformant.
@@ -23,7 +23,7 @@ LONGEST = dt.timedelta(days=366)
 _EXAMPLE = 'id = "LOSS-003", reason = "...", link = "https://...", expires = 2027-01-31'
 _ALLOWED = {
     "id": "the id of a requirement, such as LOSS-003",
-    "reason": "one sentence that says why it fails",
+    "reason": "one sentence: why it fails",
     "link": "the http or https address of the issue where it is being fixed",
     "expires": "a date without quotes, such as 2027-01-31",
 }

@@ -1,4 +1,4 @@
-"""The bundled reference as a program that speaks JSON lines: every reachable part, asked through the door."""
+"""The bundled reference as a program that answers JSON lines: every reachable part."""
 
 import json
 import sys

@@ -1,4 +1,4 @@
-"""The JSON-lines door from end to end: every part crosses it, messages follow their schema, and faults are found."""
+"""JSON lines from end to end: every part works through them, messages follow their schema, and faults are found."""
 
 import json
 import re
@@ -137,7 +137,7 @@ def test_every_part_is_accounted_for() -> None:
     ],
 )
 def test_the_schema_refuses(message: dict[str, Any]) -> None:
-    """What the door does not accept or send is no message."""
+    """What is not accepted or sent is not a message of the schema."""
     assert list(violations(message, SCHEMA)) != []
 
 

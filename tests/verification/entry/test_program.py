@@ -1,4 +1,4 @@
-"""A program behind the JSON-lines door: whatever it does, the caller gets a result, a refusal, or a clear error."""
+"""A program that answers JSON lines: whatever it does, the caller gets a result, a refusal, or a clear error."""
 
 import shlex
 import sys
@@ -210,7 +210,7 @@ def test_no_answer_is_an_error_that_says_what_came(command: Command, mode: str, 
 
 
 def test_a_value_of_another_shape_is_a_mismatch(command: Command) -> None:
-    """As from an implementation in Python: the wall in front of the checks looks at shapes."""
+    """As from an implementation in Python: shapes are checked before the checks see them."""
     refused = Subject(make(command("value shape"))).raises(
         "divergence", lambda it: it.divergence(ROWS, ROWS, alpha=0.5, support=FULL)
     )

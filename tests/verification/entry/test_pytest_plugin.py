@@ -1,4 +1,4 @@
-"""``pytest --sdpo-impl`` in somebody's own project, outside of this repository: items, outcomes, and no cost unused."""
+"""``pytest --sdpo-impl`` in a user's own project, outside of this repository: items, outcomes, and no cost unused."""
 
 import os
 import re
@@ -75,7 +75,7 @@ def session(project: Path) -> Session:
 
 
 def test_without_the_option_nothing_heavy_is_imported(project: Path) -> None:
-    """Every session of the environment loads the plugin, so it costs a session that does not use it nothing."""
+    """Every session of the environment loads the plugin, so a session that does not use it pays nothing."""
     program = (
         "import sys, pytest\n"
         "ended = pytest.main(['-q', '-p', 'sdpo_ref.verification.entry.pytest_plugin', '-p', 'no:cacheprovider'])\n"
@@ -125,7 +125,7 @@ def test_requirements_are_items_beside_the_users_own(session: Session) -> None:
 
 @pytest.mark.slow
 def test_processes_of_one_session_share_one_run(session: Session, project: Path) -> None:
-    """With pytest-xdist the suite runs once, whoever needs it first; nothing is left behind."""
+    """With pytest-xdist the suite runs once, for whichever process is first; nothing is left behind."""
     made = project / "made"
     module = project / "src" / "mine" / "sdpo.py"
     module.write_text(f"open({str(made)!r}, 'a').write('x')\n{IMPLEMENTATION}")
@@ -216,7 +216,7 @@ def test_a_run_without_a_verdict_fails(suite: Suite, user_folder: Path) -> None:
 
 
 def test_only_the_first_process_runs(tmp_path: Path) -> None:
-    """Who comes later reads what was left, and asks for no run of its own."""
+    """A later process reads the stored results and starts no run of its own."""
     runs: list[int] = []
 
     def run() -> Outcomes:

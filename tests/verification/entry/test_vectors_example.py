@@ -60,7 +60,7 @@ def test_a_mistake_is_found(node: str, tmp_path: Path, mistake: str) -> None:
 
 
 def test_a_known_defect_is_named(node: str, tmp_path: Path) -> None:
-    """Numbers that a known defect gives are told from other wrong numbers."""
+    """Numbers of a known defect are distinguished from other wrong numbers."""
     vectors = tmp_path / "vectors"
     shutil.copytree(content("conformance") / "vectors", vectors)
     file = vectors / "example" / "divergence.mjs"

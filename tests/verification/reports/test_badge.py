@@ -1,4 +1,4 @@
-"""The badge says its denominator, says what limits it, and is green for what is conformant only."""
+"""The badge has its denominator and its limits, and is green for what is conformant only."""
 
 import json
 from typing import Any
@@ -45,7 +45,7 @@ SMOKE = {"profile": "smoke", "legend": [], "verdicts": [claim()]}
     ],
 )
 def test_what_it_says(found: list[dict[str, Any]], changes: dict[str, Any], message: str, color: str) -> None:
-    """A SHOULD does not count, what is not offered is no denominator."""
+    """A SHOULD does not count, and what is not offered is not in the denominator."""
     badge = json.loads(badge_as_json(document(*found, **changes)))
     assert badge == {"schemaVersion": 1, "label": "SDPO spec 0.2", "message": message, "color": color}
 
@@ -69,7 +69,7 @@ def test_green_is_for_what_conforms(exit_code: int, *, conformant: bool) -> None
 
 
 def test_the_picture_needs_nothing_else() -> None:
-    """It is SVG that says the same, for those who do not see it as well, and names no address."""
+    """It is SVG with the same text, also for screen readers, and has no address."""
     shown = badge_as_svg(document(PASS, verdict=verdict(0, conformant=True)))
     root = ET.fromstring(shown)  # noqa: S314 - written by ourselves
     assert root.get("aria-label") == "SDPO spec 0.2: 1/1 MUST"

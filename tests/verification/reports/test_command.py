@@ -102,7 +102,7 @@ def test_one_run_writes_every_form(saved: subprocess.CompletedProcess[str], fold
         assert "\x00" not in texts[form]
 
 
-def test_what_changed_is_said_after_the_verdict(saved: subprocess.CompletedProcess[str]) -> None:
+def test_what_changed_is_shown_after_the_verdict(saved: subprocess.CompletedProcess[str]) -> None:
     """The exit code stays the verdict's."""
     _, verdict, after = saved.stdout.partition("exit code 1")
     assert verdict
@@ -169,7 +169,7 @@ def test_the_schema_is_written_by_one_command(run: Run, folder: Path) -> None:
 def test_a_wrong_call_is_refused_before_anything_runs(
     folder: Path, capsys: pytest.CaptureFixture[str], arguments: list[str], words: str
 ) -> None:
-    """The message says what to do, and nothing is printed or written before it."""
+    """The message has the fix, and nothing is printed or written before it."""
     (folder / "one.json").write_text(json.dumps(fields()), encoding="utf-8")
     before = sorted(folder.iterdir())
     name, *others = arguments

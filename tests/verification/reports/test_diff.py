@@ -1,4 +1,4 @@
-"""What is said to have changed, and what counts as worse."""
+"""What is listed as changed, and what counts as worse."""
 
 from typing import Any
 

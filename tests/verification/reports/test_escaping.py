@@ -1,4 +1,4 @@
-"""Whatever stands in a document, every form of the report has the structure that it has with harmless text."""
+"""Whatever text is in a report, every form of the report has the structure that it has with harmless text."""
 
 import json
 import re

@@ -47,5 +47,5 @@ def test_it_installs_this_release() -> None:
 
 
 def test_it_may_read_only() -> None:
-    """The job runs code of whoever opens a pull request: it may read the repository, and nothing else."""
+    """The job runs code of any pull request: it may read the repository, and nothing else."""
     assert WORKFLOW["permissions"] == {"contents": "read"}

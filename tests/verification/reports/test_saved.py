@@ -1,4 +1,4 @@
-"""What is refused as a saved report, and what the message says to do."""
+"""What is refused as a saved report, and the fix in the message."""
 
 import json
 from pathlib import Path
@@ -8,9 +8,10 @@ import pytest
 
 from sdpo_ref._resources import content
 from sdpo_ref.errors import UsageError
+from sdpo_ref.verification.isolation.text import printable
 from sdpo_ref.verification.report import SCHEMA, SCHEMA_FILE, Report, schema_text
 from sdpo_ref.verification.reports.saved import parse_report, read_report
-from tests.verification.reports.examples import everything, fields, read
+from tests.verification.reports.examples import everything, fields, filled, read
 
 
 def test_the_schema_on_file_is_the_schema() -> None:
@@ -73,6 +74,19 @@ def test_a_file_that_cannot_be_read_is_refused(tmp_path: Path) -> None:
     for name in ("none", "", "bytes"):
         with pytest.raises(UsageError, match="write one with"):
             read_report(tmp_path / name)
+
+
+def test_a_report_holds_no_control_character() -> None:
+    """Whether it is read from a file or made from a run: no form of it can show one."""
+
+    def texts(value: Any) -> list[str]:
+        if isinstance(value, dict):
+            return [text for pair in value.items() for item in pair for text in texts(item)]
+        return [text for item in value for text in texts(item)] if isinstance(value, list) else [str(value)]
+
+    found = texts(json.loads(filled("a\x1b[31m\x00\u202eb").to_json()))
+    assert r"a\x1b[31m\x00\u202eb" in found
+    assert all(printable(text) == text for text in found)
 
 
 def test_a_document_does_not_change() -> None:

@@ -14,7 +14,7 @@ OTHER = document(
 
 
 def test_only_what_differs_is_shown() -> None:
-    """A requirement that one of them was not asked for differs; how many are alike is said."""
+    """A requirement that was not selected in one of them differs; the number of equal ones is shown."""
     found = matrix([ONE, OTHER], ["a.json", "b.json"])
     assert found.names == ("mine", "theirs")
     assert {it.id: it.cells for it in found.rows} == {
@@ -42,12 +42,12 @@ def test_scores_and_declared_variants_stand_above() -> None:
 
 
 def test_columns_have_names_of_their_own() -> None:
-    """Two reports on one implementation are told apart by their files, and the same file by its place."""
+    """Two reports on one implementation are distinguished by their files, and the same file by its place."""
     assert matrix([ONE, ONE], ["old.json", "new.json"]).names == ("mine (old.json)", "mine (new.json)")
     assert matrix([ONE, ONE], ["it.json", "it.json"]).names == ("mine (it.json) #1", "mine (it.json) #2")
 
 
-def test_both_forms_say_the_same() -> None:
+def test_both_forms_have_the_same_cells() -> None:
     """Every cell of a row stands in the Markdown and on the page."""
     found = matrix([ONE, OTHER], ["a.json", "b.json"])
     assert "| A-001 | MUST | PASS | FAIL |" in matrix_as_markdown(found)

@@ -21,7 +21,7 @@ _SECONDS_TO_END = 1.0
 
 
 class NoLineError(Exception):
-    """No line came back; the message says what happened instead."""
+    """No line came back; the message has the cause."""
 
 
 class SilenceError(NoLineError):
@@ -91,7 +91,7 @@ class LineProcess:
         """
         if self._extra:
             raise NoLineError(f"it wrote a line without a request: {excerpt(self._extra)}")
-        assert self._process.stdin is not None  # noqa: S101 - both are pipes; this tells mypy
+        assert self._process.stdin is not None  # noqa: S101 - both are pipes; for mypy
         assert self._process.stdout is not None  # noqa: S101
         stdin, stdout = self._process.stdin.fileno(), self._process.stdout.fileno()
         os.set_blocking(stdin, False)

@@ -86,7 +86,7 @@ class Program:
 
         Raises:
             InvalidInputError: if the program refuses the arguments.
-            UnsupportedError: if it says that it does not offer this.
+            UnsupportedError: if it does not offer this.
             NoAnswerError: if there is no answer, or one that cannot be read.
         """
         check, what = self._lost
@@ -140,7 +140,7 @@ class Program:
 
     def _ask(self, request: Mapping[str, object], *, limit: float) -> tuple[str, dict[str, object] | str]:
         """Kind and content of an answer: a result's fields, or the text of a refusal."""
-        assert self._process is not None  # noqa: S101 - the callers have made sure; this tells mypy
+        assert self._process is not None  # noqa: S101 - checked by the callers; for mypy
         number, self._requests = self._requests, self._requests + 1
         line = json.dumps({"id": number, **request}, allow_nan=False).encode()
         received = self._process.ask(line, limit=limit)

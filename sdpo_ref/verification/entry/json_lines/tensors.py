@@ -55,7 +55,7 @@ def decode_tensor(value: object) -> Tensor:
         value: what was received.
 
     Raises:
-        ValueError: if it is not a tensor; the message says what was received and what is allowed.
+        ValueError: if it is not a tensor; the message has what was received and what is allowed.
 
     Example:
         >>> decode_tensor({"dtype": "float64", "shape": [2], "data": [0.5, "-inf"]})
