@@ -22,7 +22,7 @@ from sdpo_ref.functional.implicit_reward import implicit_reward
 from sdpo_ref.functional.support import on_support
 from sdpo_ref.losses.reference import hybrid_loss, sdpo_loss
 from sdpo_ref.losses.sdft import sdft_loss
-from sdpo_ref.protocols.context_rules import ContextRules
+from sdpo_ref.protocols import Policy, Teacher
 from sdpo_ref.protocols.loss import SdpoLoss, SdpoTokenLosses, SupportDivergence
 from sdpo_ref.protocols.parts import (
     Attempt,
@@ -32,9 +32,7 @@ from sdpo_ref.protocols.parts import (
     StepTrace,
     TeacherContext,
 )
-from sdpo_ref.protocols.policy import Policy
-from sdpo_ref.protocols.profile import DEFAULTS, Profile, resolve_profile
-from sdpo_ref.protocols.teacher import Teacher
+from sdpo_ref.protocols.profile import DEFAULTS, ContextRules, Profile, resolve_profile
 from sdpo_ref.simulation.policies.first_order import FirstOrderPolicy
 from sdpo_ref.teachers.context import demonstration_context, teacher_contexts
 from sdpo_ref.teachers.low_rank import low_rank_average

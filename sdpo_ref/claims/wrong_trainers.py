@@ -11,8 +11,7 @@ from types import SimpleNamespace
 import torch
 
 from sdpo_ref.errors import UsageError
-from sdpo_ref.protocols.policy import Policy
-from sdpo_ref.protocols.teacher import Teacher
+from sdpo_ref.protocols import Policy, Teacher
 from sdpo_ref.simulation.policies.first_order import FirstOrderPolicy
 from sdpo_ref.trainers.sdpo import SdpoTrainer
 from sdpo_ref.trainers.update import logits_of

@@ -15,10 +15,8 @@ from typing import Literal, Protocol, runtime_checkable
 from jaxtyping import Bool, Float, Int
 from torch import Tensor, nn
 
-from sdpo_ref.protocols.context_rules import ContextRules
-from sdpo_ref.protocols.policy import Policy
-from sdpo_ref.protocols.teacher import Teacher
-from sdpo_ref.protocols.trainer import Trainer
+from sdpo_ref.protocols import Policy, Teacher, Trainer
+from sdpo_ref.protocols.profile import ContextRules
 from sdpo_ref.types import DistillationBatch, Prompts, Support
 
 
@@ -274,7 +272,7 @@ class MakeTrainer(Protocol):
     """**Protocol (level 4):** SDPO's trainer, on a policy and a teacher of the simulated world.
 
     The trainer is any object with a property ``policy`` and a method ``step(rollouts, judgement)``, see
-    :class:`~sdpo_ref.protocols.trainer.Trainer`; what ``step`` returns is not looked at. The policy is a
+    :class:`~sdpo_ref.protocols.Trainer`; what ``step`` returns is not looked at. The policy is a
     :class:`torch.nn.Module`; train its ``parameters()`` with Adam at the learning rate, on the reverse KL to
     ``teacher.view(rollouts, judgement).logits`` over the whole vocabulary, averaged over tokens.
     """

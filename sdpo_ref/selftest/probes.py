@@ -13,8 +13,8 @@ from typing import Any, Literal
 import torch
 from torch import Tensor
 
-from sdpo_ref.protocols.context_rules import ContextRules
 from sdpo_ref.protocols.parts import Attempt, StepProblem
+from sdpo_ref.protocols.profile import ContextRules
 from sdpo_ref.types import FULL, SAMPLED_TOKEN, DistillationBatch, Support
 from sdpo_ref.verification.checks.attempts import group_of, prompt
 from sdpo_ref.verification.checks.inputs import every_row, input_generator, on_policy, random_batch

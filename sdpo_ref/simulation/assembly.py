@@ -7,10 +7,7 @@ start in the same world with the same policy and receive the same noise.
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
-from sdpo_ref.protocols.oracle import Oracle
-from sdpo_ref.protocols.policy import Policy
-from sdpo_ref.protocols.teacher import Teacher
-from sdpo_ref.protocols.trainer import Trainer
+from sdpo_ref.protocols import Oracle, Policy, Teacher, Trainer
 from sdpo_ref.simulation.method import Student
 from sdpo_ref.simulation.methods import Implementation, build_trainer
 from sdpo_ref.simulation.oracles.build import build_oracle, dealt

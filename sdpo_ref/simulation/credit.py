@@ -11,8 +11,7 @@ from sdpo_ref.functional.agreement import groups_that_agree
 from sdpo_ref.functional.log_probs import log_probs, token_log_probs
 from sdpo_ref.functional.policy_gradient import leave_one_out_advantages
 from sdpo_ref.functional.preference import best_and_worst
-from sdpo_ref.protocols.teacher import Teacher
-from sdpo_ref.protocols.trainer import Trainer
+from sdpo_ref.protocols import Teacher, Trainer
 from sdpo_ref.trainers.ppo import PpoTrainer
 from sdpo_ref.trainers.span_rloo import span_advantages
 from sdpo_ref.types import Judgement, Rollouts

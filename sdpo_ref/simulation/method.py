@@ -8,8 +8,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from sdpo_ref.protocols.teacher import Teacher
-from sdpo_ref.protocols.trainer import Trainer
+from sdpo_ref.protocols import Teacher, Trainer
 from sdpo_ref.simulation.batched.update import Batch, Update
 from sdpo_ref.simulation.credit import Step
 from sdpo_ref.simulation.policies.first_order import FirstOrderPolicy

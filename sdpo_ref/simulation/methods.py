@@ -13,8 +13,7 @@ from pydantic import Field
 from torch import Tensor
 
 from sdpo_ref.errors import UnsupportedError
-from sdpo_ref.protocols.teacher import Teacher
-from sdpo_ref.protocols.trainer import Trainer
+from sdpo_ref.protocols import Teacher, Trainer
 from sdpo_ref.simulation import credit
 from sdpo_ref.simulation.batched.policy_gradient import (
     DpoUpdate,
@@ -147,7 +146,7 @@ class ThirdParty(MethodBase):
 
     Attributes:
         factory: called as ``factory(policy, teacher, learning_rate=...)``; returns a
-            :class:`~sdpo_ref.protocols.trainer.Trainer`.
+            :class:`~sdpo_ref.protocols.Trainer`.
     """
 
     method: Literal["third_party"] = "third_party"

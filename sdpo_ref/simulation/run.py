@@ -9,8 +9,7 @@ from collections.abc import Callable
 import torch
 
 from sdpo_ref.errors import InvalidInputError
-from sdpo_ref.protocols.oracle import Oracle
-from sdpo_ref.protocols.trainer import Trainer
+from sdpo_ref.protocols import Oracle, Trainer
 from sdpo_ref.simulation.measure import Gauge, Measurement
 from sdpo_ref.simulation.policies.first_order import FirstOrderPolicy
 from sdpo_ref.simulation.world import World, random_stream

@@ -7,9 +7,6 @@ from pydantic import Field, model_validator
 from sdpo_ref.simulation.methods import MethodSettings
 from sdpo_ref.simulation.settings import Count, RunBase, SharedSettings
 
-SimulatorName = Literal["batched", "reference"]
-"""The optimised simulator, and the clear one; they give the same numbers up to rounding."""
-
 
 class RunSettings(RunBase):
     """A training run but for its seed.

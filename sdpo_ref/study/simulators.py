@@ -6,7 +6,8 @@ from functools import partial
 
 from sdpo_ref.errors import UsageError
 from sdpo_ref.simulation.run_batch import batch_key, usable_device
-from sdpo_ref.simulation.run_settings import ProbeSettings, RunSettings, SimulatorName, TaskSettings
+from sdpo_ref.simulation.run_settings import ProbeSettings, RunSettings, TaskSettings
+from sdpo_ref.simulation.settings import SimulatorName
 from sdpo_ref.study.execute import execute
 from sdpo_ref.study.execute_batch import execute_batch, probe_batch
 from sdpo_ref.study.experiment import Task

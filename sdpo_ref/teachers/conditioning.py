@@ -2,7 +2,7 @@
 
 from typing import Protocol, runtime_checkable
 
-from sdpo_ref.protocols.policy import Policy
+from sdpo_ref.protocols import Policy
 from sdpo_ref.types import Judgement, Rollouts, TeacherView
 
 

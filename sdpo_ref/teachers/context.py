@@ -5,8 +5,8 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from sdpo_ref.errors import InvalidInputError
-from sdpo_ref.protocols.context_rules import ContextRules
 from sdpo_ref.protocols.parts import Attempt, Message, TeacherContext
+from sdpo_ref.protocols.profile import ContextRules
 from sdpo_ref.teachers.success import successes
 
 

@@ -4,7 +4,7 @@ import copy
 
 from sdpo_ref.errors import InvalidInputError
 from sdpo_ref.functional.averaging import exponential_moving_average_
-from sdpo_ref.protocols.policy import Policy
+from sdpo_ref.protocols import Policy
 from sdpo_ref.teachers.conditioning import Conditioning
 from sdpo_ref.types import Judgement, Rollouts, TeacherView
 

@@ -2,7 +2,7 @@
 
 import copy
 
-from sdpo_ref.protocols.policy import Policy
+from sdpo_ref.protocols import Policy
 from sdpo_ref.teachers.conditioning import Conditioning
 from sdpo_ref.types import Judgement, Rollouts, TeacherView
 

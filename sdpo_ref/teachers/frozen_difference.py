@@ -5,7 +5,7 @@ import copy
 import torch
 
 from sdpo_ref.functional.log_probs import log_probs
-from sdpo_ref.protocols.policy import Policy
+from sdpo_ref.protocols import Policy
 from sdpo_ref.teachers.conditioning import Conditioning
 from sdpo_ref.types import Judgement, Rollouts, TeacherView
 

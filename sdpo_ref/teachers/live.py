@@ -1,6 +1,6 @@
 """The teacher with the student's own current weights (TEACH-025)."""
 
-from sdpo_ref.protocols.policy import Policy
+from sdpo_ref.protocols import Policy
 from sdpo_ref.teachers.conditioning import Conditioning
 from sdpo_ref.types import Judgement, Rollouts, TeacherView
 

@@ -7,9 +7,9 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 
-from sdpo_ref.protocols.context_rules import ContextRules
+from sdpo_ref.protocols import Policy
 from sdpo_ref.protocols.parts import Attempt, Message
-from sdpo_ref.protocols.policy import Policy
+from sdpo_ref.protocols.profile import ContextRules
 from sdpo_ref.teachers.context import Template, teacher_contexts
 from sdpo_ref.types import Judgement, Prompts, Rollouts, TeacherView
 

@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 
-from sdpo_ref.protocols.context_rules import ContextRules
+from sdpo_ref.protocols.profile import ContextRules
 
 
 def successes(rewards: Sequence[float], groups: Sequence[int], rules: ContextRules) -> list[bool]:

@@ -12,13 +12,13 @@ import torch
 from sdpo_ref.errors import InvalidInputError
 from sdpo_ref.functional.policy_gradient import completion_log_probs
 from sdpo_ref.functional.preference import best_and_worst, preference_losses
-from sdpo_ref.protocols.policy import Policy
+from sdpo_ref.protocols import Policy
 from sdpo_ref.trainers.update import Penalty, descend, logits_of
 from sdpo_ref.types import Judgement, Rollouts, StepReport
 
 
 class DpoTrainer:
-    r"""Best against worst of each group; implements :class:`~sdpo_ref.protocols.trainer.Trainer`.
+    r"""Best against worst of each group; implements :class:`~sdpo_ref.protocols.Trainer`.
 
     .. math::
         L = -\frac{1}{P} \sum_{p=1}^{P} \log \sigma\left(\beta \left[

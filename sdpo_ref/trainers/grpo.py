@@ -9,13 +9,13 @@ takes the place of a learned value, and all tokens of a completion have one adva
 import torch
 
 from sdpo_ref.functional.advantages import group_advantages
-from sdpo_ref.protocols.policy import Policy
+from sdpo_ref.protocols import Policy
 from sdpo_ref.trainers.update import Penalty, PolicyGradient
 from sdpo_ref.types import Aggregation, Judgement, Rollouts, StepReport
 
 
 class GrpoTrainer:
-    r"""Clipped policy gradient of standardised rewards; implements :class:`~sdpo_ref.protocols.trainer.Trainer`.
+    r"""Clipped policy gradient of standardised rewards; implements :class:`~sdpo_ref.protocols.Trainer`.
 
     .. math::
         A_i = \frac{r_i - \bar r_g}{\sigma_g + 10^{-4}}, \qquad

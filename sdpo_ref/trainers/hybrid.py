@@ -18,14 +18,13 @@ from sdpo_ref.functional.advantages import group_advantages
 from sdpo_ref.functional.agreement import groups_that_agree
 from sdpo_ref.functional.implicit_reward import implicit_reward
 from sdpo_ref.losses.reference import hybrid_loss, policy_gradient_loss
-from sdpo_ref.protocols.policy import Policy
-from sdpo_ref.protocols.teacher import Teacher
+from sdpo_ref.protocols import Policy, Teacher
 from sdpo_ref.trainers.update import Penalty, descend, logits_of
 from sdpo_ref.types import SAMPLED_TOKEN, DistillationBatch, Judgement, Rollouts, StepReport, Support
 
 
 class HybridTrainer:
-    r"""Mixes advantages of reward and teacher; implements :class:`~sdpo_ref.protocols.trainer.Trainer`.
+    r"""Mixes advantages of reward and teacher; implements :class:`~sdpo_ref.protocols.Trainer`.
 
     .. math::
         A_{it} = \lambda_g\, (r_i - \bar r_g) + (1 - \lambda_g)\, [\log p_T(y_{it}) - \log p_S(y_{it})], \qquad

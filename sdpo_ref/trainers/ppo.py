@@ -13,7 +13,7 @@ from torch import Tensor, nn
 
 from sdpo_ref.functional.aggregation import aggregate
 from sdpo_ref.functional.policy_gradient import generalized_advantages
-from sdpo_ref.protocols.policy import Policy
+from sdpo_ref.protocols import Policy
 from sdpo_ref.trainers.update import Penalty, PolicyGradient, descend
 from sdpo_ref.types import Aggregation, Judgement, Prompts, Rollouts, StepReport
 
@@ -39,7 +39,7 @@ class ValueTable(nn.Module):
 
 
 class PpoTrainer:
-    r"""Clipped policy gradient of generalised advantages; implements :class:`~sdpo_ref.protocols.trainer.Trainer`.
+    r"""Clipped policy gradient of generalised advantages; implements :class:`~sdpo_ref.protocols.Trainer`.
 
     .. math::
         L^{\mathrm{policy}} &= -\sum_{i,t} w_{it} \min\left(\rho_{it} \hat A_{it},\;

@@ -12,13 +12,13 @@ from jaxtyping import Float
 from torch import Tensor
 
 from sdpo_ref.errors import InvalidInputError
-from sdpo_ref.protocols.policy import Policy
+from sdpo_ref.protocols import Policy
 from sdpo_ref.trainers.update import Penalty, PolicyGradient
 from sdpo_ref.types import Aggregation, Judgement, Rollouts, StepReport
 
 
 class ReinforceTrainer:
-    r"""Policy gradient; implements :class:`~sdpo_ref.protocols.trainer.Trainer`.
+    r"""Policy gradient; implements :class:`~sdpo_ref.protocols.Trainer`.
 
     .. math::
         A_i = r_i - b, \qquad b \leftarrow (1 - \eta)\, b + \eta\, \bar r \;\text{ after the step}

@@ -8,13 +8,13 @@ by the spread of the group, nothing is clipped, and every rollout is used once.
 import torch
 
 from sdpo_ref.functional.policy_gradient import leave_one_out_advantages
-from sdpo_ref.protocols.policy import Policy
+from sdpo_ref.protocols import Policy
 from sdpo_ref.trainers.update import Penalty, PolicyGradient
 from sdpo_ref.types import Aggregation, Judgement, Rollouts, StepReport
 
 
 class RlooTrainer:
-    r"""Policy gradient with the siblings' mean as baseline; implements :class:`~sdpo_ref.protocols.trainer.Trainer`.
+    r"""Policy gradient with the siblings' mean as baseline; implements :class:`~sdpo_ref.protocols.Trainer`.
 
     .. math::
         A_i = r_i - \frac{1}{n - 1} \sum_{j \neq i} r_j

@@ -8,14 +8,13 @@ KL(teacher‖student), as in the runs that were published.
 import torch
 
 from sdpo_ref.losses.sdft import sdft_loss
-from sdpo_ref.protocols.policy import Policy
-from sdpo_ref.protocols.teacher import Teacher
+from sdpo_ref.protocols import Policy, Teacher
 from sdpo_ref.trainers.update import Penalty, descend, logits_of
 from sdpo_ref.types import FULL, Aggregation, DistillationBatch, Judgement, Rollouts, StepReport, Support
 
 
 class SdftTrainer:
-    """Trains a policy towards itself with a demonstration; implements :class:`~sdpo_ref.protocols.trainer.Trainer`.
+    """Trains a policy towards itself with a demonstration; implements :class:`~sdpo_ref.protocols.Trainer`.
 
     Which attempt is shown is the teacher's business: for text, one whose rules have ``use_feedback=False`` and a
     ``success_quantile`` that only the best reaches; for numbers, one that reads the best of each group. A row without

@@ -19,8 +19,7 @@ from torch import Tensor
 from sdpo_ref.errors import InvalidInputError
 from sdpo_ref.functional.aggregation import micro_batch_weights
 from sdpo_ref.losses.reference import sdpo_loss
-from sdpo_ref.protocols.policy import Policy
-from sdpo_ref.protocols.teacher import Teacher
+from sdpo_ref.protocols import Policy, Teacher
 from sdpo_ref.trainers.update import Penalty, logits_of
 from sdpo_ref.types import (
     FULL,
@@ -92,7 +91,7 @@ def accumulate_gradient(
 
 
 class SdpoTrainer:
-    """Trains a policy by self-distillation; implements :class:`~sdpo_ref.protocols.trainer.Trainer`.
+    """Trains a policy by self-distillation; implements :class:`~sdpo_ref.protocols.Trainer`.
 
     A penalty for leaving a reference counts every token of a completion, also in rows whose teacher has no context.
     Implements: SIM-101, SIM-109.

@@ -13,13 +13,13 @@ from torch import Tensor
 
 from sdpo_ref.errors import InvalidInputError
 from sdpo_ref.functional.policy_gradient import leave_one_out_advantages
-from sdpo_ref.protocols.policy import Policy
+from sdpo_ref.protocols import Policy
 from sdpo_ref.trainers.update import Penalty, PolicyGradient
 from sdpo_ref.types import Aggregation, Feedback, Judgement, Rollouts, StepReport
 
 
 class SpanRlooTrainer:
-    r"""Policy gradient with one advantage a span; implements :class:`~sdpo_ref.protocols.trainer.Trainer`.
+    r"""Policy gradient with one advantage a span; implements :class:`~sdpo_ref.protocols.Trainer`.
 
     .. math::
         A_{it} = r_{is(t)} - \frac{1}{n - 1} \sum_{j \neq i} r_{js(t)}

@@ -14,7 +14,7 @@ from sdpo_ref.errors import InvalidInputError
 from sdpo_ref.functional.aggregation import aggregate
 from sdpo_ref.functional.penalty import kl_penalty
 from sdpo_ref.functional.policy_gradient import clipped_surrogate, completion_log_probs
-from sdpo_ref.protocols.policy import Policy
+from sdpo_ref.protocols import Policy
 from sdpo_ref.types import Aggregation, Rollouts, StepReport
 
 

@@ -7,8 +7,8 @@ import pytest
 
 from sdpo_ref.adapters import sdpo_rl, trl
 from sdpo_ref.errors import UnsupportedError
-from sdpo_ref.protocols.context_rules import ContextRules
 from sdpo_ref.protocols.parts import Message
+from sdpo_ref.protocols.profile import ContextRules
 from tests.adapters.problems import PROMPT, attempt
 
 pytestmark = pytest.mark.peers

@@ -4,8 +4,7 @@ import pytest
 from pydantic import ValidationError
 
 from sdpo_ref.errors import UsageError
-from sdpo_ref.protocols.context_rules import ContextRules
-from sdpo_ref.protocols.profile import DEFAULTS, PROFILES, Profile, resolve_profile
+from sdpo_ref.protocols.profile import DEFAULTS, PROFILES, ContextRules, Profile, resolve_profile
 
 
 def test_every_profile_has_defaults() -> None:

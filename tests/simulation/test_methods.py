@@ -6,7 +6,7 @@ from collections.abc import Callable
 import pytest
 import torch
 
-from sdpo_ref.protocols.trainer import Trainer
+from sdpo_ref.protocols import Trainer
 from sdpo_ref.simulation.measure import Measurement
 from sdpo_ref.simulation.oracles import build_oracle
 from sdpo_ref.simulation.policies.first_order import FirstOrderPolicy

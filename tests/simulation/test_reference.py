@@ -7,7 +7,7 @@ import pytest
 import torch
 
 from sdpo_ref.errors import DivergedError, InvalidInputError
-from sdpo_ref.protocols.policy import Policy
+from sdpo_ref.protocols import Policy
 from sdpo_ref.simulation.measure import Gauge, Measurement, area_under_curve, credit_correlation, steps_to_reach
 from sdpo_ref.simulation.oracles import build_oracle
 from sdpo_ref.simulation.policies.first_order import FirstOrderPolicy

@@ -2,7 +2,7 @@
 
 import torch
 
-from sdpo_ref.protocols.teacher import Teacher
+from sdpo_ref.protocols import Teacher
 from sdpo_ref.simulation.policies.first_order import FirstOrderPolicy
 from sdpo_ref.types import Judgement, Rollouts, StepReport
 

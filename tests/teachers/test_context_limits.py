@@ -6,8 +6,8 @@ from typing import Any
 import pytest
 
 from sdpo_ref.errors import InvalidInputError
-from sdpo_ref.protocols.context_rules import ContextRules
 from sdpo_ref.protocols.parts import Message
+from sdpo_ref.protocols.profile import ContextRules
 from sdpo_ref.teachers.context import Template, demonstration_context, teacher_contexts
 from sdpo_ref.teachers.success import successes
 from sdpo_ref.verification.checks.attempts import group_of

@@ -6,8 +6,7 @@ import torch
 from torch import Tensor
 
 from sdpo_ref.functional.log_probs import log_probs
-from sdpo_ref.protocols.policy import Policy
-from sdpo_ref.protocols.teacher import Teacher
+from sdpo_ref.protocols import Policy, Teacher
 from sdpo_ref.simulation.policies.first_order import FirstOrderPolicy
 from sdpo_ref.teachers.frozen import FrozenTeacher
 from sdpo_ref.teachers.frozen_difference import FrozenDifferenceTeacher

@@ -7,7 +7,7 @@ import pytest
 import torch
 
 from sdpo_ref.errors import InvalidInputError
-from sdpo_ref.protocols.policy import Policy
+from sdpo_ref.protocols import Policy
 from sdpo_ref.simulation.settings import RegimeName
 from sdpo_ref.simulation.teachers.placebo import ConstantFeedback, DerangedFeedback, deranged, derangement
 from sdpo_ref.simulation.world import random_stream

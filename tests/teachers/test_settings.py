@@ -3,7 +3,7 @@
 import pytest
 import torch
 
-from sdpo_ref.protocols.teacher import Teacher
+from sdpo_ref.protocols import Teacher
 from sdpo_ref.teachers.ema import EmaTeacher
 from sdpo_ref.teachers.trust_region import TrustRegionTeacher
 from tests.teachers.test_teachers import JUDGEMENT, REPROMPTER, moved, sampled

@@ -7,9 +7,9 @@ import torch
 
 from sdpo_ref.errors import InvalidInputError
 from sdpo_ref.functional.averaging import trust_region_log_probs
-from sdpo_ref.protocols.context_rules import ContextRules
+from sdpo_ref.protocols import Teacher
 from sdpo_ref.protocols.parts import Message
-from sdpo_ref.protocols.teacher import Teacher
+from sdpo_ref.protocols.profile import ContextRules
 from sdpo_ref.simulation.policies.prefix_sum import PrefixSumPolicy
 from sdpo_ref.teachers.ema import EmaTeacher
 from sdpo_ref.teachers.frozen import FrozenTeacher

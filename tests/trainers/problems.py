@@ -8,8 +8,7 @@ import torch
 from torch import Tensor
 
 from sdpo_ref.functional.policy_gradient import completion_log_probs
-from sdpo_ref.protocols.policy import Policy
-from sdpo_ref.protocols.trainer import Trainer
+from sdpo_ref.protocols import Policy, Trainer
 from sdpo_ref.simulation.policies.prefix_sum import PrefixSumPolicy
 from sdpo_ref.types import Judgement, Prompts, Rollouts, StepReport, TeacherView
 

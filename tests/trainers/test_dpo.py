@@ -10,7 +10,7 @@ import torch
 from sdpo_ref.errors import InvalidInputError
 from sdpo_ref.functional.policy_gradient import completion_log_probs
 from sdpo_ref.functional.preference import best_and_worst, preference_losses
-from sdpo_ref.protocols.trainer import Trainer
+from sdpo_ref.protocols import Trainer
 from sdpo_ref.trainers.dpo import DpoTrainer
 from tests.trainers.problems import EVERY_COMPLETION, assert_same, change, flat, judged, rollouts_of, small_policy
 

@@ -12,7 +12,7 @@ from sdpo_ref.errors import InvalidInputError
 from sdpo_ref.functional.agreement import groups_that_agree
 from sdpo_ref.functional.implicit_reward import implicit_reward
 from sdpo_ref.losses.reference import hybrid_loss
-from sdpo_ref.protocols.trainer import Trainer
+from sdpo_ref.protocols import Trainer
 from sdpo_ref.simulation.policies.prefix_sum import PrefixSumPolicy
 from sdpo_ref.trainers.grpo import GrpoTrainer
 from sdpo_ref.trainers.hybrid import HybridTrainer

@@ -11,7 +11,7 @@ from torch import Tensor
 
 from sdpo_ref.errors import InvalidInputError
 from sdpo_ref.functional.penalty import kl_penalty
-from sdpo_ref.protocols.trainer import Trainer
+from sdpo_ref.protocols import Trainer
 from sdpo_ref.simulation.policies.prefix_sum import PrefixSumPolicy
 from sdpo_ref.trainers.dpo import DpoTrainer
 from sdpo_ref.trainers.grpo import GrpoTrainer

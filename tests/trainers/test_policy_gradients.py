@@ -15,7 +15,7 @@ from sdpo_ref.functional.policy_gradient import (
     generalized_advantages,
     leave_one_out_advantages,
 )
-from sdpo_ref.protocols.trainer import Trainer
+from sdpo_ref.protocols import Trainer
 from sdpo_ref.simulation.policies.prefix_sum import PrefixSumPolicy
 from sdpo_ref.trainers.grpo import GrpoTrainer
 from sdpo_ref.trainers.ppo import PpoTrainer, ValueTable

@@ -7,9 +7,9 @@ import pytest
 import torch
 
 from sdpo_ref.losses.sdft import sdft_loss
-from sdpo_ref.protocols.context_rules import ContextRules
+from sdpo_ref.protocols import Trainer
 from sdpo_ref.protocols.parts import Message
-from sdpo_ref.protocols.trainer import Trainer
+from sdpo_ref.protocols.profile import ContextRules
 from sdpo_ref.simulation.policies.prefix_sum import PrefixSumPolicy
 from sdpo_ref.teachers.frozen import FrozenTeacher
 from sdpo_ref.teachers.reprompt import Reprompter, left_padded

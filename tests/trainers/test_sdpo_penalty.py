@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from torch import Tensor
 
 from sdpo_ref.losses.reference import sdpo_loss
-from sdpo_ref.protocols.trainer import Trainer
+from sdpo_ref.protocols import Trainer
 from sdpo_ref.simulation.policies.prefix_sum import PrefixSumPolicy
 from sdpo_ref.trainers.sdpo import SdpoTrainer
 from sdpo_ref.types import DistillationBatch, Rollouts, StepReport

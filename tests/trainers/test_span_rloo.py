@@ -14,7 +14,7 @@ from torch import Tensor
 
 from sdpo_ref.errors import InvalidInputError
 from sdpo_ref.functional.policy_gradient import leave_one_out_advantages
-from sdpo_ref.protocols.trainer import Trainer
+from sdpo_ref.protocols import Trainer
 from sdpo_ref.simulation.oracles import CritiqueOracle
 from sdpo_ref.simulation.policies.first_order import FirstOrderPolicy
 from sdpo_ref.simulation.world import World

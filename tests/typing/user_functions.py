@@ -12,7 +12,7 @@ from torch import Tensor
 
 from sdpo_ref import DistillationBatch, Support
 from sdpo_ref.protocols import parts
-from sdpo_ref.protocols.context_rules import ContextRules
+from sdpo_ref.protocols.profile import ContextRules
 
 
 def divergence(

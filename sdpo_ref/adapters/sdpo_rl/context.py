@@ -20,8 +20,8 @@ from sdpo_ref.adapters.toys.rollouts import (
     tokenized_prompts,
 )
 from sdpo_ref.errors import UnsupportedError
-from sdpo_ref.protocols.context_rules import ContextRules
 from sdpo_ref.protocols.parts import Attempt, TeacherContext
+from sdpo_ref.protocols.profile import ContextRules
 
 
 def context(attempts: Sequence[Attempt], rules: ContextRules) -> tuple[TeacherContext, ...]:

@@ -16,8 +16,8 @@ from sdpo_ref.adapters.toys.rollouts import (
 )
 from sdpo_ref.adapters.trl.trainer import default_arguments, unconstructed
 from sdpo_ref.errors import UnsupportedError
-from sdpo_ref.protocols.context_rules import ContextRules
 from sdpo_ref.protocols.parts import Attempt, Message, TeacherContext
+from sdpo_ref.protocols.profile import ContextRules
 
 
 def context(attempts: Sequence[Attempt], rules: ContextRules) -> tuple[TeacherContext, ...]:

@@ -11,7 +11,7 @@ from jaxtyping import Int
 from torch import Tensor
 
 from sdpo_ref.errors import InvalidInputError
-from sdpo_ref.protocols.policy import Policy
+from sdpo_ref.protocols import Policy
 from sdpo_ref.teachers.conditioning import Conditioning
 from sdpo_ref.types import Judgement, Rollouts, TeacherView
 

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 import torch
 
 from sdpo_ref.functional.preference import best_and_worst
-from sdpo_ref.protocols.policy import Policy
+from sdpo_ref.protocols import Policy
 from sdpo_ref.simulation.reader import Reader
 from sdpo_ref.simulation.teachers.read_feedback import ReadFeedback
 from sdpo_ref.types import Feedback, Judgement, Rollouts, TeacherView

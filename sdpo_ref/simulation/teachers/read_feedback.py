@@ -12,7 +12,7 @@ from jaxtyping import Int, Shaped
 from torch import Tensor
 
 from sdpo_ref.errors import InvalidInputError
-from sdpo_ref.protocols.policy import Policy
+from sdpo_ref.protocols import Policy
 from sdpo_ref.simulation.reader import Reader, Reading
 from sdpo_ref.types import Judgement, Rollouts, TeacherView
 

@@ -2,9 +2,8 @@
 
 from collections.abc import Mapping, Sequence
 
-from sdpo_ref.protocols.context_rules import ContextRules
 from sdpo_ref.protocols.parts import Attempt, Message, TeacherContext
-from sdpo_ref.protocols.profile import Profile
+from sdpo_ref.protocols.profile import ContextRules, Profile
 
 SYSTEM = "You are SYSTEM-MARK."
 

@@ -10,9 +10,8 @@ from typing import Literal
 import torch
 from torch import Tensor, nn
 
+from sdpo_ref.protocols import Policy, Teacher
 from sdpo_ref.protocols.parts import MicroBatch, StepProblem
-from sdpo_ref.protocols.policy import Policy
-from sdpo_ref.protocols.teacher import Teacher
 from sdpo_ref.simulation.assembly import assemble
 from sdpo_ref.simulation.methods import Sdpo
 from sdpo_ref.simulation.policies.first_order import FirstOrderPolicy

@@ -13,7 +13,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from sdpo_ref.protocols.context_rules import ContextRules
+from sdpo_ref.protocols import Policy, Trainer
 from sdpo_ref.protocols.parts import (
     Attempt,
     LowRankFactors,
@@ -22,9 +22,7 @@ from sdpo_ref.protocols.parts import (
     StepTrace,
     TeacherContext,
 )
-from sdpo_ref.protocols.policy import Policy
-from sdpo_ref.protocols.profile import Profile, resolve_profile
-from sdpo_ref.protocols.trainer import Trainer
+from sdpo_ref.protocols.profile import ContextRules, Profile, resolve_profile
 from sdpo_ref.types import FULL, DistillationBatch, Support
 from sdpo_ref.verification.checks.mismatch import ImplementationRaisedError, Mismatch, NoAnswerError, NotOfferedError
 from sdpo_ref.verification.checks.problems import SmallWorld

@@ -11,7 +11,7 @@ from torch import Tensor
 from sdpo_ref.errors import InvalidInputError
 from sdpo_ref.functional.log_probs import log_probs
 from sdpo_ref.functional.policy_gradient import completion_log_probs
-from sdpo_ref.protocols.policy import Policy
+from sdpo_ref.protocols import Policy
 from sdpo_ref.simulation.measure import Gauge
 from sdpo_ref.simulation.policies.featured import FeaturedPolicy
 from sdpo_ref.simulation.policies.first_order import FirstOrderPolicy

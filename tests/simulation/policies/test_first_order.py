@@ -5,7 +5,7 @@ import torch
 
 from sdpo_ref.errors import InvalidInputError
 from sdpo_ref.functional.log_probs import log_probs
-from sdpo_ref.protocols.policy import Policy
+from sdpo_ref.protocols import Policy
 from sdpo_ref.simulation.policies.first_order import FirstOrderPolicy
 from sdpo_ref.simulation.settings import WorldSettings
 from sdpo_ref.simulation.world.randomness import random_stream

@@ -9,8 +9,8 @@ import torch
 
 from sdpo_ref.bundled import make
 from sdpo_ref.errors import InvalidInputError
-from sdpo_ref.protocols.context_rules import ContextRules
 from sdpo_ref.protocols.parts import Attempt
+from sdpo_ref.protocols.profile import ContextRules
 from sdpo_ref.types import DistillationBatch, Support
 from sdpo_ref.verification.entry.json_lines.parts import REACHABLE
 from sdpo_ref.verification.entry.json_lines.tensors import decode_tensor, encode_tensor

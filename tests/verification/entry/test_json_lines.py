@@ -15,8 +15,8 @@ import torch
 
 from sdpo_ref._resources import content
 from sdpo_ref.bundled import Reference, make
-from sdpo_ref.protocols.context_rules import ContextRules
 from sdpo_ref.protocols.parts import Attempt
+from sdpo_ref.protocols.profile import ContextRules
 from sdpo_ref.types import FULL, SAMPLED_TOKEN, Support
 from sdpo_ref.verification.checks.inputs import every_row, on_policy, random_batch
 from sdpo_ref.verification.engine import verify

@@ -10,8 +10,8 @@ from typing import TypeVar
 from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
-from sdpo_ref.protocols.context_rules import ContextRules
 from sdpo_ref.protocols.parts import Attempt, LowRankFactors, Message, TeacherContext
+from sdpo_ref.protocols.profile import ContextRules
 from sdpo_ref.types import DistillationBatch, Support
 from sdpo_ref.verification.entry.json_lines.gradient import attached
 from sdpo_ref.verification.entry.json_lines.program import Program
