@@ -50,7 +50,7 @@ def kl_divergence(
     has two. A cell without mass under ``p`` is only its ``q`` term, in value and gradient, also where ``q`` has none;
     plain arithmetic gives NaN there. A cell with mass under ``p`` and none under ``q`` makes the result ``+inf``, also
     where that mass is too small for its exponential.
-    Implements: LOSS-005, LOSS-007, LOSS-008, LOSS-011.
+    Implements: LOSS-005, LOSS-007, LOSS-008, LOSS-011, LOSS-112.
 
     Args:
         p_log_probs: the distribution that weights; sums to one. Gradient flows.

@@ -32,7 +32,7 @@ def log_probs(logits: Float[Tensor, "*batch vocab"], *, temperature: float = 1.0
 
     Logits in half precision are raised to float32 first: eight bits of mantissa cannot hold a log-probability near
     zero, and the error lands in the gradient. A logit of ``-inf`` is a token of probability zero.
-    Implements: POLICY-002, POLICY-003, LOSS-062, LOSS-091, LOSS-112, LOSS-116.
+    Implements: POLICY-002, POLICY-003, LOSS-062, LOSS-091, LOSS-116.
 
     Args:
         logits: unnormalised scores; ``-inf`` allowed, but not in every entry of a row. Gradient flows.

@@ -1,4 +1,4 @@
-"""The specification is parsed strictly: whatever could be lost in silence is an error with file and line."""
+"""The specification is parsed strictly: what cannot be read is an error with file and line."""
 
 from pathlib import Path
 
@@ -37,7 +37,7 @@ It is finite.
 - If broken: it breaks.
 
 ### LOSS-003
-Retired: it said
+Retired: it meant
 the same as LOSS-002.
 """
 
@@ -110,11 +110,11 @@ def test_an_unknown_id_names_near_misses_and_a_retired_one_its_reason(tmp_path: 
     catalogue = read_catalogue(write(tmp_path, GOOD))
     with pytest.raises(UsageError, match=r"'LOSS-0O1'; did you mean LOSS-001"):
         catalogue["LOSS-0O1"]
-    with pytest.raises(UsageError, match=r"LOSS-003 was retired: it said the same as LOSS-002\."):
+    with pytest.raises(UsageError, match=r"LOSS-003 was retired: it meant the same as LOSS-002\."):
         catalogue["LOSS-003"]
 
 
-def test_the_study_is_asked_of_nobody(tmp_path: Path) -> None:
+def test_the_chapter_of_the_study_is_read_on_request_only(tmp_path: Path) -> None:
     """A chapter that begins with 06- is read on request only."""
     write(tmp_path, GOOD)
     (tmp_path / "06-simulation.md").write_text("# 06 Simulation\n\n" + GOOD.split("\n", 1)[1].replace("LOSS-", "SIM-"))
