@@ -1,6 +1,7 @@
 """What the fused loss has of its own: blocks and packing, memory, operators, and what it refuses.
 
-That it equals the reference on every option is tested together with the other variants. The kernels run in Triton's
+That it equals the reference on every pair of options is tested here, on awkward batches together with the other
+variants. The kernels run in Triton's
 interpreter (tests/conftest.py), which rounds to bfloat16 by cutting digits off; what needs a GPU is run with
 ``TRITON_INTERPRET=0 pytest tests/losses/test_fused.py -k graph_on_cuda``.
 """
@@ -9,9 +10,11 @@ import importlib.util
 import os
 import subprocess
 import sys
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
+from itertools import combinations, product
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 import pytest
 import torch
@@ -28,7 +31,7 @@ from sdpo_ref.losses.fused.options import Options
 from sdpo_ref.losses.fused.packing import pack
 from sdpo_ref.losses.fused.requirements import check_device, check_one_device
 from sdpo_ref.losses.fused.sources import Inputs, Needs
-from sdpo_ref.types import FULL, SAMPLED_TOKEN, HiddenBatch, Support
+from sdpo_ref.types import FULL, SAMPLED_TOKEN, Aggregation, HiddenBatch, Support, TopKFrom
 from tests.losses.equality import (
     Batch,
     Variant,
@@ -39,12 +42,15 @@ from tests.losses.equality import (
     plain,
     with_gradients,
 )
-from tests.losses.problems import Shape, hidden_batch, logit_batch
+from tests.losses.pairs import Case, covering, pairs
+from tests.losses.problems import Shape, hidden_batch, logit_batch, token_weights
 
 TAIL, RENORMALIZED = Support("top_k_tail", 5), Support("top_k_renormalized", 5)
 SUPPORTS = [FULL, TAIL, RENORMALIZED, SAMPLED_TOKEN]
 FUSED = Variant("fused", fused, (torch.float32, torch.bfloat16, torch.float16), roundings=2)
 SHAPE = Shape(vocab=37, hidden=6, bias=True)
+SMALL = Shape(time=3, vocab=11, hidden=3, bias=True)
+"""Five tokens that count, for what depends on no size."""
 
 each_support = pytest.mark.parametrize("support", SUPPORTS, ids=lambda support: support.kind)
 each_dtype = pytest.mark.parametrize("dtype", FUSED.dtypes, ids=lambda dtype: str(dtype).removeprefix("torch."))
@@ -53,36 +59,49 @@ needs_cuda = pytest.mark.skipif(
 )
 
 
-@pytest.fixture
-def small_blocks(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Rows of 37 columns in three steps, the last of them short."""
-    monkeypatch.setattr(launch, "BLOCK", 16)
+OPTIONS: Mapping[str, Sequence[Any]] = {
+    "alpha": (0.0, 0.001, 0.3, 0.8, 1.0),
+    "support": SUPPORTS,
+    "dtype": FUSED.dtypes,
+    "origin": ("hidden states", "logits"),
+    "block": (16, launch.BLOCK),
+    "aggregation": get_args(Aggregation),
+    "top_k_from": get_args(TopKFrom),
+    "temperature": (1.0, 0.7),
+    "ratio_cap": (None, 1.5),
+}
 
 
-@pytest.mark.usefixtures("small_blocks")
-@pytest.mark.parametrize(
-    ("alpha", "support"),
-    [
-        *((alpha, FULL) for alpha in (0.0, 0.001, 0.4, 1.0)),
-        *((alpha, TAIL) for alpha in (0.0, 0.4, 1.0)),
-        (0.4, RENORMALIZED),
-        (1.0, RENORMALIZED),
-        (1.0, SAMPLED_TOKEN),
-    ],
-    ids=lambda value: getattr(value, "kind", str(value)),
-)
-@each_dtype
-def test_rows_of_several_blocks(dtype: torch.dtype, alpha: float, support: Support) -> None:
-    """A vocabulary longer than a block and no multiple of it, chunks that do not divide the tokens: nothing changes."""
+def is_defined(case: Case) -> bool:
+    """On the sampled token there is only the reverse divergence."""
+    return bool(case["support"] != SAMPLED_TOKEN or case["alpha"] == 1.0)
+
+
+CASES = covering(OPTIONS, is_defined)
+
+
+def test_every_pair_of_options_is_in_some_case() -> None:
+    """Any two values of two options stand in one of the cases, unless no call may have both."""
+    covered = set().union(*map(pairs, CASES))
+    for (one, values), (other, others) in combinations(sorted(OPTIONS.items()), 2):
+        for value, second in product(values, others):
+            undefined = (one, other) == ("alpha", "support") and second == SAMPLED_TOKEN and value != 1.0
+            assert (((one, value), (other, second)) in covered) is not undefined
+
+
+@pytest.mark.parametrize("case", CASES, ids=lambda case: "-".join(getattr(it, "kind", str(it)) for it in case.values()))
+def test_every_pair_of_options(case: Case, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Rows of three blocks or one, chunks that do not divide the tokens, weights: value and gradients are the same."""
+    monkeypatch.setattr(launch, "BLOCK", case["block"])
+    shape = replace(SHAPE, time=3)
+    make = hidden_batch if case["origin"] == "hidden states" else logit_batch
+    batch = make(shape, dtype=case["dtype"])
     assert_equal_to_reference(
         FUSED,
-        hidden_batch(SHAPE, dtype=dtype),
-        chunk_bytes=4 * 2 * 4 * 37,
-        alpha=alpha,
-        support=support,
-        temperature=1.3,
-        ratio_cap=2.0,
-        top_k_from="teacher",
+        batch,
+        chunk_bytes=3 * 2 * 4 * shape.vocab,
+        token_weights=token_weights(batch).to(case["dtype"]),
+        **{name: case[name] for name in ("alpha", "support", "aggregation", "top_k_from", "temperature", "ratio_cap")},
     )
 
 
@@ -108,7 +127,7 @@ def test_any_block_and_any_chunk(
 @each_support
 def test_the_number_of_counted_tokens_may_be_known(support: Support) -> None:
     """With the exact count, or more, the answers are the same; only the work is less."""
-    batch = hidden_batch(SHAPE, dtype=torch.float32)
+    batch = hidden_batch(SMALL, dtype=torch.float32)
     count = int(batch.loss_mask.sum())
     expected = answers(fused.sdpo_loss, batch, alpha=1.0, support=support)
     for bound in (count, count + 1, 10**6):
@@ -119,7 +138,7 @@ def test_the_number_of_counted_tokens_may_be_known(support: Support) -> None:
 @each_support
 def test_a_count_too_small_is_never_a_partial_sum(support: Support) -> None:
     """Where more tokens count than the caller said, loss, token losses and gradients are NaN."""
-    batch = hidden_batch(SHAPE, dtype=torch.float32)
+    batch = hidden_batch(SMALL, dtype=torch.float32)
     bound = int(batch.loss_mask.sum()) - 1
     found = answers(fused.sdpo_loss, batch, alpha=1.0, support=support, counted_tokens=bound)
     assert all(bool(each.isnan().all()) for each in found.values())
@@ -130,7 +149,7 @@ def test_a_count_too_small_is_never_a_partial_sum(support: Support) -> None:
 @each_support
 def test_what_does_not_count_is_not_read(support: Support) -> None:
     """NaN where nothing counts: the losses there are exactly zero, and so is the gradient."""
-    batch, inputs = with_gradients(logit_batch(SHAPE, dtype=torch.float32))
+    batch, inputs = with_gradients(logit_batch(SMALL, dtype=torch.float32))
     losses = fused.sdpo_token_losses(batch, alpha=1.0, support=support)
     (gradient,) = torch.autograd.grad(losses.sum(), list(inputs.values()))
     for found in (losses, gradient):
@@ -175,7 +194,7 @@ def test_nothing_waits_for_the_device(support: Support, origin: str) -> None:
 
 def test_a_graph_may_be_differentiated_again_but_not_twice_over() -> None:
     """A second backward gives the same bits, three times the loss three times that; a second derivative is refused."""
-    batch, inputs = with_gradients(hidden_batch(SHAPE, dtype=torch.float32))
+    batch, inputs = with_gradients(hidden_batch(SMALL, dtype=torch.float32))
     for loss in (fused.sdpo_loss(batch, alpha=1.0), fused.sdpo_token_losses(batch, alpha=1.0).sum()):
         first = torch.autograd.grad(loss, list(inputs.values()), retain_graph=True)
         again = torch.autograd.grad(loss, list(inputs.values()), retain_graph=True)
@@ -214,29 +233,28 @@ def _clean(batch: Batch) -> HiddenBatch:
     return replace(batch, student_hidden=student, teacher_hidden=teacher)
 
 
-@pytest.mark.parametrize(
-    "wanted", [(True, False, False), (False, True, False), (False, False, True), (True, True, True)]
-)
 @each_support
-def test_only_wanted_gradients_are_made(support: Support, wanted: tuple[bool, bool, bool]) -> None:
+def test_only_wanted_gradients_are_made(support: Support) -> None:
     """A frozen head has no gradient of the head's size anywhere, and what is wanted is what it is with all of them."""
-    batch, inputs = with_gradients(hidden_batch(SHAPE, dtype=torch.float32))
+    batch, inputs = with_gradients(hidden_batch(SMALL, dtype=torch.float32))
     expected = torch.autograd.grad(fused.sdpo_loss(batch, alpha=1.0, support=support), list(inputs.values()))
-    for tensor, is_wanted in zip(inputs.values(), wanted, strict=True):
-        tensor.requires_grad_(is_wanted)
-    loss = fused.sdpo_loss(batch, alpha=1.0, support=support)
-    assert loss.grad_fn is not None
-    sizes = [0 if tensor is None else tensor.numel() for tensor in loss.grad_fn.saved_tensors]  # type: ignore[attr-defined]
-    assert sizes[:3] == [t.numel() if w else 0 for t, w in zip(inputs.values(), wanted, strict=True)]
-    torch.autograd.backward(loss)
-    for tensor, gradient, is_wanted in zip(inputs.values(), expected, wanted, strict=True):
-        assert (tensor.grad is not None) == is_wanted
-        assert tensor.grad is None or torch.equal(tensor.grad, gradient)
+    for wanted in ((True, False, False), (False, True, False), (False, False, True), (True, True, True)):
+        for tensor, is_wanted in zip(inputs.values(), wanted, strict=True):
+            tensor.requires_grad_(is_wanted)
+            tensor.grad = None
+        loss = fused.sdpo_loss(batch, alpha=1.0, support=support)
+        assert loss.grad_fn is not None
+        sizes = [0 if tensor is None else tensor.numel() for tensor in loss.grad_fn.saved_tensors]  # type: ignore[attr-defined]
+        assert sizes[:3] == [t.numel() if w else 0 for t, w in zip(inputs.values(), wanted, strict=True)]
+        torch.autograd.backward(loss)
+        for tensor, gradient, is_wanted in zip(inputs.values(), expected, wanted, strict=True):
+            assert (tensor.grad is not None) == is_wanted
+            assert tensor.grad is None or torch.equal(tensor.grad, gradient)
 
 
 def test_no_gradient_is_made_where_none_is_wanted() -> None:
     """Under no_grad, or from inputs that want none, the loss is a number without a graph."""
-    batch = hidden_batch(SHAPE, dtype=torch.float32)
+    batch = hidden_batch(SMALL, dtype=torch.float32)
     expected = fused.sdpo_loss(with_gradients(batch)[0], alpha=1.0)
     assert expected.requires_grad
     with torch.no_grad():
@@ -247,7 +265,7 @@ def test_no_gradient_is_made_where_none_is_wanted() -> None:
 def test_autocast_changes_nothing() -> None:
     """The loss chooses the dtype of its products itself: under autocast the bits are the same."""
     for dtype in FUSED.dtypes:
-        batch = hidden_batch(SHAPE, dtype=dtype)
+        batch = hidden_batch(SMALL, dtype=dtype)
         expected = answers(fused.sdpo_loss, batch, alpha=1.0)
         with torch.autocast("cpu", dtype=torch.bfloat16):
             found = answers(fused.sdpo_loss, batch, alpha=1.0)
@@ -256,7 +274,7 @@ def test_autocast_changes_nothing() -> None:
 
 def test_the_teacher_gets_nothing() -> None:
     """Also where its own head and hidden states ask for a gradient, no graph leads there (LOSS-060)."""
-    batch = hidden_batch(replace(SHAPE, teacher_hidden=9), dtype=torch.float32)
+    batch = hidden_batch(replace(SMALL, teacher_hidden=9), dtype=torch.float32)
     batch.teacher_hidden.requires_grad_()
     batch.teacher_head.weight.requires_grad_()
     assert not fused.sdpo_loss(batch, alpha=0.5).requires_grad
@@ -264,7 +282,7 @@ def test_the_teacher_gets_nothing() -> None:
 
 def test_small_weights_in_float16_leave_a_gradient() -> None:
     """A weight far below float16's range, and an upstream factor that undoes it, cost no digits."""
-    batch = hidden_batch(SHAPE, dtype=torch.float16)
+    batch = hidden_batch(SMALL, dtype=torch.float16)
     tiny = torch.full(batch.completions.shape, 2.0**-40)
     expected = answers(fused.sdpo_loss, batch, alpha=1.0)
     found = answers(fused.sdpo_loss, batch, alpha=1.0, token_weights=tiny, upstream=2.0**40)
@@ -275,7 +293,7 @@ def test_small_weights_in_float16_leave_a_gradient() -> None:
 @pytest.mark.parametrize("alpha", [0.0, 0.5, 1.0])
 def test_the_gradient_keeps_its_digits_as_the_student_nears_its_teacher(alpha: float, gap: float) -> None:
     """In bfloat16 its error is that of two roundings, flat as the divergence falls a million times (goal A1)."""
-    batch = hidden_batch(Shape(time=12, vocab=101, hidden=16), gap=gap, dtype=torch.bfloat16)
+    batch = hidden_batch(Shape(time=4, vocab=101, hidden=16), gap=gap, dtype=torch.bfloat16)
     truth = answers(plain, in_float64(batch), alpha=alpha)
     found = answers(fused.sdpo_loss, batch, alpha=alpha)
     assert errors(found, truth)["student_head.weight"] < 2.0**-7
