@@ -76,6 +76,7 @@ def rulings_of_bad(
     *,
     repeats: int,
     jobs: int,
+    seeds: int = SEEDS,
     progress: Progress = lambda _done, _all: None,
 ) -> Counter[str]:
     """How F01 is decided in the scalar regime for something that is wrong, over and over at new seeds.
@@ -84,8 +85,9 @@ def rulings_of_bad(
         name: of :data:`~sdpo_ref.claims.wrong_trainers.KNOWN_BAD`, or ``sandbagged``.
         claim: F01.
         stored: the reference distribution, for the bundled methods and their levels.
-        repeats: how many; each has eight seeds of its own.
+        repeats: how many; each has seeds of its own.
         jobs: worker processes.
+        seeds: of each repeat.
         progress: is told how far the runs are.
 
     Returns:
@@ -96,16 +98,16 @@ def rulings_of_bad(
     else:
         spec = f"sdpo_ref.claims.wrong_trainers:make,name={name}"
         source = _Known(Fresh(spec, jobs, frozenset({"trainer"}), progress=progress), stored)
-    design = Design((SEEDS,), claim.alpha, claim.beta)
+    design = Design((seeds,), claim.alpha, claim.beta)
     questions = [
         Question(claim, part, design, comparisons=tuple(one for one in comparisons(part) if REGIME in one.name))
         for part in claim.parts
     ]
     cells = dict.fromkeys(cell for one in questions for of in one.comparisons for cell in of.cells)
-    source.values([_asked(claim, index, cell) for index in range(repeats * SEEDS) for cell in cells])  # all at once
+    source.values([_asked(claim, index, cell) for index in range(repeats * seeds) for cell in cells])  # all at once
     found: Counter[str] = Counter()
     for number in range(repeats):
-        fresh, level = Shifted(source, number * SEEDS), Shifted(stored, number * SEEDS)
+        fresh, level = Shifted(source, number * seeds), Shifted(stored, number * seeds)
         answers = decide(questions, fresh)
         controls = [*anchors(answers, fresh, level, implementation=True), *saturated(answers, fresh)]
         ruling = ClaimVerdict(claim, tuple(answers), tuple(controls)).ruling

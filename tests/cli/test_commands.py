@@ -2,6 +2,7 @@
 
 import datetime as dt
 import json
+import os
 import subprocess
 import sys
 from collections.abc import Callable
@@ -11,25 +12,18 @@ from xml.etree import ElementTree as ET
 import pytest
 
 from sdpo_ref.verification.engine import Suite
+from tests.commands import sdpo_ref
 
 Command = Callable[..., subprocess.CompletedProcess[str]]
 HEAVY = ("torch", "numpy", "pytest", "hypothesis", "pydantic", "mpmath")
 
 
 @pytest.fixture
-def command(user_folder: Path, workplace: Path, monkeypatch: pytest.MonkeyPatch) -> Command:
+def command(user_folder: Path, workplace: Path) -> Command:
     """Runs ``sdpo-ref`` in the user's folder, 80 columns wide; ``toy=True`` on the toy suite."""
-    monkeypatch.setenv("COLUMNS", "80")
 
     def run(*arguments: str, toy: bool = False) -> subprocess.CompletedProcess[str]:
-        suite = ["--suite", str(workplace / "suite")] if toy else []
-        return subprocess.run(
-            [sys.executable, "-P", "-m", "sdpo_ref.cli.main", *arguments, *suite],
-            capture_output=True,
-            text=True,
-            check=False,
-            timeout=300,
-        )
+        return sdpo_ref(*arguments, *(["--suite", str(workplace / "suite")] if toy else []))
 
     return run
 
@@ -47,9 +41,16 @@ def test_help_imports_nothing_heavy(arguments: list[str]) -> None:
     assert done.stdout.endswith("HEAVY []\n")
 
 
-def test_help_names_every_command(command: Command) -> None:
-    """A newcomer sees what there is."""
-    text = command("--help").stdout
+def test_help_names_every_command() -> None:
+    """A newcomer sees what there is, in a terminal of 80 columns."""
+    done = subprocess.run(
+        [sys.executable, "-m", "sdpo_ref.cli.main", "--help"],
+        env={**os.environ, "COLUMNS": "80"},
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    text = done.stdout
     for name in ("verify", "report", "spec", "vectors", "results", "study", "claims", "doctor"):
         assert f"│ {name} " in text
 
@@ -137,9 +138,17 @@ def test_json_on_standard_output_is_json_only(command: Command) -> None:
     assert "partial run, no verdict on conformance: 3 of 3 MUST passed" in done.stderr
 
 
-def test_a_debugger_gets_the_same_verdict_in_process(command: Command) -> None:
+def test_a_debugger_gets_the_same_verdict_in_process(user_folder: Path, workplace: Path) -> None:
     """Without isolation the result is the same, and what the implementation prints is seen."""
-    done = command("verify", "my_sdpo:talkative", "--in-process", toy=True)
+    done = subprocess.run(
+        [
+            *(sys.executable, "-P", "-m", "sdpo_ref.cli.main", "verify", "my_sdpo:talkative", "--in-process"),
+            *("--suite", str(workplace / "suite")),
+        ],
+        capture_output=True,
+        text=True,
+        check=False,
+    )
     assert done.returncode == 1
     assert "not conformant: 1 of 3 MUST passed" in done.stdout
     assert "to stderr" in done.stderr
