@@ -27,9 +27,11 @@ def sdpo_ref(*arguments: str) -> subprocess.CompletedProcess[str]:
     """
     output, errors = (io.TextIOWrapper(io.BytesIO(), encoding="utf-8", write_through=True) for _ in range(2))
     before = set(sys.modules)
+    importlib.invalidate_caches()
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(sys, "argv", ["sdpo-ref", *arguments])
         patch.setattr(sys, "path", list(sys.path))
+        patch.setattr(sys, "dont_write_bytecode", True)
         patch.setattr(program, "app", lambda: _serve(*arguments))
         patch.setenv("COLUMNS", "80")
         with contextlib.redirect_stdout(output), contextlib.redirect_stderr(errors):

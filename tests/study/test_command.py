@@ -10,6 +10,8 @@ from pathlib import Path
 
 import pytest
 
+from tests.commands import sdpo_ref
+
 EXPERIMENT = """
 name = "mine"
 title = "Two methods"
@@ -67,7 +69,12 @@ def here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def study(*words: str) -> subprocess.CompletedProcess[str]:
-    """Run a sub-command to its end."""
+    """Run a sub-command to its end, in this process."""
+    return sdpo_ref("study", *words)
+
+
+def study_alone(*words: str) -> subprocess.CompletedProcess[str]:
+    """Run a sub-command to its end in a process of its own, whose workers start in the current folder."""
     return subprocess.run([*COMMAND, *words], capture_output=True, text=True, check=False, timeout=120)
 
 
@@ -116,7 +123,7 @@ def test_run_kill_resume_status() -> None:
     assert half.returncode == 0
     assert "left: " in half.stdout
 
-    finished = study(*whole)
+    finished = study_alone(*whole)
     assert finished.returncode == 0, finished.stderr
     assert finished.stdout.splitlines()[-1].startswith("done: 240 tasks in sdpo-study.sqlite, ")
     again = study(*whole)
@@ -131,7 +138,8 @@ def test_run_kill_resume_status() -> None:
 def test_third_parties_take_part(tmp_path: Path, jobs: str) -> None:
     """Trainer and teacher stand beside SDPO, the oracle judges, and workers find the user's module."""
     parts = ("--trainer", "my_parts:trainer", "--teacher", "my_parts:teacher", "--oracle", "my_parts:oracle")
-    done = study("run", "mine.toml", "--seeds", "2", "--jobs", jobs, *parts)
+    run = study if jobs == "1" else study_alone
+    done = run("run", "mine.toml", "--seeds", "2", "--jobs", jobs, *parts)
     assert done.returncode == 0, done.stderr
     assert "done: 8 tasks" in done.stdout
     with_them = study("status", "mine.toml", "--seeds", "2", *parts)
@@ -139,7 +147,7 @@ def test_third_parties_take_part(tmp_path: Path, jobs: str) -> None:
     without = study("status", "mine.toml", "--seeds", "2")
     assert row(without) == ["mine", "0/4"]
     (tmp_path / "my_parts.py").write_text(PARTS + "\nVERSION = 2\n")
-    newer = study("status", "mine.toml", "--seeds", "2", *parts)
+    newer = study_alone("status", "mine.toml", "--seeds", "2", *parts)
     assert row(newer) == ["mine", "0/8", "8"]
     assert "left: 8 tasks, about " in newer.stdout
 

@@ -1,32 +1,24 @@
 """``sdpo-ref study report`` as its user types it, after a run of one experiment of the study."""
 
-import os
+import contextlib
 import subprocess
-import sys
 from pathlib import Path
 
 import pytest
 
-ROOT = Path(__file__).parent.parent.parent.parent
+from tests.commands import sdpo_ref
 
 
 def study(folder: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
     """Run the command in a folder."""
-    return subprocess.run(
-        [sys.executable, "-m", "sdpo_ref.cli.main", "study", *arguments],
-        cwd=folder,
-        env={**os.environ, "PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1", "COLUMNS": "80"},
-        capture_output=True,
-        text=True,
-        check=False,
-        timeout=300,
-    )
+    with contextlib.chdir(folder):
+        return sdpo_ref("study", *arguments)
 
 
 @pytest.mark.slow
 def test_a_run_and_its_report(tmp_path: Path) -> None:
     """Page, Markdown and figure; then the figure alone, by the command that the page prints under it."""
-    assert study(tmp_path, "run", "F07", "--seeds", "1", "--jobs", "2").returncode == 0
+    assert study(tmp_path, "run", "F07", "--seeds", "1", "--jobs", "1").returncode == 0
     done = study(tmp_path, "report", "F07", "--seeds", "1")
     assert done.returncode == 0, done.stdout + done.stderr
     assert "16 runs, 1 figures" in done.stdout

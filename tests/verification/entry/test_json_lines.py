@@ -1,5 +1,6 @@
 """JSON lines from end to end: every part works through them, messages follow their schema, and faults are found."""
 
+import contextlib
 import json
 import re
 import shlex
@@ -25,6 +26,7 @@ from sdpo_ref.verification.entry.json_lines.parts import REACHABLE, Parts
 from sdpo_ref.verification.entry.json_lines.program import Program
 from sdpo_ref.verification.status import Status
 from sdpo_ref.verification.suite.capabilities import PARTS
+from tests.commands import sdpo_ref
 from tests.json_schema import violations
 from tests.verification.entry.serve_reference import reply
 
@@ -220,15 +222,14 @@ def test_a_crash_costs_its_own_check(node: str, copied: Path) -> None:
     assert failure.message == "divergence: it ended with exit code 9"
 
 
-@pytest.mark.slow
 def test_wrong_calls_are_one_line(tmp_path: Path) -> None:
     """IMPL and --cmd together, and a program that is not there: exit code 2 and what to do."""
-    command = [sys.executable, "-P", "-m", "sdpo_ref.cli.main", "verify"]
     for words, message in (
         (["my:make", "--cmd", "./impl"], "error: received both IMPL 'my:make' and --cmd './impl'; give one of them"),
         (["--cmd", "./impl, x=1", "--level", "0"], "error: ./impl, x=1: './impl,' cannot be started: No such file"),
     ):
-        done = subprocess.run([*command, *words], cwd=tmp_path, capture_output=True, text=True, check=False)
+        with contextlib.chdir(tmp_path):
+            done = sdpo_ref("verify", *words)
         assert done.returncode == 2
         assert done.stderr.startswith(message), done.stderr
         assert done.stderr.count("\n") == 1

@@ -4,7 +4,6 @@ import contextlib
 import json
 import math
 import subprocess
-import sys
 from collections.abc import Callable
 from pathlib import Path
 from xml.etree import ElementTree as ET
@@ -27,6 +26,7 @@ from sdpo_ref.verification.level4 import claims_of
 from sdpo_ref.verification.report import Report
 from sdpo_ref.verification.reports.saved import parse_report, read_report
 from sdpo_ref.verification.status import Status
+from tests.commands import sdpo_ref
 from tests.toy_suite import suite, workplace
 from tests.verification.reports.examples import fields
 
@@ -63,14 +63,7 @@ def run(folder: Path) -> Run:
 
     def command(*arguments: str) -> subprocess.CompletedProcess[str]:
         with contextlib.chdir(folder):
-            return subprocess.run(
-                [sys.executable, "-P", "-m", "sdpo_ref.cli.main", *arguments],
-                env={"COLUMNS": "80", "PYTHONPATH": str(Path(__file__).parents[3]), "PATH": ""},
-                capture_output=True,
-                encoding="utf-8",
-                check=False,
-                timeout=300,
-            )
+            return sdpo_ref(*arguments)
 
     return command
 
