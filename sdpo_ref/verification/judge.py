@@ -15,10 +15,10 @@ from sdpo_ref.verification.report import (
     Departure,
     Diagnosis,
     Failure,
-    Findings,
     Implementation,
     Report,
     RequirementResult,
+    RunResults,
     Selection,
 )
 from sdpo_ref.verification.status import Status, worst
@@ -82,7 +82,7 @@ def judge(
         if name not in catalogue.requirements
     }
     departures = {name: Departure(declared=one, paper=paper) for name, (one, paper) in header.departures.items()}
-    findings = Findings(
+    results = RunResults(
         versions=dict(header.versions),
         isolation=dict(header.isolation),
         implementation=Implementation(
@@ -104,9 +104,9 @@ def judge(
     )
     return Report(
         schema=SCHEMA,
-        verdict=verdict(findings),
-        diagnosis=None if matrix is None else _diagnosis(findings, matrix, catalogue),
-        **dict(findings),
+        verdict=verdict(results),
+        diagnosis=None if matrix is None else _diagnosis(results, matrix, catalogue),
+        **dict(results),
     )
 
 
@@ -198,8 +198,8 @@ def _waived(result: RequirementResult, waiver: Waiver | None) -> RequirementResu
     return result.model_copy(update={"status": status, "reason": reason, "waiver": waiver})
 
 
-def _diagnosis(findings: Findings, matrix: KillMatrix, catalogue: Catalogue) -> Diagnosis | None:
-    found = diagnosed(findings.requirements, matrix, known=catalogue.requirements)
+def _diagnosis(results: RunResults, matrix: KillMatrix, catalogue: Catalogue) -> Diagnosis | None:
+    found = diagnosed(results.requirements, matrix, known=catalogue.requirements)
     if found is None:
         return None
     requirement = catalogue[found.row.caught_by[0]]

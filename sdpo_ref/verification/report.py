@@ -327,7 +327,7 @@ class Claims(_Part):
     """One for each claim that was run."""
 
 
-class Findings(_Part):
+class RunResults(_Part):
     """What a run found; the verdict and the diagnosis of a report follow from it."""
 
     versions: dict[Text, Text]
@@ -377,7 +377,7 @@ class Findings(_Part):
         )
 
 
-class Report(Findings):
+class Report(RunResults):
     """The report of one run of sdpo-ref verify. The same run gives the same report, seconds aside."""
 
     schema_: Schema = Field(alias="schema")

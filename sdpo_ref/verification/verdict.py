@@ -2,46 +2,46 @@
 
 from collections.abc import Iterable
 
-from sdpo_ref.verification.report import STRENGTHS, Findings, RequirementResult, Verdict
+from sdpo_ref.verification.report import STRENGTHS, RequirementResult, RunResults, Verdict
 from sdpo_ref.verification.status import ExitCode, Status, first_of
 from sdpo_ref.verification.suite.capabilities import part_of
 
 
-def verdict(findings: Findings) -> Verdict:
+def verdict(results: RunResults) -> Verdict:
     """The verdict on what a run found.
 
     Only MUST decides; a failed SHOULD is a note. A run of a part of the suite is never *conformant*, an implementation
     of a part is conformant *in what it offers*, and one with a waived MUST at most *except* for that.
 
     Args:
-        findings: of the run.
+        results: of the run.
 
     Returns:
         The verdict with its exit code, its denominator and its limits.
     """
-    must = findings.count("MUST")
-    codes = _exit_codes(findings)
+    must = results.count("MUST")
+    codes = _exit_codes(results)
     code = first_of(codes)
     wrong = first_of(code for code in codes if code is not ExitCode.USAGE)
-    waived = [result for result in _musts(findings) if result.waiver is not None]
-    everything = findings.selection.is_everything and not findings.is_smoke
+    waived = [result for result in _musts(results) if result.waiver is not None]
+    everything = results.selection.is_everything and not results.is_smoke
     score = f"{must.passed} of {must.applicable} MUST"
     if wrong is not ExitCode.PASSED:
-        sentence = f"{_WORDS[wrong]}: {score} passed{_rest(findings)}"
+        sentence = f"{_WORDS[wrong]}: {score} passed{_rest(results)}"
     elif not everything:
-        sentence = f"partial run, no verdict on conformance: {score} passed{_rest(findings)}"
+        sentence = f"partial run, no verdict on conformance: {score} passed{_rest(results)}"
     else:
         offers = " in what it offers" if must.not_applicable else ""
-        away = f"; {must.not_applicable} MUST not applicable: {_offers(findings)}" if must.not_applicable else ""
-        sentence = f"conformant{offers}{_except(waived)}: {score}{_rest(findings)}{away}"
+        away = f"; {must.not_applicable} MUST not applicable: {_offers(results)}" if must.not_applicable else ""
+        sentence = f"conformant{offers}{_except(waived)}: {score}{_rest(results)}{away}"
     return Verdict(
         conformant=wrong is ExitCode.PASSED and everything and not waived,
-        partial=not findings.selection.is_everything,
+        partial=not results.selection.is_everything,
         exit_code=code,
         meaning=code.meaning,
         sentence=sentence,
-        notes=tuple(_notes(findings)),
-        counts={strength: findings.count(strength) for strength in STRENGTHS},
+        notes=tuple(_notes(results)),
+        counts={strength: results.count(strength) for strength in STRENGTHS},
     )
 
 
@@ -53,34 +53,34 @@ _WORDS = {
 }
 
 
-def _musts(findings: Findings) -> list[RequirementResult]:
-    return [result for result in findings.requirements if result.strength == "MUST"]
+def _musts(results: RunResults) -> list[RequirementResult]:
+    return [result for result in results.requirements if result.strength == "MUST"]
 
 
-def _exit_codes(findings: Findings) -> list[ExitCode]:
+def _exit_codes(results: RunResults) -> list[ExitCode]:
     """Every code that applies; empty, if nothing is wrong."""
-    counted = [result for result in _musts(findings) if not (result.is_excused or result.has_unneeded_waiver)]
+    counted = [result for result in _musts(results) if not (result.is_excused or result.has_unneeded_waiver)]
     applies = [result.status for result in counted if result.status is not Status.NA]
     codes: list[ExitCode] = []
-    if any(result.has_unneeded_waiver for result in findings.requirements):
+    if any(result.has_unneeded_waiver for result in results.requirements):
         codes.append(ExitCode.USAGE)
-    if findings.broken or findings.of(Status.INVALID):
+    if results.broken or results.of(Status.INVALID):
         codes.append(ExitCode.INVALID)
     if any(status.is_failure for status in applies):
         codes.append(ExitCode.FAILED)
-    ran = any(result.status is not Status.NA for result in findings.requirements)
-    skipped = Status.SKIPPED in applies and not findings.is_smoke
-    if not ran or findings.deviations or Status.NOT_RUN in applies or skipped:
+    ran = any(result.status is not Status.NA for result in results.requirements)
+    skipped = Status.SKIPPED in applies and not results.is_smoke
+    if not ran or results.deviations or Status.NOT_RUN in applies or skipped:
         codes.append(ExitCode.INCOMPLETE)
-    if Status.INCONCLUSIVE in applies and not findings.is_smoke:
+    if Status.INCONCLUSIVE in applies and not results.is_smoke:
         codes.append(ExitCode.INCONCLUSIVE)
     return codes
 
 
-def _rest(findings: Findings) -> str:
+def _rest(results: RunResults) -> str:
     """How many MUST failed, were not decided or are waived, if any."""
-    waived = [result for result in _musts(findings) if result.is_excused or result.has_unneeded_waiver]
-    others = [result.status for result in _musts(findings) if result not in waived]
+    waived = [result for result in _musts(results) if result.is_excused or result.has_unneeded_waiver]
+    others = [result.status for result in _musts(results) if result not in waived]
     failed = sum(status.is_failure or status is Status.INVALID for status in others)
     undecided = sum(status in (Status.NOT_RUN, Status.INCONCLUSIVE, Status.SKIPPED) for status in others)
     counts = ((failed, "failed"), (undecided, "not decided"), (len(waived), "waived"))
@@ -97,45 +97,45 @@ def _except(waived: Iterable[RequirementResult]) -> str:
     return f" except {', '.join(groups)}" if groups else ""
 
 
-def _offers(findings: Findings) -> str:
-    parts = dict.fromkeys(part_of(capability) for capability in findings.implementation.capabilities)
+def _offers(results: RunResults) -> str:
+    parts = dict.fromkeys(part_of(capability) for capability in results.implementation.capabilities)
     return f"it offers {', '.join(parts)} only"
 
 
-def _notes(findings: Findings) -> list[str]:
+def _notes(results: RunResults) -> list[str]:
     notes: list[str] = []
     for strength in ("SHOULD", "MAY"):
         broken = [
             result
-            for result in findings.requirements
+            for result in results.requirements
             if result.strength == strength and result.status.is_failure and result.waiver is None
         ]
         if broken:
             notes.append(f"warning: {len(broken)} {strength} not met: {_ids(broken)}")
-    if findings.implementation.departures:
-        names = ", ".join(findings.implementation.departures)
+    if results.implementation.departures:
+        names = ", ".join(results.implementation.departures)
         notes.append(f"judged by its own profile, which departs from the paper's in {names}")
-    if findings.not_selected:
-        left_out = list(findings.not_selected.values()).count("MUST")
+    if results.not_selected:
+        left_out = list(results.not_selected.values()).count("MUST")
         notes.append(f"not run: {left_out} further MUST were left out by --level or --only")
-    if findings.is_smoke:
+    if results.is_smoke:
         notes.append("five seeds can refute a claim and seldom decide one; take --profile standard for a verdict")
-    if findings.deviations:
+    if results.deviations:
         notes.append("the suite differs from its locked manifest: a released suite never does; reinstall it")
-    return notes + _notes_on_waivers(findings)
+    return notes + _notes_on_waivers(results)
 
 
-def _notes_on_waivers(findings: Findings) -> list[str]:
+def _notes_on_waivers(results: RunResults) -> list[str]:
     """What is to be changed in the file of waivers."""
     notes: list[str] = []
-    unneeded = [result for result in findings.requirements if result.has_unneeded_waiver]
+    unneeded = [result for result in results.requirements if result.has_unneeded_waiver]
     for status, what in ((Status.XPASS, "passes"), (Status.NA, "does not apply to what is offered")):
         if names := _ids(result for result in unneeded if result.status is status):
             notes.append(f"warning: waived and {what}: {names}; remove the waiver")
-    waived = {result.id for result in findings.requirements if result.waiver is not None}
-    if behind := _ids(it for it in findings.requirements if it.failed_first in waived and it.waiver is None):
+    waived = {result.id for result in results.requirements if result.waiver is not None}
+    if behind := _ids(it for it in results.requirements if it.failed_first in waived and it.waiver is None):
         notes.append(f"warning: a waiver covers one requirement, and these fail after a waived one: {behind}")
-    unused = [waiver.id for waiver in findings.waivers if waiver.id in findings.not_selected]
+    unused = [waiver.id for waiver in results.waivers if waiver.id in results.not_selected]
     if unused:
         notes.append(f"waivers of what was left out by --level or --only: {', '.join(unused)}")
     return notes
