@@ -3,22 +3,25 @@
 PYTHON ?= python3
 VENV ?= .venv
 PYTEST_ARGS ?=
+# Workers of pytest; a worker imports PyTorch, so more than eight cost more than they save.
+PYTEST_WORKERS ?= auto
 
 # One thread: on small and shared machines more threads make these small tensors slower, not faster.
 OMP_NUM_THREADS ?= 1
 export OMP_NUM_THREADS
 
-# `make test` installs the peers, so a missing peer is a broken set-up and no reason to skip.
-test wheel-check: export SDPO_REF_REQUIRE_PEERS = 1
+# The targets install the peers, so a missing peer is a broken set-up and no reason to skip.
+test test-all wheel-check: export SDPO_REF_REQUIRE_PEERS = 1
 
 BIN := $(VENV)/bin
 RUN := $(VENV)/.installed
 DEV := $(VENV)/.installed-dev
 STUDY := $(VENV)/.installed-study
+PYTEST := $(BIN)/python -m pytest --numprocesses=$(PYTEST_WORKERS) --maxprocesses=8 --dist=loadgroup
 PIP_INSTALL := $(BIN)/python -m pip install --quiet --quiet --disable-pip-version-check --constraint constraints.txt
 
 .DEFAULT_GOAL := help
-.PHONY: help verify selftest study test bench lint format wheel-check constraints clean
+.PHONY: help verify selftest study test test-all bench lint format wheel-check constraints clean
 
 help: ## say what there is
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -26,8 +29,11 @@ help: ## say what there is
 verify: $(RUN) ## install, then check the bundled reference, levels 0 to 3
 	$(BIN)/sdpo-ref verify --level 3
 
-test: $(DEV) ## install with all that development needs, then run every test
-	$(BIN)/python -m pytest $(PYTEST_ARGS)
+test: $(DEV) ## install with all that development needs, then run the tests that are quick; says what it leaves out
+	$(PYTEST) -m "not slow" $(PYTEST_ARGS)
+
+test-all: $(DEV) ## every test: what `make test` runs, and whole runs of the suite, the study, the peers and the wheel
+	$(PYTEST) $(PYTEST_ARGS)
 
 selftest: $(DEV) ## run the suite on every known-wrong and known-right implementation; a few minutes
 	$(BIN)/sdpo-ref selftest --check

@@ -32,7 +32,8 @@ def sdpo_ref(*arguments: str) -> subprocess.CompletedProcess[str]:
         patch.setattr(sys, "argv", ["sdpo-ref", *arguments])
         patch.setattr(sys, "path", list(sys.path))
         patch.setattr(sys, "dont_write_bytecode", True)
-        patch.setattr(program, "app", lambda: _serve(*arguments))
+        if not arguments[0].startswith("-"):
+            patch.setattr(program, "app", lambda: _serve(*arguments))
         patch.setenv("COLUMNS", "80")
         with contextlib.redirect_stdout(output), contextlib.redirect_stderr(errors):
             code = _exit_code()

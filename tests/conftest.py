@@ -1,4 +1,4 @@
-"""Settings that every test shares: one thread, repeatable properties, and what happens without the peers."""
+"""Settings that every test shares: one thread, repeatable properties, what is skipped without the peers or left out."""
 
 import os
 from importlib.util import find_spec
@@ -29,3 +29,12 @@ def pytest_runtest_setup(item: pytest.Item) -> None:
     if os.environ.get("SDPO_REF_REQUIRE_PEERS") == "1":
         pytest.fail(reason, pytrace=False)
     pytest.skip(reason)
+
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: pytest.Config) -> None:
+    """Say what ``make test`` leaves out, above pytest's last line."""
+    if config.option.markexpr == "not slow":
+        terminalreporter.write_line(
+            "Left out: tests marked `slow`, which run the suite, the study, the peers, the README or the wheel as a "
+            "whole. `make test-all` runs every test."
+        )

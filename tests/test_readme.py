@@ -16,6 +16,7 @@ How a fenced block is read:
     only shown; it must not hold a number.
 """
 
+import contextlib
 import os
 import re
 import shlex
@@ -30,6 +31,9 @@ from pathlib import Path
 import pytest
 
 from sdpo_ref.verification.suite.waivers import read_waivers
+from tests.commands import sdpo_ref
+
+pytestmark = pytest.mark.xdist_group("readme")
 
 ROOT = Path(__file__).parent.parent
 BIN = Path(sys.executable).parent
@@ -69,6 +73,8 @@ SNIPPETS = [block.body for block in BLOCKS if block.language == "python" and not
 COMMANDS = [
     line.removeprefix("$ ") for block in BLOCKS if block.language == "console" for line in block.body.splitlines()
 ]
+RUN = [command for command in COMMANDS if not any(other.startswith(f"{command} --json ") for other in COMMANDS)]
+"""A command that stands there again with files to write is run with them only."""
 PRINTED = [block for block in BLOCKS if block.command]
 SHOWN = [block.body for block in BLOCKS if block.language == "text" and not block.command]
 
@@ -84,9 +90,12 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @cache
 def run(command: str, folder: Path) -> subprocess.CompletedProcess[str]:
-    """Run a command of this environment once, in a terminal 80 columns wide."""
+    """Run a command of this environment once, 80 columns wide; what trains in workers has a process of its own."""
     program, *arguments = shlex.split(command)
     assert program in {"sdpo-ref", "pytest"}
+    if program == "sdpo-ref" and arguments[:2] != ["study", "run"]:
+        with contextlib.chdir(folder):
+            return sdpo_ref(*arguments)
     if program == "pytest":  # an installation registers the plugin; naming it is harmless there, and needed elsewhere
         arguments = ["-p", "sdpo_ref.verification.entry.pytest_plugin", "-p", "no:cacheprovider", *arguments]
     return subprocess.run(
@@ -131,7 +140,7 @@ def test_a_snippet_runs(snippet: str, folder: Path) -> None:
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("command", COMMANDS)
+@pytest.mark.parametrize("command", RUN)
 def test_a_command_works(command: str, folder: Path) -> None:
     """A console line exits with 0."""
     done = run(command, folder)

@@ -16,6 +16,8 @@ from sdpo_ref.verification.reports.junit import junit
 from sdpo_ref.verification.reports.terminal import as_text
 from sdpo_ref.verification.status import Status
 
+pytestmark = pytest.mark.xdist_group("engine")
+
 
 @pytest.fixture(scope="module")
 def faulty(workplace: Path, suite: Suite) -> Report:

@@ -32,6 +32,8 @@ from tests.verification.reports.examples import fields
 
 __all__ = ["suite", "workplace"]
 
+pytestmark = pytest.mark.xdist_group("reports")
+
 NOISY = """
 from types import SimpleNamespace
 
