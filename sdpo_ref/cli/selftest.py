@@ -18,7 +18,7 @@ from sdpo_ref.selftest.judgement import matrix_of, problems
 from sdpo_ref.selftest.pool import run_targets
 from sdpo_ref.selftest.repeats import read_repeats, repeats_of, write_repeats
 from sdpo_ref.selftest.table import render
-from sdpo_ref.selftest.targets import Target, all_targets, repeated, select, with_filed
+from sdpo_ref.selftest.targets import Target, all_targets, for_check, repeated, select
 from sdpo_ref.verification.diagnosis.kill_matrix import FILE, KillMatrix, read_kill_matrix, write_kill_matrix
 from sdpo_ref.verification.suite.catalogue import Catalogue
 from sdpo_ref.verification.suite.golden import record_golden
@@ -63,7 +63,7 @@ def run(
         raise typer.Exit(_repeat(console, conformance, repeats, jobs=jobs))
     targets = select(all_targets(), only or ())
     if check:
-        targets = with_filed(targets, read_kill_matrix(conformance))
+        targets = for_check(targets, read_kill_matrix(conformance))
     findings = _run(targets, jobs)
     catalogue = read_catalogue(content("spec"))
     matrix = matrix_of(targets, findings)

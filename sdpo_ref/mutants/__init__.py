@@ -6,6 +6,7 @@ specification; ``conformance/mutants/README.md`` is the table of all of them wit
 """
 
 from functools import cache
+from typing import Any
 
 from sdpo_ref.errors import LoadError
 from sdpo_ref.mutants.mutant import Mutant
@@ -80,11 +81,12 @@ def make(name: str) -> object:
     raise LoadError(f"no mutant is called {name!r}; conformance/mutants/README.md lists them")
 
 
-def make_benign(name: str) -> object:
+def make_benign(name: str, **options: Any) -> object:
     """An implementation that is right although it is different.
 
     Args:
         name: of a benign variant.
+        options: of its factory; only ``compiled`` has any.
 
     Returns:
         An implementation.
@@ -96,4 +98,4 @@ def make_benign(name: str) -> object:
 
     if name not in BENIGN:
         raise LoadError(f"no benign variant is called {name!r}; they are {', '.join(map(repr, BENIGN))}")
-    return BENIGN[name]()
+    return BENIGN[name](**options)

@@ -6,7 +6,7 @@ variant that computes in bfloat16, because that is a defect (LOSS-091), and so n
 
 import os
 import shutil
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import replace
 
 import torch
@@ -14,7 +14,7 @@ from torch import Tensor
 
 from sdpo_ref.bundled import Reference, chunked
 from sdpo_ref.functional.support import on_support
-from sdpo_ref.mutants.mutant import GOOD, Build, with_parts
+from sdpo_ref.mutants.mutant import GOOD, with_parts
 from sdpo_ref.mutants.variation import Options, good, loss, reused
 from sdpo_ref.protocols.profile import PROFILES
 from sdpo_ref.types import DistillationBatch, Support
@@ -104,14 +104,19 @@ def under_autocast(batch: DistillationBatch, options: Options) -> Tensor:
         return good(batch, options)
 
 
-def compiled() -> object:
+def compiled(*, kinds: int = 8) -> object:
     """The loss through ``torch.compile``; only its graph is captured where there is no C++ compiler.
 
-    PyTorch compiles for the first eight kinds of options and runs the later ones as they are. What it compiles can be
-    differentiated twice (LOSS-065) only if it does not reuse the memory of what it saved.
+    What is compiled can be differentiated twice (LOSS-065) only if it does not reuse the memory of what it saved.
+
+    Args:
+        kinds: for how many kinds of inputs and options PyTorch compiles each function; it runs later ones uncompiled.
+            Eight is PyTorch's own limit and takes 200 CPU seconds in all checks, two takes 40.
     """
+    from torch import _dynamo
     from torch._functorch import config  # what PyTorch's own message names
 
+    _dynamo.config.recompile_limit = kinds
     config.donated_buffer = False
     found = shutil.which(os.environ.get("CXX", "g++")) or shutil.which("clang++")
     return with_parts(loss=loss(torch.compile(good, backend="inductor" if found else "aot_eager")))
@@ -137,7 +142,7 @@ def _kl(p: Tensor, q: Tensor) -> Tensor:
     return torch.where(ratio == torch.inf, torch.inf, terms).sum(-1)
 
 
-BENIGN: Mapping[str, Build] = {
+BENIGN: Mapping[str, Callable[..., object]] = {
     **{f"profile-{name}": lambda name=name: Reference(name) for name in PROFILES},  # type: ignore[misc]
     "chunked": chunked,
     "float32": float32,

@@ -47,8 +47,8 @@ class Target:
     @property
     def request(self) -> str:
         """One line of JSON, from which :func:`requested` makes the same target in a worker."""
-        fields = {"name": self.name, "repeat": self.repeat, "filed": sorted(self.filed), "probe": self.filed_probe}
-        return json.dumps(fields)
+        fields = {name: getattr(self, name) for name in ("name", "address", "repeat", "filed_probe")}
+        return json.dumps({**fields, "filed": sorted(self.filed)})
 
     @property
     def parts(self) -> frozenset[str]:
@@ -87,23 +87,29 @@ def requested(line: str, known: Mapping[str, Target]) -> Target:
         True
     """
     fields = json.loads(line)
-    filed = frozenset(fields["filed"])
-    return replace(known[fields["name"]], repeat=fields["repeat"], filed=filed, filed_probe=fields["probe"])
+    return replace(known[fields["name"]], **{**fields, "filed": frozenset(fields["filed"])})
 
 
-def with_filed(targets: Sequence[Target], matrix: KillMatrix) -> tuple[Target, ...]:
-    """The same targets, each mutant restricted to the checks that decide it according to the matrix on file.
+def for_check(targets: Sequence[Target], matrix: KillMatrix) -> tuple[Target, ...]:
+    """The same targets as ``--check`` runs them.
+
+    A mutant is restricted to the checks that decide it according to the matrix on file. Right variants run every check;
+    ``compiled`` is compiled for two kinds of inputs and not for eight.
 
     Args:
-        targets: to restrict; right variants stay as they are and run every check.
+        targets: to restrict.
         matrix: on file. A mutant that it does not contain runs all checks of its parts.
     """
     rows = {row.name: row for row in matrix.rows}
     found = []
     for target in targets:
         row = rows.get(target.name) if target.mutant else None
-        probe = row.live.probe if row and row.live else ""
-        found.append(replace(target, filed=row.checks, filed_probe=probe) if row else target)
+        if row:
+            found.append(replace(target, filed=row.checks, filed_probe=row.live.probe if row.live else ""))
+        elif target.name == "compiled":
+            found.append(replace(target, address=f"{target.address},kinds=2"))
+        else:
+            found.append(target)
     return tuple(found)
 
 

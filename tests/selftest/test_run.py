@@ -9,7 +9,7 @@ from typer.testing import CliRunner
 from sdpo_ref.cli.selftest import app
 from sdpo_ref.selftest.findings import Finding
 from sdpo_ref.selftest.pool import run_targets
-from sdpo_ref.selftest.targets import Target, all_targets, select, with_filed
+from sdpo_ref.selftest.targets import Target, all_targets, for_check, select
 from sdpo_ref.verification.diagnosis.kill_matrix import read_kill_matrix
 
 TARGETS = all_targets()
@@ -41,7 +41,7 @@ def test_sample_is_caught() -> None:
 
 def deciding_checks_of(targets: Sequence[Target], *, filed: frozenset[str] | None = None) -> list[Finding]:
     """Findings of ``--check``, on request as if other checks were on file."""
-    restricted = with_filed(targets, read_kill_matrix())
+    restricted = for_check(targets, read_kill_matrix())
     given = [target if filed is None else replace(target, filed=filed) for target in restricted]
     return run_targets(given, jobs=2)
 
@@ -76,7 +76,7 @@ def test_right_variants_and_unknown_mutants_run_everything() -> None:
     targets = select(TARGETS, ["float32", "M006", "M007"])
     matrix = read_kill_matrix()
     without = replace(matrix, rows=tuple(row for row in matrix.rows if row.id != "M007"))
-    restricted = {target.name: target.filed for target in with_filed(targets, without)}
+    restricted = {target.name: target.filed for target in for_check(targets, without)}
     assert [name for name, filed in restricted.items() if filed] == ["coefficients_swapped"]
 
 
