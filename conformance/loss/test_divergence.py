@@ -32,7 +32,7 @@ def _assert_small_near_the_ends(subject: Subject, student: Tensor, teacher: Tens
             f"at most {bound:.6g} nats at alpha {alpha:g}",
             f"{value:.6g} nats",
             {"student_log_probs": student, "teacher_log_probs": teacher},
-            looks_like="D03 coefficients swapped: continuous at the ends",
+            looks_like="M006 coefficients swapped: continuous at the ends",
         )
 
 
@@ -54,7 +54,7 @@ def test_interior_tends_to_zero_at_the_ends(subject: Subject, student: Tensor, t
             f"{epsilon:g} from its end the divergence is {epsilon:g} times the {name} KL {end:.6g} nats",
             f"{near:.6g} nats",
             given_,
-            looks_like="" if near < 0.5 * end else "D03 coefficients swapped: continuous at the ends",
+            looks_like="" if near < 0.5 * end else "M006 coefficients swapped: continuous at the ends",
         )
 
 
@@ -96,7 +96,7 @@ def test_one_sure_token_against_uniform(subject: Subject, alpha: float) -> None:
         "clearly more than 0 nats",
         f"{value:.6g} nats",
         {"student_log_probs": student, "teacher_log_probs": teacher, "alpha": alpha},
-        looks_like="D07 vocabulary terms clipped before the sum" if value < 0 else "",
+        looks_like="M019 vocabulary terms clipped before the sum" if value < 0 else "",
     )
 
 

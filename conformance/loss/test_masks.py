@@ -37,7 +37,7 @@ def test_no_gradient_where_nothing_counts(subject: Subject, alpha: float) -> Non
         "a gradient of exactly 0 at positions that do not count",
         f"up to {float(outside.abs().max()):.6g}",
         inputs,
-        looks_like="M09 self-distillation mask ignored" if gradient[2].any() else "M08 padding or tool tokens trained",
+        looks_like="M101 row mask ignored" if gradient[2].any() else "M102 padding or tool tokens trained",
     )
     silent = (gradient.abs().sum(-1) == 0) & batch.loss_mask
     assert_that(
@@ -59,7 +59,7 @@ def test_no_gradient_in_holes(subject: Subject, alpha: float) -> None:
         "a gradient at exactly the tokens of the mask",
         f"another one at {(counted != mask).nonzero().tolist()}",
         {"completion_mask": mask, "alpha": alpha},
-        looks_like="M08 padding or tool tokens trained" if bool((counted & ~mask).any()) else "",
+        looks_like="M102 padding or tool tokens trained" if bool((counted & ~mask).any()) else "",
     )
 
 

@@ -48,7 +48,7 @@ def test_sign_of_the_update(subject: Subject) -> None:
             f"{'negative' if direction < 0 else 'positive'} gradient on the logit of the sampled token",
             f"{slope:.6g}",
             {"student": "0.5", "teacher": str(liked)},
-            looks_like="D15 sign flipped",
+            looks_like="M073 sign flipped",
         )
 
 
@@ -63,5 +63,5 @@ def test_only_reverse_kl(subject: Subject, alpha: float) -> None:
         "an error: the surrogate estimates reverse KL only",
         "a result",
         {"alpha": alpha, "support": "sampled_token"},
-        looks_like="D12 sampled-token surrogate used with another alpha",
+        looks_like="M077 sampled-token surrogate used with another alpha",
     )

@@ -32,7 +32,7 @@ def test_tail_coarsens(subject: Subject, student: Tensor, teacher: Tensor, alpha
         "divergences that do not fall as k grows, the last at most that of the full vocabulary",
         ", ".join(f"k={k}: {value:.10g}" for k, value in enumerate(nested, start=1)) + f", full: {full:.10g} nats",
         {"student_log_probs": student, "teacher_log_probs": teacher, "alpha": alpha},
-        looks_like="K01 no tail and no renormalisation" if nested[0] < -subject.slack else "",
+        looks_like="M041 no tail and no renormalisation" if nested[0] < -subject.slack else "",
     )
 
 
@@ -131,7 +131,7 @@ def test_one_renormalised_token_is_certain(subject: Subject, student: Tensor, te
         "0 nats",
         f"{value:.6g} nats",
         {"student_log_probs": student, "teacher_log_probs": teacher, "alpha": alpha},
-        looks_like="K07 the tail knob is inverted",
+        looks_like="M056 tail and renormalisation swapped",
     )
 
 

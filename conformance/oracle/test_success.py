@@ -21,7 +21,7 @@ def test_feedback_belongs_to_the_attempt(subject: Subject) -> None:
             f"attempt {index} is read with its own feedback {note(0, index)!r} and no other",
             f"with the feedback of attempts {found}",
             {"feedback": [attempt.feedback for attempt in attempts]},
-            looks_like="C05 feedback is fixed per prompt, not per attempt" if found == [0] else "",
+            looks_like="M221 feedback is fixed per prompt, not per attempt" if found == [0] else "",
         )
 
 

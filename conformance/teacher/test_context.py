@@ -62,7 +62,7 @@ def test_lone_success(subject: Subject, alone: int) -> None:
         f"usable rows {expected} (own success: {subject.profile.own_success})",
         f"{usable}",
         {"rewards": rewards},
-        looks_like="C01 own success leaks" if usable[alone] and not included else "",
+        looks_like="own success leaks" if usable[alone] and not included else "",
     )
 
 
@@ -87,7 +87,7 @@ def test_groups_are_separate(subject: Subject) -> None:
             not foreign,
             f"an attempt of group {attempt.group} is shown completions of its own group only",
             f"it is shown {foreign}",
-            looks_like="C03 group boundary wrong",
+            looks_like="M229 group boundary wrong",
         )
         if attempt.group != 3:
             assert_that(not context.usable, f"rows of group {attempt.group} are not usable", "one is")
@@ -153,7 +153,7 @@ def test_feedback_gate(subject: Subject, rewards: tuple[float, ...]) -> None:
             f"feedback {'reaches' if expected else 'does not reach'} attempt {index} ({subject.profile.feedback_when})",
             "it does" if found else "it does not",
             {"rewards": rewards, "demonstration shown": shown},
-            looks_like="C06 feedback of a successful attempt used" if found and rewards[index] >= 1.0 else "",
+            looks_like="M233 feedback of a successful attempt used" if found and rewards[index] >= 1.0 else "",
         )
 
 
@@ -170,7 +170,7 @@ def test_usable_means_evidence(subject: Subject, rewards: tuple[float, ...], wit
             f"attempt {index} is {'usable, since evidence is shown' if evidence else 'not usable, without evidence'}",
             f"usable = {context.usable}",
             {"rewards": rewards, "feedback": attempts[0].feedback},
-            looks_like="C13 unusable rows get an empty context" if context.usable else "",
+            looks_like="M241 unusable rows get an empty context" if context.usable else "",
         )
 
 
@@ -227,7 +227,7 @@ def test_conversation_stays(subject: Subject, before: str) -> None:
             f"{mark} exactly once",
             f"{whole.count(mark)} times, in {[message['role'] for message in context.messages]}",
             {"messages": context.messages},
-            looks_like="C10 a rendered prompt is rendered again" if whole.count(mark) > 1 else "",
+            looks_like="M247 a rendered prompt is rendered again" if whole.count(mark) > 1 else "",
         )
     assert_that(context.messages[:-1] == earlier, f"in front: {earlier}", f"{context.messages[:-1]}")
     last = context.messages[-1]
@@ -299,7 +299,7 @@ def test_trace_opened_in_the_prompt(subject: Subject) -> None:
         "the answer without the trace",
         repr(whole),
         {"demonstration": text},
-        looks_like="C08 trace left where the opening tag is in the prompt",
+        looks_like="M256 trace left where the opening tag is in the prompt",
     )
 
 
@@ -323,7 +323,7 @@ def test_shortened_context_keeps_the_question(subject: Subject) -> None:
         "the question, whole",
         f"messages {roles} of {len(text_of(long))} characters without it",
         inputs,
-        looks_like="C09 the front of a long reprompt is cut",
+        looks_like="M258 the front of a long reprompt is cut",
     )
 
 
@@ -336,7 +336,7 @@ def test_shortened_context_keeps_the_end(subject: Subject) -> None:
         f"a last message that ends with {ending[-40:]!r}",
         f"one that ends with {long.messages[-1]['content'][-40:]!r}",
         inputs,
-        looks_like="C09 the end of a long reprompt is cut",
+        looks_like="M259 the end of a long reprompt is cut",
     )
 
 

@@ -91,7 +91,7 @@ def test_cadence(subject: Subject) -> None:
         f"the teacher moves after optimiser steps {expected} ({subject.profile.ema_cadence})",
         f"{moved}",
         {"optimiser steps per iteration": 2},
-        looks_like="T03 EMA at another cadence, or never",
+        looks_like="M288 EMA at another cadence, or never",
     )
     _compare(
         trace.teacher[-1],
@@ -147,7 +147,7 @@ def test_optimiser_leaves_the_teacher_alone(subject: Subject) -> None:
             bool(torch.equal(trace.teacher[-1][name], start)),
             f"teacher weight {name!r} untouched at update_rate 0",
             f"changed by {float((trace.teacher[-1][name] - start).abs().max()):.3g}",
-            looks_like="T07 teacher in the optimiser",
+            looks_like="M297 teacher in the optimiser",
         )
 
 

@@ -20,5 +20,5 @@ def test_defaults(subject: Subject) -> None:
         not differing,
         f"the defaults of profile {subject.base_profile!r}",
         "; ".join(f"{name} = {value!r}, documented {wanted!r}" for name, (value, wanted) in differing.items()),
-        looks_like="C16 same name, other default",
+        looks_like="M345 same name, other default",
     )

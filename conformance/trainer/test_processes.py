@@ -28,5 +28,5 @@ def test_one_empty_process(request: pytest.FixtureRequest, not_applicable: Calla
         "both processes finish a step in which rank 1 has no usable row",
         f"rank 0: {found.messages[0] or 'finished'}; rank 1: {found.messages[1] or 'finished'}",
         {"control": "with usable rows on both, both finished"},
-        looks_like="M16 a rank returns early, before a collective that the other is waiting in",
+        looks_like="M114 a rank returns early, before a collective that the other is waiting in",
     )

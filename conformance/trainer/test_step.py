@@ -218,7 +218,7 @@ def test_context_matters(subject: Subject) -> None:
     )
     one, other = (subject.step(it).student[-1] for it in (problem, _with_step(problem, with_another_context)))
     moved = any(not torch.allclose(other[name], weight, rtol=0, atol=1e-9) for name, weight in one.items())
-    assert_that(moved, "another update for another reprompt", "the same", looks_like="M03 teacher prompt ignored")
+    assert_that(moved, "another update for another reprompt", "the same", looks_like="M330 teacher prompt ignored")
 
 
 @pytest.mark.requirement("TRAIN-007")
@@ -242,7 +242,7 @@ def test_descends(subject: Subject, alpha: float) -> None:
         f"a divergence below {before:.8g} nats",
         f"{after:.8g} nats",
         {"alpha": alpha, "learning_rate": 0.01},
-        looks_like="D15 sign flipped: the divergence is maximised",
+        looks_like="M145 sign flipped: the divergence is maximised",
     )
 
 

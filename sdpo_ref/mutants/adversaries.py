@@ -39,7 +39,7 @@ def _key(student: Tensor, teacher: Tensor, options: Any) -> tuple[object, ...]:
 
 
 def noisy(batch: DistillationBatch, options: dict[str, Any]) -> Tensor:
-    """Draws from the global generator, which nobody seeds between two calls."""
+    """Draws from the global generator, which is not seeded between two calls."""
     return good(batch, options) * (1 + 1e-4 * torch.rand((), dtype=batch.student_logits.dtype))
 
 
@@ -137,17 +137,18 @@ chapter.enter(
     367,
     "claims_what_it_lacks",
     FOOLS,
-    "the trust-region teacher is declared and not there (H06)",
+    "the trust-region teacher is declared and not there",
     "a knob that raises when it is turned",
     "CONF-001",
     trust_region=absent,
+    seen_in="sdpo-rl-0.0.3",
 )
 chapter.enter(
     368,
     "claims_every_support",
     FOOLS,
     "every support is declared, and all of them give the full vocabulary",
-    "as M059",
+    "memory and numbers are those of the full vocabulary",
     "LOSS-020 LOSS-021 LOSS-026",
     divergence=lambda s, t, *, alpha, support: GOOD.divergence(s, t, alpha=alpha, support=Support("full")),
 )
@@ -207,7 +208,7 @@ chapter.enter(
     "exits",
     BREAKS,
     "every call ends the process with exit code 0",
-    "as M371, past every handler",
+    "the run ends without a message, as if it had finished",
     "CONF-001",
     lambda: SimpleNamespace(divergence=leave),
     isolated=True,

@@ -47,7 +47,7 @@ chapter.enter(
     123,
     "mean_of_all_rows",
     DENOMINATOR,
-    "the mean of row means is taken over all rows, usable or not (M11)",
+    "the mean of row means is taken over all rows, usable or not",
     "the step shrinks with the share of rows without a context",
     "LOSS-053 LOSS-056",
     loss=of_rows("row_mean_all"),
@@ -65,10 +65,11 @@ chapter.enter(
     125,
     "rows_dilute",
     DENOMINATOR,
-    "tokens of unusable rows are in the denominator (M11)",
-    "as M123",
+    "tokens of unusable rows are in the denominator",
+    "the step shrinks with the share of rows without a context",
     "LOSS-053 LOSS-056",
     loss=loss(of_sampled_tokens),
+    seen_in="trl-1.16",
 )
 chapter.enter(
     126,

@@ -6,7 +6,7 @@ from typing import Any
 
 from sdpo_ref.mutants.mutant import GOOD, Chapter
 from sdpo_ref.mutants.plant import Planted
-from sdpo_ref.mutants.variation import each, read, told, under
+from sdpo_ref.mutants.variation import each, read, under, with_last_message
 from sdpo_ref.protocols.parts import Attempt, TeacherContext
 
 FILE = "teachers/context.py"
@@ -17,12 +17,12 @@ chapter = Chapter()
 
 def cut_front(found: TeacherContext, limit: int | None) -> TeacherContext:
     """Too long a message loses its beginning."""
-    return told(found, found.messages[-1]["content"][-limit:]) if limit else found
+    return with_last_message(found, found.messages[-1]["content"][-limit:]) if limit else found
 
 
 def cut_end(found: TeacherContext, limit: int | None) -> TeacherContext:
     """Too long a message loses its end."""
-    return told(found, found.messages[-1]["content"][:limit]) if limit else found
+    return with_last_message(found, found.messages[-1]["content"][:limit]) if limit else found
 
 
 def feedback_as(expression: str) -> Planted:
@@ -45,7 +45,7 @@ chapter.enter(
     241,
     "always_usable",
     USABLE,
-    "every row is usable, with or without evidence (C13)",
+    "every row is usable, with or without evidence",
     "rows without evidence pull the student to the teacher's older self",
     "TEACH-005",
     context=each(lambda a, c: replace(c, usable=True)),
@@ -54,8 +54,8 @@ chapter.enter(
     242,
     "usable_if_failed",
     USABLE,
-    "rows are usable if the attempt failed (C13)",
-    "as M241, and successes are never trained",
+    "rows are usable if the attempt failed",
+    "rows without evidence pull the student to the teacher's older self, and successes are never trained",
     "TEACH-005",
     context=each(lambda a, c: replace(c, usable=a.reward < 1.0)),
 )
@@ -74,10 +74,10 @@ chapter.enter(
     244,
     "empty_frame",
     USABLE,
-    "rows without evidence read an instruction that the student did not read (C13)",
+    "rows without evidence read an instruction that the student did not read",
     "their teacher differs from the student by the wording alone",
     "TEACH-006",
-    context=each(lambda a, c: c if c.usable else told(c, c.messages[-1]["content"] + "\n\nNow answer.")),
+    context=each(lambda a, c: c if c.usable else with_last_message(c, c.messages[-1]["content"] + "\n\nNow answer.")),
 )
 
 TEXT = "text around the evidence"
@@ -88,36 +88,39 @@ chapter.enter(
     "the attempt itself is shown to its teacher",
     "the teacher copies what it should judge, and every token looks likely",
     "TEACH-007",
-    context=each(lambda a, c: told(c, c.messages[-1]["content"] + a.completion)),
+    context=each(lambda a, c: with_last_message(c, c.messages[-1]["content"] + a.completion)),
 )
 chapter.enter(
     246,
     "system_message_lost",
     TEXT,
-    "messages before the last are lost (C10)",
+    "messages before the last are lost",
     "the teacher answers under other rules than the student",
     "TEACH-008",
     context=each(lambda a, c: replace(c, messages=c.messages[-1:])),
+    seen_in="lasgroup/SDPO#12 sdpo-rl-0.0.3",
 )
 chapter.enter(
     247,
     "question_twice",
     TEXT,
-    "the prompt is rendered twice (C10)",
+    "the prompt is rendered twice",
     "the teacher reads a dialogue that never happened",
     "TEACH-008",
-    context=each(lambda a, c: told(c, a.prompt[-1]["content"] + c.messages[-1]["content"])),
+    context=each(lambda a, c: with_last_message(c, a.prompt[-1]["content"] + c.messages[-1]["content"])),
 )
 chapter.enter(
     248,
     "system_message_merged",
     TEXT,
-    "the system message is written into the user's (C10)",
-    "as M246",
+    "the system message is written into the user's",
+    "the teacher answers under other rules than the student",
     "TEACH-008",
     context=each(
         lambda a, c: (
-            told(replace(c, messages=c.messages[-1:]), c.messages[0]["content"] + "\n" + c.messages[-1]["content"])
+            with_last_message(
+                replace(c, messages=c.messages[-1:]), c.messages[0]["content"] + "\n" + c.messages[-1]["content"]
+            )
             if len(c.messages) > 1
             else c
         )
@@ -154,7 +157,7 @@ chapter.enter(
     "doubled braces become single ones, as a format string does",
     "code in prompts and solutions is altered",
     "TEACH-009",
-    context=each(lambda a, c: told(c, c.messages[-1]["content"].replace("{{", "{").replace("}}", "}"))),
+    context=each(lambda a, c: with_last_message(c, c.messages[-1]["content"].replace("{{", "{").replace("}}", "}"))),
 )
 chapter.enter(
     252,
@@ -163,7 +166,9 @@ chapter.enter(
     "names of the template's fields are filled in wherever they stand",
     "a prompt that mentions {prompt} is filled with itself",
     "TEACH-009",
-    context=each(lambda a, c: told(c, c.messages[-1]["content"].replace("{prompt}", a.prompt[0]["content"]))),
+    context=each(
+        lambda a, c: with_last_message(c, c.messages[-1]["content"].replace("{prompt}", a.prompt[0]["content"]))
+    ),
 )
 chapter.enter(
     253,
@@ -188,7 +193,7 @@ chapter.enter(
     "traces_of_one_line",
     TEXT,
     "only traces without a line break are cut",
-    "as M253, for nearly all traces",
+    "the teacher continues another attempt's thoughts, for nearly all traces",
     "TEACH-010",
     Planted(
         FILE,
@@ -201,8 +206,8 @@ chapter.enter(
     256,
     "trace_without_opening_tag",
     TEXT,
-    "a trace whose opening tag stood in the prompt stays (C08)",
-    "as M253, for templates that open the trace themselves",
+    "a trace whose opening tag stood in the prompt stays",
+    "the teacher continues another attempt's thoughts, with templates that open the trace themselves",
     "TEACH-013",
     Planted(FILE, 'return re.sub(r"^.*</think>\\s*", "", closed, flags=re.DOTALL)', "return closed"),
 )
@@ -234,7 +239,7 @@ chapter.enter(
     "first_trace_only",
     TEXT,
     "only the first of several reasoning traces is stripped",
-    "as M252, in dialogues with several turns",
+    "the teacher continues another attempt's thoughts, in dialogues with several turns",
     "TEACH-010",
     Planted(FILE, '"", text, flags=re.DOTALL)', '"", text, count=1, flags=re.DOTALL)'),
 )
@@ -272,7 +277,7 @@ chapter.enter(
     "feedback_of_200_characters",
     READ,
     "feedback is cut after 200 characters, without a limit being set",
-    "as M401",
+    "the teacher reads that there was an error, and not which",
     "TEACH-009",
     feedback_as("attempt.feedback[:200]"),
 )
@@ -318,7 +323,7 @@ chapter.enter(
     258,
     "front_cut",
     LENGTH,
-    "a message that is too long loses its beginning (C09)",
+    "a message that is too long loses its beginning",
     "the teacher does not know the question",
     "TEACH-043",
     context=shortened_by(cut_front),
@@ -327,17 +332,18 @@ chapter.enter(
     259,
     "end_cut",
     LENGTH,
-    "a message that is too long loses its end (C09)",
-    "the teacher is asked to go on with the feedback instead of answering",
+    "a message that is too long loses its end",
+    "the teacher continues the feedback instead of answering",
     "TEACH-044",
     context=shortened_by(cut_end),
+    seen_in="lasgroup/SDPO",
 )
 chapter.enter(
     260,
     "usable_without_room",
     LENGTH,
     "a row whose evidence was cut to nothing stays usable",
-    "as M241",
+    "rows without evidence pull the student to the teacher's older self",
     "TEACH-045",
     Planted(FILE, "        else:\n            return None\n", "        else:\n            return text\n"),
 )
@@ -357,7 +363,7 @@ chapter.enter(
     "sft_without_demonstration",
     SDFT,
     "the demonstration does not reach the context",
-    "the teacher knows nothing that the student does not",
+    "the teacher has no more information than the student",
     "TEACH-040",
     demonstration_context=lambda prompt, demonstration: GOOD.demonstration_context(prompt, demonstration and "x"),
 )
@@ -365,8 +371,8 @@ chapter.enter(
     262,
     "sft_without_system_message",
     SDFT,
-    "messages before the last are lost (C10)",
-    "as M246",
+    "messages before the last are lost",
+    "the teacher answers under other rules than the student",
     "TEACH-040",
     demonstration_context=lambda prompt, demonstration: GOOD.demonstration_context(prompt, demonstration)[-1:],
 )
@@ -374,7 +380,7 @@ chapter.enter(
     263,
     "sft_made_up",
     SDFT,
-    "a missing demonstration is replaced by a placeholder (C13)",
+    "a missing demonstration is replaced by a placeholder",
     "rows without a demonstration are trained towards a placeholder",
     "TEACH-041",
     demonstration_context=lambda prompt, demonstration: GOOD.demonstration_context(prompt, demonstration or "(none)"),
@@ -383,7 +389,7 @@ chapter.enter(
     264,
     "sft_plain_prompt",
     SDFT,
-    "a missing demonstration gives the prompt itself (C13)",
+    "a missing demonstration gives the prompt itself",
     "rows without a demonstration pull the student to the teacher's older self",
     "TEACH-041",
     demonstration_context=lambda prompt, demonstration: (
@@ -396,7 +402,7 @@ chapter.enter(
     "sft_demonstration_cut",
     SDFT,
     "demonstrations are cut after 2,000 characters",
-    "as M405",
+    "the teacher reads solutions without their end",
     "TEACH-040",
     Planted(FILE, "_joined(_question(prompt), demonstration,", "_joined(_question(prompt), demonstration[:2000],"),
 )

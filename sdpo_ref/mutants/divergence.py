@@ -18,7 +18,7 @@ chapter = Chapter()
 
 
 def swapped_coefficients(s: Tensor, t: Tensor, alpha: float) -> Tensor:
-    """Alpha and one minus alpha exchanged, in front of the two divergences only."""
+    """Alpha and one minus alpha swapped, in front of the two divergences only."""
     m = mixture_log_probs(s, t, alpha=alpha) if 0 < alpha < 1 else (s if alpha == 0 else t)
     return alpha * kl_divergence(s, m) + (1 - alpha) * kl_divergence(t, m)
 
@@ -43,18 +43,19 @@ chapter.enter(
     1,
     "direction_swapped",
     DIRECTION,
-    "forward and reverse KL are exchanged at the ends of alpha (D01)",
+    "forward and reverse KL are swapped at the ends of alpha",
     "a run meant to cover the teacher seeks its mode, and the other way round",
     "LOSS-001 LOSS-002",
     divergence=divergence(
         lambda s, t, a: generalized_jsd(s, t, alpha=1 - a) if a in {0, 1} else generalized_jsd(s, t, alpha=a)
     ),
+    seen_in="siyan-zhao/OPSD#14 idanshen/Self-Distillation#5 THUDM/slime#2254 paiml/aprender#2153",
 )
 chapter.enter(
     2,
     "always_reverse",
     DIRECTION,
-    "alpha 0 gives the reverse KL as well (D01)",
+    "alpha 0 gives the reverse KL as well",
     "the student concentrates on one answer of the teacher instead of covering all",
     "LOSS-001 LOSS-061 TRAIN-001",
     Planted(FILE, FORWARD, REVERSE),
@@ -63,7 +64,7 @@ chapter.enter(
     3,
     "always_forward",
     DIRECTION,
-    "alpha 1 gives the forward KL as well (D01)",
+    "alpha 1 gives the forward KL as well",
     "the student spreads over all that the teacher finds possible",
     "LOSS-002 LOSS-061 TRAIN-001",
     Planted(FILE, REVERSE, FORWARD),
@@ -72,7 +73,7 @@ chapter.enter(
     4,
     "ends_exchanged",
     DIRECTION,
-    "alpha 0 and alpha 1 are told apart the wrong way round, in everything that uses the divergence (D01)",
+    "alpha 0 and alpha 1 are told apart the wrong way round, in everything that uses the divergence",
     "every run at an end of alpha minimises the other divergence",
     "LOSS-001 LOSS-002 LOSS-061 TRAIN-001",
     Planted(
@@ -87,7 +88,7 @@ chapter.enter(
     "k3_for_forward",
     DIRECTION,
     "forward KL is computed by the estimator r - 1 - log r under the student, which is the reverse KL",
-    "as M002: mode seeking where mode covering was asked for",
+    "the student concentrates on one answer where it should cover all of the teacher's",
     "LOSS-001",
     divergence=divergence(estimated),
     same_as=2,
@@ -98,17 +99,18 @@ chapter.enter(
     6,
     "coefficients_swapped",
     FORMULA,
-    "JSD coefficients swapped: alpha and one minus alpha exchanged before the two KLs (D03)",
+    "JSD coefficients swapped: alpha and one minus alpha swapped before the two KLs",
     "at alpha 0.1 the loss is eight times too large; the learning rate that was tuned no longer fits",
     "LOSS-003 LOSS-004",
     divergence=divergence(swapped_coefficients),
+    seen_in="modelscope/ms-swift#10213 modelscope/ms-swift#10078",
 )
 chapter.enter(
     7,
     "coefficients_swapped_in_float32",
     FORMULA,
-    "JSD coefficients swapped, in an implementation that rounds to float32 (D03)",
-    "as M006",
+    "JSD coefficients swapped, in an implementation that rounds to float32",
+    "at alpha 0.1 the loss is eight times too large; the learning rate that was tuned no longer fits",
     "LOSS-003 LOSS-004",
     divergence=lambda s, t, **o: divergence(swapped_coefficients)(s.float(), t.float(), **o),
     same_as=6,
@@ -117,8 +119,8 @@ chapter.enter(
     8,
     "coefficients_swapped_everywhere",
     FORMULA,
-    "JSD coefficients swapped in the file that every loss uses (D03)",
-    "as M006, in training as well",
+    "JSD coefficients swapped in the file that every loss uses",
+    "at alpha 0.1 the loss is eight times too large, in training as well",
     "LOSS-003 LOSS-004 LOSS-061",
     Planted(
         FILE,
@@ -131,7 +133,7 @@ chapter.enter(
     9,
     "mixture_swapped",
     FORMULA,
-    "student and teacher exchanged between the ends, so the mixture's weights are swapped (D02)",
+    "student and teacher swapped between the ends, so the mixture's weights are swapped",
     "at alpha 0.25 the student is pulled as alpha 0.75 would",
     "LOSS-003",
     divergence=divergence(lambda s, t, a: generalized_jsd(t, s, alpha=a)),
@@ -140,7 +142,7 @@ chapter.enter(
     10,
     "mixture_weights_swapped",
     FORMULA,
-    "the mixture takes alpha from the student and one minus alpha from the teacher (D02)",
+    "the mixture takes alpha from the student and one minus alpha from the teacher",
     "loss and gradient of another alpha, not even a generalised Jensen-Shannon divergence",
     "LOSS-003 LOSS-061",
     Planted(
@@ -148,6 +150,7 @@ chapter.enter(
         MIXTURE,
         "mixture = mixture_log_probs(student_log_probs, teacher_log_probs, alpha=1 - alpha)",
     ),
+    seen_in="huggingface/trl#3043",
 )
 chapter.enter(
     11,
@@ -184,7 +187,7 @@ chapter.enter(
     14,
     "always_one_half",
     FORMULA,
-    "any alpha between the ends is taken for one half: a dead knob (H06)",
+    "any alpha between the ends is taken for one half",
     "a sweep over alpha shows that alpha makes no difference",
     "LOSS-003 LOSS-004 LOSS-061",
     Planted(FILE, MIXTURE, f"alpha = 0.5\n    {MIXTURE}"),
@@ -194,7 +197,7 @@ chapter.enter(
     "geometric_mixture",
     FORMULA,
     "the two sides are mixed in the logarithm",
-    "where one side is nearly sure the mixture forgets the other, so the pull vanishes",
+    "where one side is nearly certain the mixture forgets the other, so the pull vanishes",
     "LOSS-003 LOSS-010",
     divergence=divergence(geometric),
 )
@@ -204,16 +207,17 @@ chapter.enter(
     16,
     "general_formula_at_the_ends",
     ENDS,
-    "alpha is moved off 0 and 1, so the interior formula gives almost zero there (D04)",
+    "alpha is moved off 0 and 1, so the interior formula gives almost zero there",
     "nothing is learned at alpha 0 or 1, and the loss looks converged",
     "LOSS-001 LOSS-002 LOSS-004",
     divergence=divergence(lambda s, t, a: generalized_jsd(s, t, alpha=min(max(a, 1e-6), 1 - 1e-6))),
+    seen_in="huggingface/trl#6780 verl-project/verl-recipe#151 linkedin/Liger-Kernel#278",
 )
 chapter.enter(
     17,
     "rescaled_between_the_ends",
     ENDS,
-    "the interior formula is divided by alpha times one minus alpha, which makes it continuous at the ends (D04)",
+    "the interior formula is divided by alpha times one minus alpha, which makes it continuous at the ends",
     "a loss four times larger at alpha one half",
     "LOSS-003 LOSS-004 LOSS-010",
     Planted(FILE, f"return {INTERIOR}", f"return ({INTERIOR}) / (alpha * (1 - alpha))"),
@@ -223,7 +227,7 @@ chapter.enter(
     "ends_are_wide",
     ENDS,
     "alphas within a hundredth of an end count as the end",
-    "a small alpha gives a hundred times the loss that was asked for",
+    "a small alpha gives a hundred times the right loss",
     "LOSS-004 LOSS-010",
     Planted(FILE, "if alpha == 0.0:", "if alpha <= 0.01:"),
 )

@@ -93,7 +93,7 @@ chapter.enter(
     141,
     "teacher_gradient",
     TEACHER,
-    "a small part of the gradient reaches the teacher (T01)",
+    "a small part of the gradient reaches the teacher",
     "the teacher moves towards the student",
     "LOSS-060",
     loss=loss(
@@ -107,7 +107,7 @@ chapter.enter(
     142,
     "teacher_not_detached",
     TEACHER,
-    "the teacher's logits are not detached (T01)",
+    "the teacher's logits are not detached",
     "with a live teacher both sides meet half-way instead of the student following",
     "LOSS-060",
     Planted(
@@ -146,7 +146,7 @@ chapter.enter(
     145,
     "sign_flipped",
     SLOPE,
-    "the loss is the negative of the divergence (D15)",
+    "the loss is the negative of the divergence",
     "the student runs from its teacher",
     "LOSS-061 TRAIN-001 TRAIN-009",
     Planted(

@@ -22,10 +22,11 @@ chapter.enter(
     171,
     "rewards_standardized",
     ADVANTAGE,
-    "advantages are divided by the group's deviation, while the profile declares centred ones (H03)",
+    "advantages are divided by the group's deviation, while the profile declares centred ones",
     "the weight between reward and teacher is another one, and another in every group",
     "LOSS-117",
     hybrid_loss=hybrid(lambda b, r, g, o: GOOD.hybrid_loss(b, spread(r), g, **o)),
+    seen_in="trl-1.16",
 )
 chapter.enter(
     172,
@@ -62,7 +63,7 @@ chapter.enter(
     413,
     "alone_without_baseline",
     ADVANTAGE,
-    "the reward of a rollout that is alone in its group stays as it is",
+    "the reward of a rollout that is alone in its group is not centred",
     "prompts with one rollout are trained on their level, not on a difference",
     "LOSS-118",
     Planted(
@@ -77,7 +78,7 @@ chapter.enter(
     175,
     "mix_added",
     MIX,
-    "the reward's part is added on top of the mixture (H02)",
+    "the reward's part is added on top of the mixture",
     "the step is too large between the ends",
     "LOSS-071",
     hybrid_loss=hybrid(
@@ -91,7 +92,7 @@ chapter.enter(
     176,
     "lambda_swapped",
     MIX,
-    "lambda weights the teacher and not the reward (H01)",
+    "lambda weights the teacher and not the reward",
     "a run that should mostly follow the reward mostly follows its teacher",
     "LOSS-072 LOSS-117",
     hybrid_loss=hybrid(lambda b, r, g, o: GOOD.hybrid_loss(b, r, g, **{**o, "reward_weight": 1 - o["reward_weight"]})),
@@ -100,8 +101,8 @@ chapter.enter(
     177,
     "lambda_swapped_inside",
     MIX,
-    "lambda and one minus lambda are exchanged where the advantages are mixed (H01)",
-    "as M176",
+    "lambda and one minus lambda are swapped where the advantages are mixed",
+    "a run that should mostly follow the reward mostly follows its teacher",
     "LOSS-072 LOSS-117",
     Planted(
         FILE,
@@ -114,7 +115,7 @@ chapter.enter(
     178,
     "reward_dropped",
     MIX,
-    "the reward's part is lost (H02)",
+    "the reward's part is lost",
     "the reward is not trained on at all",
     "LOSS-117",
     Planted(
@@ -122,13 +123,14 @@ chapter.enter(
         "return weight * of_reward + (1 - weight) * of_distillation",
         "return 0 * of_reward + (1 - weight) * of_distillation",
     ),
+    seen_in="huggingface/trl#5883",
 )
 chapter.enter(
     179,
     "teacher_not_weighted",
     MIX,
-    "the teacher's advantage is added with its full weight (H02)",
-    "a pure reward run is none",
+    "the teacher's advantage is added with its full weight",
+    "a run with the reward alone is not one",
     "LOSS-117",
     Planted(
         FILE,
@@ -153,7 +155,7 @@ chapter.enter(
     181,
     "advantage_of_the_student",
     MIX,
-    "the self-distillation advantage has the wrong sign (D15)",
+    "the self-distillation advantage has the wrong sign",
     "the student runs from its teacher",
     "LOSS-072",
     Planted(

@@ -48,7 +48,7 @@ chapter.enter(
     101,
     "row_mask_ignored",
     COUNTS,
-    "the self-distillation mask is ignored (M09)",
+    "the self-distillation mask is ignored",
     "rows without a context pull the student to what it already is, and dilute the mean",
     "LOSS-050 LOSS-053",
     loss=loss(lambda b, o: good(replace(b, self_distillation_mask=torch.ones_like(b.self_distillation_mask)), o)),
@@ -57,7 +57,7 @@ chapter.enter(
     102,
     "completion_mask_ignored",
     COUNTS,
-    "the completion mask is ignored: padding and tool tokens are trained (M08)",
+    "the completion mask is ignored: padding and tool tokens are trained",
     "the student learns to continue after its end, and to write what tools return",
     "LOSS-050 LOSS-053",
     loss=loss(
@@ -70,12 +70,13 @@ chapter.enter(
             o,
         )
     ),
+    seen_in="Algorineko/AgenticArXiv-RL#56",
 )
 chapter.enter(
     103,
     "mask_one_late",
     COUNTS,
-    "the completion mask is shifted by one position (M01)",
+    "the completion mask is shifted by one position",
     "the first token of each completion is never trained, and one of the padding is",
     "LOSS-050 LOSS-053",
     loss=loss(
@@ -103,7 +104,7 @@ chapter.enter(
     "either_mask",
     COUNTS,
     "a token counts if either mask says so",
-    "as M101 and M102 together",
+    "rows without a context dilute the mean, and the student learns to continue after its end",
     "LOSS-050",
     loss=loss(
         lambda b, o: good(
@@ -141,7 +142,7 @@ chapter.enter(
     107,
     "mask_after_the_fact",
     POISON,
-    "masked tokens are replaced after they were computed: the value is right, its gradient NaN (D10)",
+    "masked tokens are replaced after they were computed: the value is right, its gradient NaN",
     "garbage in the padding makes all weights NaN while the loss looks well",
     "LOSS-051",
     loss=loss(value_masked),
@@ -176,17 +177,18 @@ chapter.enter(
     110,
     "empty_is_nan",
     EMPTY,
-    "a batch in which nothing counts is divided by zero (M15)",
+    "a batch in which nothing counts is divided by zero",
     "one such micro-batch makes all weights NaN",
     "LOSS-054",
     loss=loss(lambda b, o: good(b, o) / b.loss_mask.any()),
+    seen_in="huggingface/trl#5569 huggingface/trl#5572 lasgroup/SDPO",
 )
 chapter.enter(
     111,
     "empty_denominator",
     EMPTY,
-    "the mean has no guard against an empty mask (M15)",
-    "as M110",
+    "the mean has no guard against an empty mask",
+    "one such micro-batch makes all weights NaN",
     "LOSS-054",
     Planted(FILE, "return counted / counted.sum().clamp(min=1)", "return counted / counted.sum()"),
     same_as=110,
@@ -195,7 +197,7 @@ chapter.enter(
     112,
     "empty_without_graph",
     EMPTY,
-    "a batch in which nothing counts gives a constant that is not on the graph (M15)",
+    "a batch in which nothing counts gives a constant that is not on the graph",
     "backward raises at the first such batch",
     "LOSS-054",
     loss=loss(lambda b, o: good(b, o) if b.loss_mask.any() else torch.tensor(0.0)),
@@ -213,11 +215,12 @@ chapter.enter(
     114,
     "rank_returns_early",
     EMPTY,
-    "a rank without usable rows returns a fresh zero that is not on its model's graph (M16)",
+    "a rank without usable rows returns a fresh zero that is not on its model's graph",
     "the other ranks wait for its gradients for ever",
     "TRAIN-005",
     seen_from_outside=True,
     loss=loss(lambda b, o: good(b, o) if b.loss_mask.any() else torch.zeros((), requires_grad=True) * 1.0),
+    seen_in="huggingface/trl#5989 trl-1.16",
 )
 
 MUTANTS = tuple(chapter.mutants)

@@ -12,7 +12,7 @@ Build = Callable[[], object]
 """Makes an implementation; called each time it is loaded."""
 
 GOOD = Reference("paper")
-"""What a mutant is like in every part that it does not change; without trainers, so that level 4 is not asked."""
+"""What a mutant is like in every part that it does not change; without trainers, so that no claim is checked."""
 
 
 @dataclass(frozen=True)
@@ -31,6 +31,8 @@ class Mutant:
         parts: the parts that differ from the reference's; empty if any may.
         isolated: whether it hangs or ends its process, so that it needs one of its own.
         seen_from_outside: whether it takes a check that starts processes to see it; those are run for no other mutant.
+        seen_in: public code that had this defect: an issue or pull request (``huggingface/trl#3043``), a repository, or
+            a release that was read or run (``trl-1.16``). Empty if it is not known from any.
     """
 
     id: str
@@ -44,6 +46,7 @@ class Mutant:
     parts: frozenset[str] = frozenset()
     isolated: bool = False
     seen_from_outside: bool = False
+    seen_in: tuple[str, ...] = ()
 
 
 class Chapter:
@@ -65,6 +68,7 @@ class Chapter:
         same_as: int | None = None,
         isolated: bool = False,
         seen_from_outside: bool = False,
+        seen_in: str = "",
         **parts: Any,
     ) -> None:
         """Enter a mutant.
@@ -76,11 +80,12 @@ class Chapter:
             wrong: see :class:`Mutant`.
             effect: see :class:`Mutant`.
             caught_by: ids, separated by blanks.
-            build: makes it; left out if only some parts of the reference are exchanged.
+            build: makes it; left out if only some parts of the reference are replaced.
             same_as: number of the mutant with the same defect, made in another way.
             isolated: see :class:`Mutant`.
             seen_from_outside: see :class:`Mutant`.
-            parts: the parts to exchange.
+            seen_in: see :class:`Mutant`; separated by blanks.
+            parts: the parts to replace.
         """
         self.mutants.append(
             Mutant(
@@ -95,12 +100,13 @@ class Chapter:
                 parts=frozenset(parts) & frozenset(PARTS) if build is None else getattr(build, "parts", frozenset()),
                 isolated=isolated,
                 seen_from_outside=seen_from_outside,
+                seen_in=tuple(seen_in.split()),
             )
         )
 
 
 def with_parts(**parts: Any) -> SimpleNamespace:
-    """The reference under the paper's profile with some of its parts exchanged.
+    """The reference under the paper's profile with some of its parts replaced.
 
     Args:
         parts: attributes of an implementation.

@@ -43,10 +43,11 @@ chapter.enter(
     19,
     "terms_clipped",
     TERMS,
-    "vocabulary terms are clipped before they are summed (D07)",
+    "vocabulary terms are clipped before they are summed",
     "the loss becomes negative and falls by leaving the teacher",
     "LOSS-005",
     divergence=divergence(clipped_terms),
+    seen_in="siyan-zhao/OPSD#2 siyan-zhao/OPSD#24 huggingface/trl#5990 THUDM/slime#2074",
 )
 chapter.enter(
     20,
@@ -96,19 +97,21 @@ chapter.enter(
     24,
     "nan_on_zero_mass",
     MASS,
-    "the formulas as they stand in papers: zero times minus infinity (D09)",
+    "the formulas as they stand in papers: zero times minus infinity",
     "one masked token of the vocabulary makes the loss NaN",
     "LOSS-007",
     divergence=divergence(plain_arithmetic),
+    seen_in="huggingface/trl#5594",
 )
 chapter.enter(
     25,
     "nan_behind_a_good_value",
     MASS,
-    "NaN is replaced in the value, and lives on in the gradient (D10)",
+    "NaN is replaced in the value, and lives on in the gradient",
     "the loss curve looks well and all weights become NaN at the first such token",
     "LOSS-007",
     divergence=divergence(lambda s, t, a: torch.nan_to_num(plain_arithmetic(s, t, a), posinf=math.inf)),
+    seen_in="lasgroup/SDPO",
 )
 chapter.enter(
     26,

@@ -1,4 +1,4 @@
-"""One line of the reference, exchanged: the whole implementation is loaded again around the altered file.
+"""One line of the reference, replaced: the whole implementation is loaded again around the altered file.
 
 Losses, supports and steps all use the altered line, as they would after a slip of the pen; nothing of the loaded
 reference changes.
@@ -57,7 +57,7 @@ _REACHES: Mapping[str, frozenset[str]] = {
 
 @dataclass(frozen=True)
 class Planted:
-    """A factory of the reference with a piece of one file exchanged.
+    """A factory of the reference with a piece of one file replaced.
 
     Attributes:
         file: below ``sdpo_ref``, such as ``functional/divergence.py``.
@@ -75,7 +75,7 @@ class Planted:
         return _REACHES.get(self.file, _LOSSES | {"completion_mask"})
 
     def altered(self) -> str:
-        """The file's text with the piece exchanged.
+        """The file's text with the piece replaced.
 
         Raises:
             IntegrityError: if the piece is not there exactly once, so that a mutant whose line was rewritten does not
@@ -94,7 +94,7 @@ class Planted:
 
 
 def altered_reference(file: str, source: str, *, profile: str | Mapping[str, object] = "paper") -> object:
-    """The reference with the text of one file exchanged; a file of an optimised loss alters the variant that uses it.
+    """The reference with the text of one file replaced; a file of an optimised loss alters the variant that uses it.
 
     Args:
         file: below ``sdpo_ref``.
@@ -114,7 +114,7 @@ def altered_reference(file: str, source: str, *, profile: str | Mapping[str, obj
 
 
 def _declaring(profile: Mapping[str, object], implementation: Any) -> SimpleNamespace:
-    """The reference with choices that nobody has published, and hence without published defaults."""
+    """The reference with a profile that is not published, and hence without published defaults."""
     implementation._profile = resolve_profile(profile)  # noqa: SLF001 - its constructor takes published names only
     parts = [part for part in PARTS if part != "defaults" and hasattr(implementation, part)]
     return SimpleNamespace(**{part: getattr(implementation, part) for part in parts}, profile=profile)

@@ -42,16 +42,17 @@ chapter.enter(
     72,
     "divergence_as_advantage",
     SURROGATE,
-    "a number that is never negative is used as the advantage (D14)",
+    "a number that is never negative is used as the advantage",
     "every sampled token is pushed down, right ones as well",
     "LOSS-031",
     loss=sampled(lambda s, t: (s - t).detach().square() * s),
+    seen_in="kfallah/CLaaS#1 modelscope/Trinity-RFT#499",
 )
 chapter.enter(
     73,
     "sampled_sign",
     SURROGATE,
-    "the sign of the advantage is flipped (D15)",
+    "the sign of the advantage is flipped",
     "the student runs from its teacher",
     "LOSS-030 LOSS-031",
     loss=sampled(lambda s, t: (t - s).detach() * s),
@@ -93,10 +94,11 @@ chapter.enter(
     77,
     "sampled_any_alpha",
     "what must be refused",
-    "the surrogate is used with an alpha other than one (D12)",
+    "the surrogate is used with an alpha other than one",
     "the run is reported as forward KL and is reverse KL",
     "LOSS-032",
     loss=loss(lambda b, o: good(b, {**o, "alpha": 1.0} if o["support"].kind == "sampled_token" else o)),
+    seen_in="sdpo-rl-0.0.3",
 )
 
 MUTANTS = tuple(chapter.mutants)

@@ -60,7 +60,7 @@ chapter.enter(
     "group_ids_in_single_precision",
     NARROW,
     "group ids pass through float32",
-    "as M414, in large data sets",
+    "rewards of other prompts are the baseline, in large data sets",
     "LOSS-111",
     Planted("functional/advantages.py", GROUP, GROUP.replace("group_ids,", "group_ids.float(),")),
 )
@@ -69,7 +69,7 @@ chapter.enter(
     "group_ids_without_sign",
     NARROW,
     "the sign of group ids is lost",
-    "as M414, where groups are numbered by a hash",
+    "rewards of other prompts are the baseline, where groups are numbered by a hash",
     "LOSS-111",
     Planted("functional/advantages.py", GROUP, GROUP.replace("group_ids,", "group_ids.abs(),")),
 )

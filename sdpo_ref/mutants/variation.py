@@ -1,4 +1,4 @@
-"""How a mutant is made from the reference: one function around each part that is exchanged often."""
+"""How a mutant is made from the reference: one function around each part that is replaced often."""
 
 from collections.abc import Callable, Sequence
 from dataclasses import replace
@@ -112,7 +112,7 @@ def each(change: Callable[[Attempt, TeacherContext], TeacherContext]) -> Callabl
     ]
 
 
-def told(found: TeacherContext, content: str) -> TeacherContext:
+def with_last_message(found: TeacherContext, content: str) -> TeacherContext:
     """A context whose last message says something else."""
     return replace(found, messages=(*found.messages[:-1], {"role": "user", "content": content}))
 
@@ -123,7 +123,7 @@ def steps(change: Callable[[StepProblem], StepProblem], **profile: Any) -> Calla
 
 
 def same(problem: StepProblem) -> StepProblem:
-    """The problem as it is."""
+    """The problem without a change."""
     return problem
 
 

@@ -53,7 +53,7 @@ chapter.enter(
     283,
     "rate_is_fixed",
     AVERAGE,
-    "the rate is always 0.05: a dead knob (H06)",
+    "the rate is always 0.05",
     "a sweep over the rate shows that the rate makes no difference",
     "TEACH-020 TEACH-023",
     Planted(FILE, LERP, "weight.lerp_(student[name].to(weight), 0.05)"),
@@ -71,7 +71,7 @@ chapter.enter(
     285,
     "first_parameter_only",
     AVERAGE,
-    "only the first parameter is averaged, since the sides are matched by position and one is shorter (T05)",
+    "only the first parameter is averaged, since the sides are matched by position and one is shorter",
     "most of the teacher stays what it was",
     "TEACH-020",
     Planted(
@@ -79,15 +79,17 @@ chapter.enter(
         "for name, weight in teacher.items():\n            if weight.is_floating_point():",
         "for name, weight in list(teacher.items())[:1]:\n            if weight.is_floating_point():",
     ),
+    seen_in="huggingface/trl#6828",
 )
 chapter.enter(
     286,
     "never_moves",
     AVERAGE,
-    "the average is never applied (T03)",
+    "the average is never applied",
     "the teacher stays the first model",
     "TEACH-020 TEACH-021 TEACH-023",
     Planted(STEP, 'if problem.teacher == "ema" and due:', 'if problem.teacher == "ema" and due and number < 0:'),
+    seen_in="siyan-zhao/OPSD",
 )
 chapter.enter(
     287,
@@ -122,7 +124,7 @@ chapter.enter(
     288,
     "other_cadence",
     CADENCE,
-    "the teacher moves after each optimiser step, while the profile says once an iteration (T03)",
+    "the teacher moves after each optimiser step, while the profile says once an iteration",
     "the teacher is as many times faster as there are steps in an iteration",
     "TEACH-021",
     step=steps(same, ema_cadence="optimizer_step"),
@@ -189,7 +191,7 @@ chapter.enter(
     "frozen_is_live",
     KINDS,
     "a frozen teacher is the live student",
-    "as M293, at once",
+    "the anchor is the student itself",
     "TEACH-024",
     Planted(
         STEP,
@@ -220,16 +222,17 @@ chapter.enter(
     297,
     "teacher_optimised",
     KINDS,
-    "the teacher's weights are among the optimiser's (T07)",
+    "the teacher's weights are among the optimiser's",
     "weight decay eats the teacher",
     "TEACH-029",
     step=traces(lambda p, t: type(t)(t.student, (t.teacher[0], *(scaled(at, 0.999) for at in t.teacher[1:])))),
+    seen_in="huggingface/trl#5990 huggingface/trl#6311",
 )
 chapter.enter(
     298,
     "student_is_the_teacher",
     KINDS,
-    "the student's weights are swapped with the teacher's for its forward pass and not swapped back (T09)",
+    "the student's weights are swapped with the teacher's for its forward pass and not swapped back",
     "the student falls back to its own past after every step",
     "TRAIN-001",
     step=traces(
@@ -269,7 +272,7 @@ chapter.enter(
     302,
     "mix_ignored",
     TRUST,
-    "the teacher is the reference, whatever the mix: a dead knob (H06)",
+    "the teacher is the reference, whatever the mix",
     "a frozen teacher under another name",
     "TEACH-026",
     trust_region=lambda r, s, *, mix: GOOD.trust_region(r, s, mix=0.0),
@@ -289,21 +292,23 @@ chapter.enter(
     304,
     "factors_averaged",
     LOW_RANK,
-    "the factors are averaged and not their product (T06)",
+    "the factors are averaged and not their product",
     "the teacher lags in a way that no rate describes",
     "TEACH-027",
     low_rank_average=averaged_factors,
+    seen_in="trl-1.16",
 )
 chapter.enter(
     305,
     "low_rank_from_zero",
     LOW_RANK,
-    "the teacher starts without an adapter (T06)",
+    "the teacher starts without an adapter",
     "the teacher starts as the base model and not as the student",
     "TEACH-028",
     low_rank_average=lambda s, *, update_rate: GOOD.low_rank_average(
         [(0 * s[0][0], s[0][1]), *s[1:]], update_rate=update_rate
     ),
+    seen_in="trl-1.16",
 )
 chapter.enter(
     306,

@@ -34,7 +34,7 @@ def _of_row(before: Row | None, now: Row) -> Iterable[str]:
     if before is None:
         yield f"{now.id} {now.name} is not in the matrix on file"
         return
-    for name in ("name", "family", "defect", "wrong", "effect", "caught_by"):
+    for name in ("name", "family", "defect", "wrong", "effect", "caught_by", "seen_in"):
         if getattr(before, name) != getattr(now, name):
             yield f"{now.id} {now.name}: its {name} is another than on file"
     more = sorted(set(now.failed) - set(before.failed))

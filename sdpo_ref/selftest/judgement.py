@@ -58,6 +58,7 @@ def matrix_of(targets: Sequence[Target], findings: Mapping[str, Finding]) -> Kil
                 failed=tuple(found.requirements),
                 checks=frozenset(found.failed),
                 live=Liveness(found.probe, found.difference) if found.probe else None,
+                seen_in=mutant.seen_in,
             )
         )
     parts = {check: part for target in targets for check, part in findings[target.name].parts.items()}

@@ -46,8 +46,8 @@ def _rows() -> dict[str, tuple[Tensor, Tensor]]:
     gone = torch.tensor([[0.3, -0.4, -torch.inf, 0.9, -torch.inf, 0.1]], dtype=torch.float64)
     return {
         "random rows": (student, teacher),
-        "a sure teacher": (student[:1], peaked),
-        "a sure student": (peaked, teacher[:1]),
+        "a confident teacher": (student[:1], peaked),
+        "a confident student": (peaked, teacher[:1]),
         "tokens without mass": (gone, gone.flip(-1).roll(-1, -1)),
         "tokens without mass on both sides": (gone, gone + torch.tensor([0.5, 0.1, 0.0, -0.7, 0.0, 0.2]).double()),
         "a teacher that excludes": (student[:1], torch.where(gone.isinf(), gone, teacher[:1])),
@@ -84,7 +84,7 @@ def _divergence() -> Entries:
 
 
 def _batches() -> dict[str, tuple[DistillationBatch, dict[str, Any]]]:
-    """Batches with the options under which they are asked about."""
+    """Batches with the options under which they are given to the loss."""
     batch = on_policy(random_batch(911))
     garbage = torch.where(batch.loss_mask[..., None], batch.student_logits, torch.nan)
     none = replace(batch, self_distillation_mask=torch.zeros(4, dtype=torch.bool))
@@ -222,7 +222,7 @@ def _default_dtype_after(subject: Subject, batch: DistillationBatch) -> str:
 def _reaches_a_parameter(subject: Subject, batch: DistillationBatch) -> str:
     """Whether backward arrives at a weight in front of the logits."""
     weight = torch.ones((), dtype=torch.float64, requires_grad=True)
-    loss = subject._implementation.loss(  # type: ignore[attr-defined]  # noqa: SLF001 - the wall copies the graph away
+    loss = subject._implementation.loss(  # type: ignore[attr-defined]  # noqa: SLF001 - Subject copies without the graph
         replace(batch, student_logits=batch.student_logits * weight),
         alpha=1.0,
         support=FULL,
@@ -248,9 +248,9 @@ def _hybrid() -> Entries:
         "groups numbered beyond single precision": [2**25, 2**25, 2**25 + 1, 2**25 + 1],
         "groups numbered with signs": [-2, -2, 2, 2],
     }
-    for (told, numbers), (of, ids), weight in product(rewards.items(), groups.items(), (0.0, 0.3, 1.0, 1.5)):
+    for (name, numbers), (of, ids), weight in product(rewards.items(), groups.items(), (0.0, 0.3, 1.0, 1.5)):
         yield (
-            f"hybrid of {told} in {of}, weight {weight:g}",
+            f"hybrid of {name} in {of}, weight {weight:g}",
             "hybrid_loss",
             lambda it, n=numbers, g=ids, w=weight: it.hybrid_loss(  # type: ignore[misc]
                 batch, torch.tensor(n).double(), torch.tensor(g), reward_weight=w, support=SAMPLED_TOKEN
@@ -423,8 +423,8 @@ def _step() -> Entries:
     tempered = step_problem(alpha=1.0, temperature=3.0, seed=954)
     yield "a step at temperature three", "step", _steps(tempered)
     yield "a step on the sampled token", "step", _steps(step_problem(alpha=1.0, support=SAMPLED_TOKEN, seed=955))
-    sure = with_a_confident_teacher(step_problem(alpha=1.0, seed=956), factor=200.0)
-    yield "a step to a sure teacher", "step", _steps(sure)
+    confident = with_a_confident_teacher(step_problem(alpha=1.0, seed=956), factor=200.0)
+    yield "a step to a confident teacher", "step", _steps(confident)
     some = replace(whole.iterations[0][0][0], self_distillation_mask=torch.tensor([True, False, True, False]))
     yield "a step with unusable rows", "step", _steps(replace(whole, iterations=(((some,),),)))
     slow = step_problem(update_rate=0.002, seed=957)

@@ -15,9 +15,9 @@ WrongTrainers = Mapping[str, Mapping[str, int]]
 _INTRODUCTION = """# Mutants: what the suite catches
 
 Written by `sdpo-ref selftest`; do not edit. Each mutant is an implementation with one defect (spec/decisions/0024):
-`sdpo-ref verify sdpo_ref.mutants:make,name=M006` fails, and its report names the requirements below. A name in brackets
-such as D03 is the defect's in the list of defects that were observed in public code. *Shown by* is a call, none of
-the suite's, to which the mutant answers otherwise than the reference."""
+`sdpo-ref verify sdpo_ref.mutants:make,name=M006` fails, and its report names the requirements below. *Seen in* is
+public code that had the defect: an issue or pull request, a repository, or a release that was read or run. *Shown by*
+is a call, none of the suite's, to which the mutant answers differently from the reference."""
 
 
 def render(matrix: KillMatrix, catalogue: Catalogue, repeats: Repeats, wrong: WrongTrainers) -> str:
@@ -91,7 +91,8 @@ def _line(row: Row) -> str:
     also = len(set(row.failed) - set(row.caught_by))
     caught = ", ".join(row.caught_by) + (f" and {also} more" if also else "")
     shown = "nothing" if row.live is None else f"{row.live.probe}: {row.live.difference}"
-    return f"| {row.id} `{row.name}` | {row.wrong} | {row.effect} | {caught} | {_cell(shown)} |"
+    wrong = row.wrong + (f"; seen in {', '.join(row.seen_in)}" if row.seen_in else "")
+    return f"| {row.id} `{row.name}` | {wrong} | {row.effect} | {caught} | {_cell(shown)} |"
 
 
 def _cell(text: str) -> str:

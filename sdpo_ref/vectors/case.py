@@ -78,9 +78,9 @@ class Case:
 
     Attributes:
         id: unique among all kinds.
-        kind: the function that is asked.
+        kind: the function that is called.
         requirements: ids of the specification that the answer follows from.
-        comment: what is asked, in one sentence.
+        comment: the question, in one sentence.
         hazard: what a wrong answer means.
         options: keyword arguments of the function.
         inputs: tensors by name.
@@ -98,7 +98,7 @@ class Case:
 
     @property
     def dtype(self) -> DType:
-        """Element type of the floating-point inputs, in which an implementation is asked to compute."""
+        """Element type of the floating-point inputs, in which an implementation should compute."""
         return "float32" if any(tensor.dtype == "float32" for tensor in self.inputs.values()) else "float64"
 
 

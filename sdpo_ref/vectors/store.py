@@ -33,9 +33,9 @@ class Vector:
 
     Attributes:
         id: unique among all kinds.
-        kind: the function that is asked.
+        kind: the function that is called.
         requirements: ids of the specification.
-        comment: what is asked.
+        comment: the question.
         bug: which kind of bug the vector catches.
         effect: what that bug does in training.
         options: keyword arguments; ``k`` is an int, all other numbers are floats.
@@ -77,7 +77,7 @@ def load(kind: Kind, folder: Path | None = None) -> tuple[Vector, ...]:
         folder: where the files are; the released ones by default.
 
     Returns:
-        Vectors whose tensors nobody else holds.
+        Vectors with tensors of their own.
 
     Raises:
         IntegrityError: if a file is missing or malformed, or a vector's content differs from its hash.

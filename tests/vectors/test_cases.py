@@ -60,7 +60,7 @@ def test_known_wrong_numbers_fail(vector: Vector) -> None:
         assert not all(passes), wrong.looks_like
 
 
-DEFECTS = "D01 D02 D03 D04 D07 K01 K02 K04 K07 I01 I02 I04 I06 M09 H01 H02 H03 T03"
+DEFECTS = "M001 M006 M010 M016 M019 M041 M042 M048 M056 M081 M084 M095 M101 M150 M171 M176 M179 M286"
 
 
 @pytest.mark.parametrize("defect", DEFECTS.split())

@@ -1,5 +1,7 @@
 """A set of failed checks is matched with the known defects."""
 
+from dataclasses import replace
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -49,10 +51,10 @@ def test_compared_where_both_fail() -> None:
 SAME = ("d1", "d2")
 TIED = KillMatrix(
     (
-        Row("M1", "one", "f", "M1", "a sign lost (D01)", "it diverges", (), (), frozenset({"d1", "d2"}), None),
-        Row("M2", "two", "f", "M1", "a sign lost elsewhere (D01)", "as M1", (), (), frozenset({"d1", "d2"}), None),
+        Row("M1", "one", "f", "M1", "a sign lost", "it diverges", (), (), frozenset({"d1", "d2"}), None),
+        Row("M2", "two", "f", "M1", "a sign lost elsewhere", "it diverges", (), (), frozenset({"d1", "d2"}), None),
         *(
-            Row(f"M{n}", f"m{n}", "f", f"M{n}", f"defect {n} (D0{n})", "as M001, later", (), (), frozenset(SAME), None)
+            Row(f"M{n}", f"m{n}", "f", f"M{n}", f"defect {n}", "it diverges later", (), (), frozenset(SAME), None)
             for n in range(3, 7)
         ),
         Row("M001", "far", "f", "M001", "another", "it forgets", (), (), frozenset({"x"}), None),
@@ -69,17 +71,28 @@ def test_what_is_equally_near_is_named() -> None:
     assert found is not None
     assert [row.id for row in found.others] == ["M3", "M4", "M5", "M6"]
     assert found.sentence == (
-        "looks like M1, a sign lost (D01) (2 of 2 failed checks agree); "
-        "or, exactly as near: M3, defect 3 (D03); M4, defect 4 (D04); 2 more"
+        "looks like M1, a sign lost (2 of 2 failed checks agree); "
+        "or, exactly as near: M3, defect 3; M4, defect 4; 2 more"
     )
 
 
 def test_what_the_checks_recognise_decides_between_equals() -> None:
-    """Numbers that look like a defect speak for it, and its effect is spelled out."""
-    found = diagnose(["d1", "d2"], TIED, recognised=["D04 a sign lost", "D04 again", "D01 once", ""])
+    """Of equally near mutants the one whose id the failed checks cite most is named; others' ids do not count."""
+    found = diagnose(["d1", "d2"], TIED, recognised=["M4 a sign lost", "M9 or M4 again", "M1 once, not M44", ""])
     assert found is not None
     assert (found.row.id, found.others) == ("M4", ())
-    assert found.row.effect == "it forgets, later"
+
+
+def test_a_defect_is_recognised_in_every_mutant_of_it() -> None:
+    """What cites the first mutant with a defect counts for the others with the same one."""
+    second = KillMatrix(TIED.rows[1:], PARTS, {}, ())
+    found = diagnose(
+        ["d1", "d2"],
+        replace(second, rows=(*second.rows, replace(TIED.rows[0], checks=frozenset()))),
+        recognised=["M1 a sign lost"],
+    )
+    assert found is not None
+    assert (found.row.id, found.others) == ("M2", ())
 
 
 def test_near_is_not_the_same() -> None:

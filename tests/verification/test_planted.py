@@ -59,7 +59,7 @@ SLIPS = (
         "return kl_divergence(teacher_log_probs, student_log_probs)",
         "return kl_divergence(student_log_probs, teacher_log_probs)",
         "LOSS-001",
-        "looks like M002, alpha 0 gives the reverse KL as well (D01)",
+        "looks like M002, alpha 0 gives the reverse KL as well",
     ),
     Slip(
         "weights_of_the_mixture",
@@ -83,7 +83,7 @@ SLIPS = (
         "return torch.where(has_mass, torch.logaddexp(student, teacher), _ZERO_MASS)",
         "return torch.logaddexp(student_log_probs + math.log1p(-alpha), teacher_log_probs + math.log(alpha))",
         "LOSS-007",
-        "nearest known defect: M024, the formulas as they stand in papers: zero times minus infinity (D09)",
+        "nearest known defect: M024, the formulas as they stand in papers: zero times minus infinity",
     ),
     Slip(
         "teacher_not_detached",
@@ -91,7 +91,7 @@ SLIPS = (
         "batch.teacher_logits.detach()",
         "batch.teacher_logits",
         "LOSS-060",
-        "looks like M142, the teacher's logits are not detached (T01)",
+        "looks like M142, the teacher's logits are not detached",
     ),
     Slip(
         "temperature_of_the_student_only",
@@ -99,7 +99,7 @@ SLIPS = (
         "batch.teacher_logits.detach(), batch.loss_mask), temperature=temperature)",
         "batch.teacher_logits.detach(), batch.loss_mask))",
         "POLICY-003",
-        "looks like M150, only the student is tempered (I06)",
+        "looks like M150, only the student is tempered",
     ),
     Slip(
         "masked_by_multiplication",
@@ -115,7 +115,7 @@ SLIPS = (
         "return aggregate(token_losses, batch.loss_mask, aggregation=aggregation)",
         "return aggregate(token_losses, batch.completion_mask, aggregation=aggregation)",
         "LOSS-053",
-        "looks like M125, tokens of unusable rows are in the denominator (M11)",
+        "looks like M125, tokens of unusable rows are in the denominator",
     ),
 )
 

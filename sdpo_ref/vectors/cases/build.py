@@ -101,7 +101,7 @@ def divergence_case(
     Args:
         id: without the kind, which is put in front.
         requirements: ids, separated by spaces.
-        comment: what is asked.
+        comment: the question.
         hazard: what a wrong answer means.
         student: log-probabilities.
         teacher: log-probabilities.

@@ -3,7 +3,7 @@
 from sdpo_ref.vectors.case import Hazard
 
 DIRECTION = Hazard(
-    "student and teacher exchanged in the KL",
+    "student and teacher swapped in the KL",
     "the student seeks one mode where it should cover the teacher, or the reverse: entropy and pass@k drift wrongly",
 )
 INTERIOR = Hazard(
@@ -23,7 +23,7 @@ SUPPORT_MASS = Hazard(
     "the sum is not a divergence: it can be negative and is lowered by draining mass from the compared tokens",
 )
 RENORMALISED = Hazard(
-    "renormalisation on one side only, or a tail bucket that was not asked for",
+    "renormalisation on one side only, or a tail bucket where none belongs",
     "the student is pushed to move mass between the top-k tokens and the rest, which this support should leave free",
 )
 TOP_K_OWNER = Hazard(
@@ -76,7 +76,7 @@ MASKS = Hazard(
 )
 POISON = Hazard(
     "masked positions multiplied by zero in place of left out",
-    "an infinite value at a masked position becomes NaN in the loss, or only in the gradient where nobody looks",
+    "an infinite value at a masked position becomes NaN in the loss, or only in the gradient, where it is not noticed",
 )
 AGGREGATION = Hazard(
     "another normaliser than the declared one",
@@ -99,11 +99,11 @@ HYBRID = Hazard(
     "the configured balance is not the trained one: one of the two signals dominates or vanishes",
 )
 IMPLICIT_REWARD = Hazard(
-    "sum and mean confused, sides exchanged, or padding counted",
+    "sum and mean confused, sides swapped, or padding counted",
     "rewards depend on completion length or have the wrong sign, so ranking by them is wrong",
 )
 TRUST_REGION = Hazard(
-    "probabilities mixed in place of log-probabilities, or the sides exchanged",
+    "probabilities mixed in place of log-probabilities, or the sides swapped",
     "the teacher is not the closest policy to the reference: it keeps tokens that one of the two excludes",
 )
 AVERAGE = Hazard(

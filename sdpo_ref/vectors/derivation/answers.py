@@ -60,7 +60,7 @@ def _exact(tensor: Array) -> Any:
 
 
 def _distinct(expected: Mapping[str, Array], wrong: Wrong, tolerance: Tolerance) -> tuple[KnownWrong, ...]:
-    """Only what can be told apart: finite, far outside the tolerance, and equal numbers under one label."""
+    """Only numbers that differ clearly: finite, far outside the tolerance, and equal numbers under one label."""
     labels: dict[tuple[str, tuple[float, ...]], list[str]] = {}
     generous = replace(tolerance, relative=100 * tolerance.relative, absolute=100 * tolerance.absolute)
     for name, label, nested in wrong:
@@ -153,7 +153,7 @@ def _loss_defects(batch: Batch, options: LossOptions, correct: Mapping[Aggregati
     elements = len(batch.completions) * len(batch.completions[0]) * len(batch.student_logits[0][0])
     if options.ratio_cap is not None and elements <= LARGEST_WRONG_GRADIENT:
         for name, value in loss_gradients(batch, options, defects.slope_with_ratio).items():
-            yield f"gradient/{name}", "I01 ratio not detached", value
+            yield f"gradient/{name}", "M081 ratio not detached", value
 
 
 def _wrong_losses(batch: Batch, options: LossOptions) -> Iterable[tuple[str, Mapping[AggregationName, mpf]]]:
@@ -161,7 +161,7 @@ def _wrong_losses(batch: Batch, options: LossOptions) -> Iterable[tuple[str, Map
     if options.support.kind != "sampled_token":
         recipes |= {label: Recipe(comparison=comparison) for label, comparison in defects.COMPARISONS.items()}
     if options.support.k is not None:
-        recipes["K01 neither tail nor renormalisation"] = Recipe(restriction=defects.without_tail)
+        recipes["M041 neither tail nor renormalisation"] = Recipe(restriction=defects.without_tail)
     if options.ratio_cap is not None:
         recipes |= defects.RATIOS
     for label, recipe in recipes.items():
@@ -170,15 +170,15 @@ def _wrong_losses(batch: Batch, options: LossOptions) -> Iterable[tuple[str, Map
         yield label, {"token_mean": losses(batch, options, recipe)["token_mean"]}
     if options.temperature != 1:
         for label, student, teacher in (
-            ("I06 temperature on the student only", False, True),
-            ("I06 temperature on the teacher only", True, False),
-            ("temperature ignored", True, True),
+            ("M150 temperature on the student only", False, True),
+            ("M150 temperature on the teacher only", True, False),
+            ("M151 temperature ignored", True, True),
         ):
             changed = defects.untempered(batch, options.temperature, student=student, teacher=teacher)
             yield label, losses(changed, options)
     if options.support.k is not None:
         yield (
-            "top-k chosen from the other side",
+            "M049 top-k chosen from the other side",
             losses(batch, replace(options, support=defects.other_side(options.support))),
         )
 
@@ -204,9 +204,9 @@ def _implicit_reward(case: Case) -> tuple[dict[str, Any], Wrong]:
     means = [value / max(sum(row), 1) for value, row in zip(values, mask, strict=True)]
     unmasked = implicit_rewards(conditioned, reference, completions, [[True] * len(row) for row in mask])
     wrong = [
-        ("value", "conditioned and reference exchanged", [-value for value in values]),
-        ("value", "mean over tokens in place of the sum", means),
-        ("value", "completion_mask ignored", unmasked),
+        ("value", "M191 conditioned and reference swapped", [-value for value in values]),
+        ("value", "M192 mean over tokens in place of the sum", means),
+        ("value", "M193 completion_mask ignored", unmasked),
     ]
     return {"value": values}, wrong
 
@@ -215,8 +215,12 @@ def _trust_region(case: Case) -> tuple[dict[str, Any], Wrong]:
     mix = mpf(case.options["mix"])
     rows = list(zip(_exact(case.inputs["reference_logits"]), _exact(case.inputs["student_logits"]), strict=True))
     wrong = [
-        ("log_probs", "arithmetic mixture of probabilities", [defects.arithmetic_region(r, s, mix) for r, s in rows]),
-        ("log_probs", "reference and student exchanged", [trust_region(s, r, mix) for r, s in rows]),
+        (
+            "log_probs",
+            "M299 arithmetic mixture of probabilities",
+            [defects.arithmetic_region(r, s, mix) for r, s in rows],
+        ),
+        ("log_probs", "M301 reference and student swapped", [trust_region(s, r, mix) for r, s in rows]),
     ]
     return {"log_probs": [trust_region(r, s, mix) for r, s in rows]}, wrong
 
@@ -225,10 +229,10 @@ def _average(case: Case) -> tuple[dict[str, Any], Wrong]:
     rate = mpf(case.options["update_rate"])
     teacher, students = _exact(case.inputs["teacher"]), _exact(case.inputs["students"])
     wrong = [
-        ("teachers", "update_rate on the teacher's side", averages(teacher, students, 1 - rate)),
-        ("teachers", "T03 updated before the optimiser step", averages(teacher, [teacher, *students[:-1]], rate)),
-        ("teachers", "T03 updated twice for each step", defects.averaged_twice(teacher, students, rate)),
-        ("teachers", "T03 never updated", [teacher for _ in students]),
+        ("teachers", "M281 update_rate on the teacher's side", averages(teacher, students, 1 - rate)),
+        ("teachers", "M289 updated before the optimiser step", averages(teacher, [teacher, *students[:-1]], rate)),
+        ("teachers", "updated twice for each step", defects.averaged_twice(teacher, students, rate)),
+        ("teachers", "M286 never updated", [teacher for _ in students]),
     ]
     return {"teachers": averages(teacher, students, rate)}, wrong
 

@@ -1,7 +1,7 @@
 """What well-known wrong implementations compute, so that a failure can be named.
 
-Each defect was observed in a published implementation or is one step away from one; D, K, I, M and H number them as
-in the mutants of the suite. All take the correct recipe and replace one step.
+Each label begins with the id of the mutant (``sdpo_ref/mutants``) that has the same defect, if there is one. All take
+the correct recipe and replace one step.
 """
 
 from collections.abc import Callable, Mapping, Sequence
@@ -63,18 +63,18 @@ def _clipped_terms(s: Row, t: Row, alpha: mpf) -> mpf:
 
 
 COMPARISONS: Mapping[str, Comparison] = {
-    "D01 student and teacher exchanged": lambda s, t, a: generalized_divergence(t, s, a),
-    "D02 mixture weights swapped": _interior(lambda s, t, a: _weighted_kl(s, t, mixed(s, t, 1 - a), a)),
-    "D03 coefficients swapped": _interior(lambda s, t, a: _weighted_kl(s, t, mixed(s, t, a), 1 - a)),
-    "D04 mixture formula used at the ends of alpha": _without_ends,
+    "M001 student and teacher swapped": lambda s, t, a: generalized_divergence(t, s, a),
+    "M010 mixture weights swapped": _interior(lambda s, t, a: _weighted_kl(s, t, mixed(s, t, 1 - a), a)),
+    "M006 coefficients swapped": _interior(lambda s, t, a: _weighted_kl(s, t, mixed(s, t, a), 1 - a)),
+    "M016 mixture formula used at the ends of alpha": _without_ends,
     "mixture of log-probabilities, not normalised": _interior(
         lambda s, t, a: _weighted_kl(s, t, _geometric(s, t, a), a)
     ),
-    "mixture of log-probabilities, normalised": _interior(
+    "M015 mixture of log-probabilities, normalised": _interior(
         lambda s, t, a: _weighted_kl(s, t, renormalized(_geometric(s, t, a), range(len(s))), a)
     ),
-    "inner KL reversed": _interior(lambda s, t, a: (1 - a) * kl(mixed(s, t, a), s) + a * kl(mixed(s, t, a), t)),
-    "D07 vocabulary terms clipped before the sum": lambda s, t, a: (
+    "M011 inner KL reversed": _interior(lambda s, t, a: (1 - a) * kl(mixed(s, t, a), s) + a * kl(mixed(s, t, a), t)),
+    "M019 vocabulary terms clipped before the sum": lambda s, t, a: (
         _clipped_terms(s, t, a) if a in (0, 1) else generalized_divergence(s, t, a)
     ),
     "bits instead of nats": lambda s, t, a: generalized_divergence(s, t, a) / log(2),
@@ -83,7 +83,7 @@ COMPARISONS: Mapping[str, Comparison] = {
 
 
 def without_tail(log_probs: Row, chosen: Sequence[int]) -> list[mpf]:
-    """The chosen tokens as they are, which is not a distribution (K01)."""
+    """The chosen tokens as they are, which is not a distribution."""
     return [log_probs[index] for index in chosen]
 
 
@@ -114,27 +114,27 @@ def _positional(student: Row, teacher: Row, alpha: mpf, support: TokenSupport) -
 
 
 TOP_K_DEFECTS: Mapping[str, TokenDivergence] = {
-    "K01 neither tail nor renormalisation": lambda s, t, a, support: token_divergence(
+    "M041 neither tail nor renormalisation": lambda s, t, a, support: token_divergence(
         s, t, alpha=a, support=support, restriction=without_tail
     ),
-    "K02 clamped at zero, neither tail nor renormalisation": lambda s, t, a, support: max(
+    "M042 clamped at zero, neither tail nor renormalisation": lambda s, t, a, support: max(
         mpf(0), token_divergence(s, t, alpha=a, support=support, restriction=without_tail)
     ),
-    "K04 each side's own top-k compared by position": _positional,
-    "K07 tail and renormalisation exchanged": lambda s, t, a, support: token_divergence(
+    "M048 each side's own top-k compared by position": _positional,
+    "M056 tail and renormalisation swapped": lambda s, t, a, support: token_divergence(
         s, t, alpha=a, support=_other_kind(support)
     ),
-    "top-k chosen from the other side": lambda s, t, a, support: token_divergence(
+    "M049 top-k chosen from the other side": lambda s, t, a, support: token_divergence(
         s, t, alpha=a, support=other_side(support)
     ),
-    "full vocabulary in place of the top-k": lambda s, t, a, _: token_divergence(
+    "M059 full vocabulary in place of the top-k": lambda s, t, a, _: token_divergence(
         s, t, alpha=a, support=TokenSupport("full")
     ),
 }
 """Wrong divergences on a top-k support."""
 
 TAIL_DEFECTS: Mapping[str, TokenDivergence] = {
-    "tail mass clamped at 1e-7": lambda s, t, a, support: token_divergence(
+    "M043 tail mass clamped at 1e-7": lambda s, t, a, support: token_divergence(
         s, t, alpha=a, support=support, restriction=with_clamped_tail
     ),
 }
@@ -150,16 +150,16 @@ def _two_sided(log_prob: mpf, behaviour: mpf, cap: mpf) -> mpf:
 
 
 RATIOS: Mapping[str, Recipe] = {
-    "I02 ratio clipped on both sides": replace(CORRECT, ratio=_two_sided),
-    "I04 ratio ignored": replace(CORRECT, ratio=lambda *_: mpf(1)),
-    "ratio inverted": replace(CORRECT, ratio=lambda new, old, cap: importance_ratio(old, new, cap)),
-    "ratio not truncated": replace(CORRECT, ratio=_without_upper_bound),
+    "M084 ratio clipped on both sides": replace(CORRECT, ratio=_two_sided),
+    "M095 ratio ignored": replace(CORRECT, ratio=lambda *_: mpf(1)),
+    "M083 ratio inverted": replace(CORRECT, ratio=lambda new, old, cap: importance_ratio(old, new, cap)),
+    "M086 ratio not truncated": replace(CORRECT, ratio=_without_upper_bound),
 }
 """Wrong importance ratios."""
 
 
 def slope_with_ratio(token: Token) -> list[mpf]:
-    """Gradient of a token's weighted value with the ratio moving along (I01)."""
+    """Gradient of a token's weighted value with the ratio moving along."""
     return gradient(lambda z: token.ratio(z) * token.value(z), token.student_logits)
 
 
@@ -195,14 +195,14 @@ def _rows_everywhere(batch: Batch) -> Mask:
 
 
 MASKS: Mapping[str, Recipe] = {
-    "M09 self_distillation_mask ignored": replace(CORRECT, mask=lambda batch: batch.completion_mask),
-    "completion_mask ignored": replace(CORRECT, mask=_rows_everywhere),
+    "M101 self_distillation_mask ignored": replace(CORRECT, mask=lambda batch: batch.completion_mask),
+    "M102 completion_mask ignored": replace(CORRECT, mask=_rows_everywhere),
 }
 """Wrong masks; every aggregation misses in its own way."""
 
 DENOMINATORS: Mapping[str, Recipe] = {
-    "denominator counts rows without a teacher": replace(CORRECT, weights=_by_completion_tokens),
-    "denominator is rollouts times padded length": replace(CORRECT, weights=_by_all_positions),
+    "M125 denominator counts rows without a teacher": replace(CORRECT, weights=_by_completion_tokens),
+    "M126 denominator is rollouts times padded length": replace(CORRECT, weights=_by_all_positions),
 }
 """Wrong denominators of the token mean."""
 
@@ -218,17 +218,17 @@ def _standardized(rewards: Row, group_ids: Sequence[int]) -> list[mpf]:
 
 
 HYBRIDS: Mapping[str, HybridRecipe] = {
-    "H01 reward weight on the distillation part": replace(
+    "M176 reward weight on the distillation part": replace(
         CORRECT_HYBRID, mix=lambda weight, reward, log_ratio: (1 - weight) * reward + weight * log_ratio
     ),
-    "H02 distillation added with weight one": replace(
+    "M179 distillation added with weight one": replace(
         CORRECT_HYBRID, mix=lambda weight, reward, log_ratio: weight * reward + log_ratio
     ),
-    "H03 group advantage divided by its standard deviation": replace(CORRECT_HYBRID, advantages=_standardized),
-    "M09 self_distillation_mask ignored": replace(
+    "M171 group advantage divided by its standard deviation": replace(CORRECT_HYBRID, advantages=_standardized),
+    "M101 self_distillation_mask ignored": replace(
         CORRECT_HYBRID, usable=lambda batch: [True] * len(batch.self_distillation_mask)
     ),
-    "distillation part with the wrong sign": replace(
+    "M181 distillation part with the wrong sign": replace(
         CORRECT_HYBRID, mix=lambda weight, reward, log_ratio: weight * reward - (1 - weight) * log_ratio
     ),
 }

@@ -1,7 +1,6 @@
 """Which known defect a failing implementation looks like: its failed checks beside those of every mutant."""
 
 import math
-import re
 from collections import Counter, defaultdict
 from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass, replace
@@ -16,12 +15,6 @@ _SAME = 0.99
 
 _SHOWN = 3
 """How many of several defects that are equally near are named."""
-
-_CODE = re.compile(r"\b[A-Z]\d\d\b")
-"""How a known defect is called wherever one is recognised: D03 in a check's message, (D03) in what a mutant does."""
-
-_AS = re.compile(r"\bas (M\d{3})\b")
-"""How a mutant's effect refers to another's."""
 
 _OTHER_INPUTS = 0.9
 """What it counts to fail the same checks, but with other inputs."""
@@ -97,22 +90,23 @@ def diagnose(
         matrix: what the suite says about known defects.
         ran: ids of the checks that ran; what a mutant fails of the others is left aside. All, if left out.
         near: least likeness.
-        recognised: what failed checks say that their numbers look like. It decides between mutants that fail the same.
+        recognised: what the numbers of failed checks look like, in words with the ids of mutants among them, such as
+            ``M006 coefficients swapped``. Between mutants that are equally near, the one that is cited most, itself or
+            by its defect, is named.
 
     Returns:
         The nearest mutant, with all that are as near; ``None`` if nothing failed, or nothing is near.
     """
     found = ranking(failing, matrix.rows, matrix.parts, ran=ran, near=near)
     nearest = [it for it in found if math.isclose(it.likeness, found[0].likeness)]
-    said = Counter(code for text in recognised for code in _CODE.findall(text))
-    votes = [sum(said[code] for code in _CODE.findall(it.row.wrong)) for it in nearest]
+    ids = {row.id for row in matrix.rows}
+    cited = Counter(word for text in recognised for word in text.split() if word in ids)
+    votes = [sum(cited[id_] for id_ in {it.row.id, it.row.defect}) for it in nearest]
     best = [it for it, vote in zip(nearest, votes, strict=True) if vote == max(votes)]
     if not best:
         return None
     by_defect = {it.row.defect: it.row for it in reversed(best) if it.row.defect != best[0].row.defect}
-    effects = {row.id: row.effect for row in matrix.rows}
-    effect = _AS.sub(lambda other: effects.get(other[1], other[0]), best[0].row.effect)
-    return replace(best[0], row=replace(best[0].row, effect=effect), others=tuple(reversed(by_defect.values())))
+    return replace(best[0], others=tuple(reversed(by_defect.values())))
 
 
 def ranking(

@@ -43,6 +43,7 @@ class Row:
         failed: requirements that fail, those whose prerequisite failed included.
         checks: checks that fail.
         live: where it differs from the reference.
+        seen_in: public code that had this defect; empty if it is not known from any.
     """
 
     id: str
@@ -55,6 +56,7 @@ class Row:
     failed: tuple[str, ...]
     checks: frozenset[str]
     live: Liveness | None
+    seen_in: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -151,6 +153,7 @@ def _parse(document: Mapping[str, Any]) -> KillMatrix:
                 **{
                     **fields,
                     "caught_by": tuple(fields["caught_by"]),
+                    "seen_in": tuple(fields["seen_in"]),
                     "failed": tuple(fields["failed"]),
                     "checks": frozenset(checks[index] for index in fields["checks"]),
                     "live": fields["live"] and Liveness(**fields["live"]),

@@ -65,4 +65,4 @@ def test_a_known_defect_is_named(node: str, tmp_path: Path) -> None:
     shutil.copytree(content("conformance") / "vectors", vectors)
     file = vectors / "example" / "divergence.mjs"
     file.write_text(file.read_text().replace(*PLANTED["KL reversed"]))
-    assert "  looks like:   D01 student and teacher exchanged\n" in check(node, vectors).stdout
+    assert "  looks like:   M001 student and teacher swapped\n" in check(node, vectors).stdout
