@@ -143,7 +143,7 @@ def _kl(p: Tensor, q: Tensor) -> Tensor:
 
 
 BENIGN: Mapping[str, Callable[..., object]] = {
-    **{f"profile-{name}": lambda name=name: Reference(name) for name in PROFILES},  # type: ignore[misc]
+    **{f"profile-{name}": lambda name=name: Reference(name) for name in PROFILES},
     "chunked": chunked,
     "float32": float32,
     "vocabulary-reversed": lambda: with_parts(loss=loss(lambda b, o: good(flipped(b), o))),
