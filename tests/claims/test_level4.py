@@ -61,10 +61,10 @@ def test_the_readmes_trainer_reproduces_f01(folder: Path) -> None:
     done = verify(folder, "my_trainer:make", "--only", "F01", "--profile", "smoke", "--json", "report.json")
     assert done.returncode == 0, done.stdout + done.stderr
     (claim,) = json.loads((folder / "report.json").read_text(encoding="utf-8"))["claims"]["verdicts"]
-    assert claim["ruling"] in ("PASS", "INCONCLUSIVE")
+    assert claim["outcome"] in ("PASS", "INCONCLUSIVE")
     assert all(control["holds"] for control in claim["controls"])
     parts = {part["name"]: part for part in claim["parts"]}
-    assert parts["level"]["ruling"] == "PASS"
+    assert parts["level"]["outcome"] == "PASS"
     gaps = [value["value"] for one in parts["level"]["comparisons"] for value in one["values"]]
     assert max(map(abs, gaps)) < 1e-9
     assert "false pass" in done.stdout
