@@ -9,8 +9,7 @@ from torch import Tensor
 from torch.nn import functional
 
 from benchmarks.inputs import clear
-from sdpo_ref.losses.reference import sdpo_loss as reference_loss
-from sdpo_ref.types import FULL, HiddenBatch, Support
+from sdpo_ref import FULL, HiddenBatch, Support, sdpo_loss
 
 Loss = Callable[[HiddenBatch], Tensor]
 """A scalar with a gradient into the student's hidden states, and into the head if it is trained."""
@@ -93,21 +92,17 @@ def _log_softmax(logits: Tensor) -> Tensor:
 
 def reference(*, alpha: float, support: Support = FULL) -> Loss:
     """The reference on materialised logits."""
-    return lambda batch: reference_loss(batch.project(), alpha=alpha, support=support)
+    return lambda batch: sdpo_loss(batch, alpha=alpha, support=support, impl="reference")
 
 
 def chunked(*, alpha: float, support: Support = FULL) -> Loss:
     """The chunked variant, with the chunks that it takes by itself."""
-    from sdpo_ref.losses.chunked import sdpo_loss
-
-    return lambda batch: sdpo_loss(batch, alpha=alpha, support=support)
+    return lambda batch: sdpo_loss(batch, alpha=alpha, support=support, impl="chunked")
 
 
 def fused(*, alpha: float, support: Support = FULL, counted_tokens: int | None = None) -> Loss:
     """The fused variant with its default chunks; with the number of counted tokens, if that is known."""
-    from sdpo_ref.losses.fused import sdpo_loss
-
-    return lambda batch: sdpo_loss(batch, alpha=alpha, support=support, counted_tokens=counted_tokens)
+    return lambda batch: sdpo_loss(batch, alpha=alpha, support=support, counted_tokens=counted_tokens, impl="fused")
 
 
 def compiled_plain_torch(*, alpha: float) -> Loss:

@@ -15,7 +15,7 @@ from benchmarks.peers import liger_chunked_loss, trl_top_k_losses
 from benchmarks.record import Results
 from benchmarks.sizes import Sizes
 from benchmarks.tail import PEAKED, tail_error
-from sdpo_ref.losses.chunked import sdpo_loss, sdpo_token_losses
+from sdpo_ref import sdpo_loss, sdpo_token_losses
 from sdpo_ref.types import HiddenBatch, Support
 
 REVERSE_KL = 1.0
@@ -85,7 +85,13 @@ def test_tail(benchmark: BenchmarkFixture, sizes: Sizes, results: Results, recor
     def measure() -> dict[str, float]:
         return {
             f"{peaked.side} peaked": tail_error(
-                partial(sdpo_token_losses, alpha=peaked.alpha, support=support, top_k_from=peaked.top_k_from),
+                partial(
+                    sdpo_token_losses,
+                    alpha=peaked.alpha,
+                    support=support,
+                    top_k_from=peaked.top_k_from,
+                    impl="chunked",
+                ),
                 peaked,
                 vocab=vocab,
                 support=support,
@@ -112,7 +118,7 @@ def test_chunks(benchmark: BenchmarkFixture, sizes: Sizes, record: Record) -> No
     token_bytes = 2 * shape.vocab * torch.float64.itemsize
 
     def of_chunks(tokens: int) -> Loss:
-        return lambda batch: sdpo_loss(batch, alpha=REVERSE_KL, chunk_bytes=tokens * token_bytes)
+        return lambda batch: sdpo_loss(batch, alpha=REVERSE_KL, chunk_bytes=tokens * token_bytes, impl="chunked")
 
     whole = answer(of_chunks(shape.tokens), batch)
 

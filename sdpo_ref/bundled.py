@@ -1,13 +1,14 @@
 """The bundled implementations: ``sdpo_ref.bundled:make`` (short ``reference``), ``:chunked`` and ``:fused``.
 
-To the suite each is one implementation among others: nothing is waived for it. ``make(profile=...)`` behaves as that
+The suite treats each as any other implementation: nothing is waived for it. ``make(profile=...)`` behaves as that
 profile declares, so that every published variant has a reference to be compared with. The other two are the reference
-with its divergence and its SDPO loss computed by an optimised variant, and with them SDFT and a hybrid that mixes
-losses. What is no loss, and the advantages of the paper's hybrid, are the reference's own.
+with its divergence and its SDPO loss computed by an optimised implementation, and with them SDFT and a hybrid that
+mixes losses. What is not a loss, and the advantages of the paper's hybrid, are those of the reference.
 """
 
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from typing import Any
 
 import torch
@@ -20,7 +21,10 @@ from sdpo_ref.functional.averaging import trust_region_log_probs
 from sdpo_ref.functional.divergence import generalized_jsd
 from sdpo_ref.functional.implicit_reward import implicit_reward
 from sdpo_ref.functional.support import on_support
-from sdpo_ref.losses.reference import hybrid_loss, sdpo_loss
+from sdpo_ref.losses import sdpo_loss, sdpo_token_losses
+from sdpo_ref.losses.dispatch import Impl, load
+from sdpo_ref.losses.reference import hybrid_loss
+from sdpo_ref.losses.reference import sdpo_loss as reference_sdpo_loss
 from sdpo_ref.losses.sdft import sdft_loss
 from sdpo_ref.protocols import Policy, Teacher
 from sdpo_ref.protocols.loss import SdpoLoss, SdpoTokenLosses, SupportDivergence
@@ -69,7 +73,7 @@ def _divergence(
     return generalized_jsd(*cells, alpha=alpha)
 
 
-REFERENCE_LOSSES = Losses("reference", _divergence, sdpo_loss)
+REFERENCE_LOSSES = Losses("reference", _divergence, reference_sdpo_loss)
 """The plain implementation, as the specification states it."""
 
 
@@ -266,9 +270,7 @@ def chunked(profile: str = "paper") -> Reference:
         >>> chunked().name
         'sdpo-ref chunked'
     """
-    from sdpo_ref.losses.chunked import sdpo_loss, sdpo_token_losses
-
-    return Reference(profile, losses=Losses("chunked", divergence_from(sdpo_token_losses), sdpo_loss))
+    return Reference(profile, losses=_losses("chunked"))
 
 
 def fused(profile: str = "paper") -> Reference:
@@ -280,10 +282,19 @@ def fused(profile: str = "paper") -> Reference:
     Returns:
         An implementation with every part.
     """
-    from sdpo_ref.losses.fused import sdpo_loss, sdpo_token_losses
+    return Reference(profile, losses=_losses("fused", wrap=in_float32))
 
-    token_losses = divergence_from(in_float32(sdpo_token_losses))
-    return Reference(profile, losses=Losses("fused", token_losses, in_float32(sdpo_loss)))
+
+def _losses(
+    impl: Impl, *, wrap: Callable[[Callable[..., Tensor]], Callable[..., Tensor]] = lambda loss: loss
+) -> Losses:
+    """An optimised implementation of the loss.
+
+    It is imported here and not when it is first called: a mutant of one of its files is loaded only while this runs.
+    """
+    load(impl)
+    token_losses, loss = (wrap(partial(each, impl=impl)) for each in (sdpo_token_losses, sdpo_loss))
+    return Losses(impl, divergence_from(token_losses), loss)
 
 
 def in_float32(loss: Callable[..., Tensor]) -> Callable[..., Tensor]:

@@ -31,6 +31,8 @@ Aggregation = Literal["token_mean", "row_mean", "row_mean_all", "row_sum", "time
 SupportKind = Literal["full", "top_k_tail", "top_k_renormalized", "sampled_token"]
 """Which tokens of the vocabulary are compared (LOSS-020 to LOSS-032)."""
 
+_SUPPORT_KINDS = get_args(SupportKind)
+
 TopKFrom = Literal["student", "teacher"]
 """Whose most likely tokens make the top-k support (LOSS-022)."""
 
@@ -58,8 +60,8 @@ class Support:
 
     def __post_init__(self) -> None:
         """Refuse a support that cannot be used."""
-        if self.kind not in get_args(SupportKind):
-            allowed = ", ".join(map(repr, get_args(SupportKind)))
+        if self.kind not in _SUPPORT_KINDS:
+            allowed = ", ".join(map(repr, _SUPPORT_KINDS))
             raise InvalidInputError(f"support {self.kind!r} is unknown; allowed are {allowed}")
         if self.kind in ("top_k_tail", "top_k_renormalized"):
             if self.k is None or self.k < 1:

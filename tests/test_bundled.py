@@ -11,7 +11,7 @@ import torch
 
 from sdpo_ref import bundled
 from sdpo_ref.bundled import Losses, Reference, make
-from sdpo_ref.losses import chunked as package
+from sdpo_ref.losses import sdpo_loss
 from sdpo_ref.protocols.profile import PROFILES
 from sdpo_ref.types import FULL, DistillationBatch, Support
 from sdpo_ref.verification.checks.inputs import every_row, on_policy, random_batch
@@ -57,7 +57,7 @@ def test_the_loss_that_is_given_is_the_one_that_is_called() -> None:
 
     def counting(batch: DistillationBatch, **options: object) -> torch.Tensor:
         calls.append(str(options["aggregation"]))
-        return package.sdpo_loss(batch, **options)  # type: ignore[arg-type]
+        return sdpo_loss(batch, impl="chunked", **options)  # type: ignore[arg-type]
 
     subject = Reference("trl-sdpo", losses=Losses("counting", bundled.chunked().divergence, counting))  # type: ignore[arg-type]
     batch = on_policy(every_row(random_batch(0)))
@@ -66,6 +66,34 @@ def test_the_loss_that_is_given_is_the_one_that_is_called() -> None:
     subject.hybrid_loss(batch, torch.ones(4), torch.zeros(4).long(), reward_weight=0.5, support=FULL)
     assert calls == ["row_mean_all"] * 3
     assert subject.name == "sdpo-ref counting"
+
+
+MUTANT = """
+from pathlib import Path
+
+from sdpo_ref import FULL, bundled
+from sdpo_ref.mutants.plant import altered_reference
+from sdpo_ref.verification.checks.inputs import random_batch
+
+batch, options = random_batch(0), {"alpha": 0.0, "support": FULL, "temperature": 1.0, "ratio_cap": None}
+file, line = "losses/chunked/supports.py", "        torch.sub(p, q, out=student)\\n        return value\\n"
+source = (Path(bundled.__file__).parent / file).read_text(encoding="utf-8")
+assert source.count(line) == 1
+right = bundled.chunked()
+mutant = altered_reference(file, source.replace(line, line.replace("return value", "return 2.0 * value")))
+expected = float(right.loss(batch, **options))
+assert abs(float(mutant.loss(batch, **options)) - 2.0 * expected) < 1e-12 * expected
+assert float(right.loss(batch, **options)) == float(bundled.chunked().loss(batch, **options)) == expected
+"""
+
+
+def test_a_mutant_of_the_chunked_loss_is_one() -> None:
+    """The altered file computes the mutant's loss, and that of no other implementation.
+
+    In a process of its own: beartype takes two classes of one name for the same, as they are after an import.
+    """
+    done = subprocess.run([sys.executable, "-c", MUTANT], capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
 
 
 @pytest.mark.slow

@@ -79,9 +79,23 @@ def sdpo_loss(
         tensor(0.5108)
     """
     options = LossOptions(alpha, support, temperature, ratio_cap, top_k_from, aggregation)
-    knobs = {"chunk_bytes": chunk_bytes, "counted_tokens": counted_tokens}
-    name = choose(impl, batch, options, **knobs)
-    loss: Tensor = load(name).sdpo_loss(batch, token_weights=token_weights, **vars(options), **_given(knobs))
+    options.require_fit(batch, token_weights)
+    arguments = _given(chunk_bytes, counted_tokens)
+    name = choose(impl, batch, options, arguments)
+    if name == "reference":
+        from sdpo_ref.losses import reference
+
+        return reference.sdpo_loss(
+            batch,
+            alpha=alpha,
+            support=support,
+            temperature=temperature,
+            ratio_cap=ratio_cap,
+            token_weights=token_weights,
+            aggregation=aggregation,
+            top_k_from=top_k_from,
+        )
+    loss: Tensor = load(name).sdpo_loss(batch, options, token_weights=token_weights, **arguments)
     return loss
 
 
@@ -113,10 +127,21 @@ def sdpo_token_losses(
         tensor([[0.5108]])
     """
     options = LossOptions(alpha, support, temperature, ratio_cap, top_k_from)
-    knobs = {"chunk_bytes": chunk_bytes, "counted_tokens": counted_tokens}
-    name = choose(impl, batch, options, **knobs)
-    arguments = {key: value for key, value in vars(options).items() if key != "aggregation"}
-    losses: Tensor = load(name).sdpo_token_losses(batch, **arguments, **_given(knobs))
+    options.require_fit(batch)
+    arguments = _given(chunk_bytes, counted_tokens)
+    name = choose(impl, batch, options, arguments)
+    if name == "reference":
+        from sdpo_ref.losses import reference
+
+        return reference.sdpo_token_losses(
+            batch,
+            alpha=alpha,
+            support=support,
+            temperature=temperature,
+            ratio_cap=ratio_cap,
+            top_k_from=top_k_from,
+        )
+    losses: Tensor = load(name).sdpo_token_losses(batch, options, **arguments)
     return losses
 
 
@@ -207,6 +232,7 @@ def sdft_loss(
     )
 
 
-def _given(knobs: dict[str, int | None]) -> dict[str, int]:
-    """Those that the caller has set; :func:`~sdpo_ref.losses.dispatch.choose` has refused the ones that do not fit."""
-    return {name: value for name, value in knobs.items() if value is not None}
+def _given(chunk_bytes: int | None, counted_tokens: int | None) -> dict[str, int]:
+    """The arguments of single implementations that the caller has set."""
+    given = {"chunk_bytes": chunk_bytes, "counted_tokens": counted_tokens}
+    return {name: value for name, value in given.items() if value is not None}

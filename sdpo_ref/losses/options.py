@@ -17,6 +17,9 @@ from sdpo_ref.functional.log_probs import require_temperature
 from sdpo_ref.functional.sampled_token import require_reverse_kl
 from sdpo_ref.types import FULL, Aggregation, DistillationBatch, HiddenBatch, Support, TopKFrom
 
+_NAMES = {"top_k_from": get_args(TopKFrom), "aggregation": get_args(Aggregation)}
+"""Options that are one of several words."""
+
 
 @dataclass(frozen=True)
 class LossOptions:
@@ -54,22 +57,29 @@ class LossOptions:
             require_reverse_kl(self.alpha)
         if self.ratio_cap is not None:
             require_ratio_cap(self.ratio_cap)
-        for name, allowed in (("top_k_from", get_args(TopKFrom)), ("aggregation", get_args(Aggregation))):
+        for name, allowed in _NAMES.items():
             received = getattr(self, name)
             if received not in allowed:
                 raise InvalidInputError(f"{name} is {received!r}; allowed are {', '.join(map(repr, allowed))}")
 
-    def require_behaviour(self, batch: DistillationBatch | HiddenBatch) -> None:
-        """Refuse importance weights for a batch that does not say how likely its tokens were when sampled (LOSS-043).
+    def require_fit(
+        self, batch: DistillationBatch | HiddenBatch, token_weights: Float[Tensor, "..."] | None = None
+    ) -> None:
+        """Refuse a batch that does not have what the options need, or weights that do not belong to it.
 
         Args:
-            batch: with or without behaviour log-probabilities.
+            batch: logits or hidden states.
+            token_weights: as received; ``None`` for one everywhere.
 
         Raises:
-            InvalidInputError: if a ratio cap is set and they are missing.
+            InvalidInputError: if a ratio cap is set and behaviour log-probabilities are missing, if the weights have
+                another shape than the completions, or if tensors are on several devices.
         """
         if self.ratio_cap is not None and batch.behaviour_log_probs is None:
             raise InvalidInputError(missing_behaviour(self.ratio_cap))
+        if token_weights is not None:
+            require_one_weight_per_token(token_weights, batch)
+        _require_one_device(batch, token_weights)
 
 
 def missing_behaviour(ratio_cap: float) -> str:
@@ -84,20 +94,39 @@ def missing_behaviour(ratio_cap: float) -> str:
     )
 
 
-def require_one_weight_per_token(
-    token_weights: Float[Tensor, "..."] | None, batch: DistillationBatch | HiddenBatch
-) -> None:
+def require_one_weight_per_token(token_weights: Float[Tensor, "..."], batch: DistillationBatch | HiddenBatch) -> None:
     """Refuse weights that would be broadcast over tokens in silence.
 
     Args:
-        token_weights: as received; ``None`` for one everywhere.
+        token_weights: as received.
         batch: whose tokens they belong to.
 
     Raises:
         InvalidInputError: if their shape is not that of the completions.
     """
-    if token_weights is not None and token_weights.shape != batch.completions.shape:
+    if token_weights.shape != batch.completions.shape:
         raise InvalidInputError(
             f"token_weights has shape {tuple(token_weights.shape)}, allowed is that of the completions, "
             f"{tuple(batch.completions.shape)}; expand it before the call"
         )
+
+
+def _require_one_device(batch: DistillationBatch | HiddenBatch, token_weights: Float[Tensor, "..."] | None) -> None:
+    if isinstance(batch, DistillationBatch):
+        student, teacher = batch.student_logits, batch.teacher_logits
+    else:
+        student, teacher = batch.student_hidden, batch.teacher_hidden
+    others = {
+        "the teacher's side": teacher,
+        "completions": batch.completions,
+        "completion_mask": batch.completion_mask,
+        "self_distillation_mask": batch.self_distillation_mask,
+        "behaviour_log_probs": batch.behaviour_log_probs,
+        "token_weights": token_weights,
+    }
+    for name, tensor in others.items():
+        if tensor is not None and tensor.device != student.device:
+            raise InvalidInputError(
+                f"{name} is on {tensor.device} and the student's side on {student.device}; allowed is one device, so "
+                "move one of them before the call"
+            )

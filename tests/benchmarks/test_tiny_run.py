@@ -14,7 +14,7 @@ from benchmarks.record import load
 ROOT = Path(__file__).parent.parent.parent
 
 WRONG = """
-import sdpo_ref.losses.chunked as chunked
+from sdpo_ref.losses import chunked
 
 right = chunked.sdpo_loss
 chunked.sdpo_loss = lambda *arguments, **options: 1.01 * right(*arguments, **options)

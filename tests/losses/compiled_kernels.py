@@ -13,11 +13,9 @@ from triton.backends.nvidia.compiler import get_ptxas
 from triton.compiler import ASTSource
 
 from sdpo_ref.losses.fused import launch
-from sdpo_ref.losses.fused.kernels.cells import cells_kernel
+from sdpo_ref.losses.fused.kernels.cells import cells_kernel, tail_cells_kernel, tail_gradient_kernel
 from sdpo_ref.losses.fused.kernels.gathered import gathered_logits_kernel, weighted_rows_kernel
-from sdpo_ref.losses.fused.kernels.normalizers import normalizers_kernel
-from sdpo_ref.losses.fused.kernels.rows import rows_kernel
-from sdpo_ref.losses.fused.kernels.tail import tail_cells_kernel, tail_gradient_kernel
+from sdpo_ref.losses.fused.kernels.rows import normalizers_kernel, rows_kernel
 
 HOPPER = GPUTarget("cuda", 90, 32)
 
@@ -59,10 +57,10 @@ def check() -> None:
         ptx = compiled(kernel, constants, warps)
         registers, spilled = resources(ptx)
         wide = len(re.findall(r"ld\.global\S*\.v4", ptx))
-        said = f"{kernel.fn.__name__} {constants}: {registers} registers, {spilled} bytes spilled, {wide} wide reads"
-        sys.stdout.write(f"{said}\n")
-        assert spilled == 0, said
-        assert wide > 0 or kernel is cells_kernel, said
+        report = f"{kernel.fn.__name__} {constants}: {registers} registers, {spilled} bytes spilled, {wide} wide reads"
+        sys.stdout.write(f"{report}\n")
+        assert spilled == 0, report
+        assert wide > 0 or kernel is cells_kernel, report
 
 
 def compiled(kernel: Any, constants: dict[str, Any], warps: int) -> str:
@@ -94,8 +92,8 @@ def resources(ptx: str) -> tuple[int, int]:
         file = Path(folder) / "kernel.ptx"
         file.write_text(ptx, encoding="utf-8")
         command = [get_ptxas(90).path, "-v", "--gpu-name=sm_90a", str(file), "-o", str(file.with_suffix(".cubin"))]
-        said = subprocess.run(command, capture_output=True, text=True, check=True).stderr
-    registers, spilled = re.search(r"Used (\d+) registers", said), re.search(r"(\d+) bytes spill stores", said)
+        report = subprocess.run(command, capture_output=True, text=True, check=True).stderr
+    registers, spilled = re.search(r"Used (\d+) registers", report), re.search(r"(\d+) bytes spill stores", report)
     assert registers is not None
     assert spilled is not None
     return int(registers[1]), int(spilled[1])

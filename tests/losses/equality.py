@@ -9,13 +9,14 @@ import importlib.util
 import os
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, fields, replace
-from types import ModuleType
 from typing import Any
 
 import torch
 from torch import Tensor
 
-from sdpo_ref.losses import chunked, reference
+from sdpo_ref import losses
+from sdpo_ref.losses import reference
+from sdpo_ref.losses.dispatch import Impl
 from sdpo_ref.types import DistillationBatch, Head, HiddenBatch
 
 Batch = DistillationBatch | HiddenBatch
@@ -28,27 +29,32 @@ class Variant:
     """An optimised implementation under test.
 
     Attributes:
-        name: shown in test ids.
-        module: has ``sdpo_loss`` and ``sdpo_token_losses``.
+        name: as a caller writes it in ``impl``.
         dtypes: what it takes.
         roundings: to half precision on the way to a gradient. The chunked loss rounds the result; the fused one also
             the gradient of the logits, which the matrix units take as a factor (decision 0020).
     """
 
-    name: str
-    module: ModuleType
+    name: Impl
     dtypes: tuple[torch.dtype, ...]
     roundings: int
+
+    def sdpo_loss(self, batch: Batch, **options: Any) -> Tensor:
+        """The loss by this implementation."""
+        return losses.sdpo_loss(batch, impl=self.name, **options)
+
+    def sdpo_token_losses(self, batch: Batch, **options: Any) -> Tensor:
+        """The losses of single tokens by this implementation."""
+        return losses.sdpo_token_losses(batch, impl=self.name, **options)
 
     def __str__(self) -> str:
         return self.name
 
 
 def _variants() -> list[Variant]:
-    found = [Variant("chunked", chunked, (torch.float64, torch.float32, torch.bfloat16, torch.float16), roundings=1)]
+    found = [Variant("chunked", (torch.float64, torch.float32, torch.bfloat16, torch.float16), roundings=1)]
     if os.environ.get("TRITON_INTERPRET") == "1" and importlib.util.find_spec("triton") is not None:
-        fused = importlib.import_module("sdpo_ref.losses.fused")
-        found.append(Variant("fused", fused, (torch.float32, torch.bfloat16, torch.float16), roundings=2))
+        found.append(Variant("fused", (torch.float32, torch.bfloat16, torch.float16), roundings=2))
     return found
 
 
@@ -166,7 +172,7 @@ def assert_equal_to_reference(
     dtype = (batch.student_logits if isinstance(batch, DistillationBatch) else batch.student_hidden).dtype
     budget = {} if chunk_bytes is None else {"chunk_bytes": chunk_bytes}
     truth = answers(plain, in_float64(batch), upstream=-3.0, **options)
-    found = answers(variant.module.sdpo_loss, batch, upstream=-3.0, **options, **budget)
+    found = answers(variant.sdpo_loss, batch, upstream=-3.0, **options, **budget)
     allowed = dict.fromkeys(truth, 0.0)
     if dtype is not torch.float64:
         allowed = errors(answers(plain, batch, upstream=-3.0, **options), truth)

@@ -10,7 +10,7 @@ from torch import Tensor
 from torch.utils.flop_counter import FlopCounterMode
 
 from sdpo_ref.errors import UnsupportedError
-from sdpo_ref.losses import chunked, reference
+from sdpo_ref.losses import reference
 from sdpo_ref.types import FULL, SAMPLED_TOKEN, DistillationBatch, Head, HiddenBatch, Support
 from tests.losses.equality import (
     VARIANTS,
@@ -25,6 +25,7 @@ from tests.losses.equality import (
 from tests.losses.memory import peak_bytes
 from tests.losses.problems import Shape, hidden_batch, logit_batch, token_weights
 
+chunked = VARIANTS[0]
 each_variant = pytest.mark.parametrize("variant", VARIANTS, ids=str)
 
 LARGE = Shape(rollout=4, time=16, vocab=800, hidden=32)
@@ -63,7 +64,7 @@ def test_bf16_gradient_stays_right_as_the_teacher_comes_close(variant: Variant) 
     for gap in (1.7, 0.4, 0.12, 0.035):
         batch = dense(hidden_batch(large(variant), gap=gap, dtype=torch.bfloat16))
         truth = answers(plain, in_float64(batch), alpha=1.0)
-        error = errors(answers(variant.module.sdpo_loss, batch, alpha=1.0), truth)
+        error = errors(answers(variant.sdpo_loss, batch, alpha=1.0), truth)
         found[float(truth["value"])] = max(error["student_hidden"], error["student_head.weight"])
     assert min(found) < 5e-3
     assert max(found) > 2.0
@@ -76,9 +77,7 @@ def test_bf16_gradient_stays_right_as_the_teacher_comes_close(variant: Variant) 
 def test_float32_has_its_digits(variant: Variant, alpha: float, gap: float) -> None:
     """Goal A2: gradients of float32 inputs to 1e-5, the loss to 1e-6."""
     batch = dense(hidden_batch(large(variant), gap=gap, dtype=torch.float32))
-    error = errors(
-        answers(variant.module.sdpo_loss, batch, alpha=alpha), answers(plain, in_float64(batch), alpha=alpha)
-    )
+    error = errors(answers(variant.sdpo_loss, batch, alpha=alpha), answers(plain, in_float64(batch), alpha=alpha))
     assert error.pop("value") <= 1e-6
     assert max(error.values()) <= 1e-5
 
@@ -92,7 +91,7 @@ def test_no_token_has_a_negative_divergence(variant: Variant, alpha: float) -> N
     teacher = student + 1e-3 * torch.randn(1, time, 300, generator=torch.Generator().manual_seed(1))
     mask = torch.ones(1, time, dtype=torch.bool)
     batch = DistillationBatch(student, teacher, torch.zeros(1, time).long(), mask, mask[:, 0])
-    found = variant.module.sdpo_token_losses(batch, alpha=alpha)
+    found = variant.sdpo_token_losses(batch, alpha=alpha)
     expected = reference.sdpo_token_losses(in_float64(batch), alpha=alpha)
     assert bool((found > 0.0).all())
     assert float(expected.max()) < 1e-6
@@ -114,7 +113,7 @@ def test_tail_is_summed_directly(variant: Variant, exponent: int, top_k_from: st
     batch = DistillationBatch(student[None, None].float(), teacher[None, None].float(), mask.long(), mask, mask[0])
     options: dict[str, Any] = {"alpha": 1.0, "support": Support("top_k_tail", 1), "top_k_from": top_k_from}
     truth = answers(plain, in_float64(batch), **options)
-    found = answers(variant.module.sdpo_loss, batch, **options)
+    found = answers(variant.sdpo_loss, batch, **options)
     assert float((found["value"] - truth["value"]).abs()) <= 0.5 * 1e-5
     assert errors(found, truth)["student_logits"] <= 1e-5
 
@@ -125,7 +124,7 @@ def test_head_gradient_of_many_chunks_is_rounded_once(variant: Variant) -> None:
     batch = dense(hidden_batch(LARGE, dtype=torch.bfloat16))
     truth = answers(plain, in_float64(batch), alpha=1.0)
     one, many = (
-        errors(answers(variant.module.sdpo_loss, batch, alpha=1.0, chunk_bytes=budget), truth)["student_head.weight"]
+        errors(answers(variant.sdpo_loss, batch, alpha=1.0, chunk_bytes=budget), truth)["student_head.weight"]
         for budget in (2**30, 2 * 4 * LARGE.vocab)
     )
     assert many <= one * 1.01
@@ -136,9 +135,9 @@ def test_a_loss_scale_comes_before_the_rounding(variant: Variant) -> None:
     """A float16 gradient that would be zero by itself is right when the loss is scaled by 2^16, as scaling is for."""
     batch = hidden_batch(Shape(rollout=1, time=1), dtype=torch.float16)
     options: dict[str, Any] = {"alpha": 1.0, "token_weights": torch.full((1, 1), 1e-8)}
-    scaled = answers(variant.module.sdpo_loss, batch, upstream=2.0**16, **options)["student_hidden"].double()
+    scaled = answers(variant.sdpo_loss, batch, upstream=2.0**16, **options)["student_hidden"].double()
     truth = answers(plain, in_float64(batch), upstream=2.0**16, **options)["student_hidden"]
-    assert not answers(variant.module.sdpo_loss, batch, **options)["student_hidden"].any()
+    assert not answers(variant.sdpo_loss, batch, **options)["student_hidden"].any()
     torch.testing.assert_close(scaled, truth, rtol=1e-3, atol=6e-8)
 
 
@@ -146,9 +145,9 @@ def test_a_loss_scale_comes_before_the_rounding(variant: Variant) -> None:
 def test_autocast_changes_nothing(variant: Variant) -> None:
     """Inside a bf16 autocast region the matrix products stay in the dtype of the arithmetic."""
     batch = hidden_batch(Shape(), dtype=torch.float32)
-    expected = answers(variant.module.sdpo_loss, batch, alpha=0.5)
+    expected = answers(variant.sdpo_loss, batch, alpha=0.5)
     with torch.autocast("cpu", dtype=torch.bfloat16):
-        found = answers(variant.module.sdpo_loss, batch, alpha=0.5)
+        found = answers(variant.sdpo_loss, batch, alpha=0.5)
     for name, answer in expected.items():
         assert torch.equal(found[name], answer), name
 
@@ -221,7 +220,7 @@ def flops(variant: Variant, batch: HiddenBatch, *, wanted: tuple[str, ...] = ("h
         student_head=Head(batch.student_head.weight.detach().requires_grad_("weight" in wanted)),
     )
     with FlopCounterMode(display=False) as counter:
-        loss = variant.module.sdpo_loss(ready, alpha=1.0)
+        loss = variant.sdpo_loss(ready, alpha=1.0)
         if loss.requires_grad:
             torch.autograd.backward(loss)
     return int(counter.get_total_flops())
@@ -234,8 +233,8 @@ def test_nothing_counted(variant: Variant) -> None:
     batch = replace(batch, completion_mask=torch.zeros_like(batch.completion_mask))
     ready, inputs = with_gradients(batch)
     for loss in (
-        variant.module.sdpo_loss(ready, alpha=1.0),
-        variant.module.sdpo_token_losses(ready, alpha=1.0).sum(),
+        variant.sdpo_loss(ready, alpha=1.0),
+        variant.sdpo_token_losses(ready, alpha=1.0).sum(),
     ):
         assert float(loss.detach()) == 0.0
         for gradient, tensor in zip(torch.autograd.grad(loss, list(inputs.values())), inputs.values(), strict=True):
@@ -256,7 +255,7 @@ def test_what_does_not_count_is_never_read(variant: Variant) -> None:
         behaviour_log_probs=torch.where(counts, batch.behaviour_log_probs, 1e9),
     )
     found, expected = (
-        answers(variant.module.sdpo_loss, each, alpha=0.3, ratio_cap=2.0, token_weights=token_weights(each))
+        answers(variant.sdpo_loss, each, alpha=0.3, ratio_cap=2.0, token_weights=token_weights(each))
         for each in (other, batch)
     )
     for name, answer in expected.items():
@@ -276,7 +275,7 @@ def test_padded_vocabulary(variant: Variant) -> None:
         teacher_logits=torch.cat([batch.teacher_logits, padding], -1),
     )
     for alpha in (0.0, 0.3, 1.0):
-        expected, found = (answers(variant.module.sdpo_loss, each, alpha=alpha) for each in (batch, padded))
+        expected, found = (answers(variant.sdpo_loss, each, alpha=alpha) for each in (batch, padded))
         torch.testing.assert_close(found["value"], expected["value"])
         torch.testing.assert_close(found["student_logits"][..., :6], expected["student_logits"])
         assert not found["student_logits"][..., 6:].any()
@@ -288,8 +287,8 @@ def test_top_k_with_tail_is_a_divergence(variant: Variant) -> None:
     time = 40 if variant.name == "chunked" else 10
     batch = hidden_batch(Shape(rollout=2, time=time, vocab=30), dtype=variant.dtypes[0])
     for alpha in (0.0, 0.5, 1.0):
-        full = variant.module.sdpo_token_losses(batch, alpha=alpha)
-        tail = variant.module.sdpo_token_losses(batch, alpha=alpha, support=Support("top_k_tail", 4))
+        full = variant.sdpo_token_losses(batch, alpha=alpha)
+        tail = variant.sdpo_token_losses(batch, alpha=alpha, support=Support("top_k_tail", 4))
         assert bool((tail >= 0.0).all())
         assert bool((tail <= full + 1e-6).all())
 
@@ -302,7 +301,7 @@ def test_top_k_with_tail_is_a_divergence(variant: Variant) -> None:
 def test_differentiating_twice_gives_the_same_twice(variant: Variant, upstream: float) -> None:
     """With a retained graph, also if the caller changes what the first call returned."""
     ready, inputs = with_gradients(hidden_batch(Shape(bias=True), dtype=variant.dtypes[0]))
-    loss = variant.module.sdpo_loss(ready, alpha=0.5)
+    loss = variant.sdpo_loss(ready, alpha=0.5)
     factor = torch.full_like(loss, upstream)
     first = torch.autograd.grad(loss, list(inputs.values()), factor, retain_graph=True)
     kept = [gradient.clone() for gradient in first]
@@ -319,7 +318,7 @@ def test_differentiating_twice_gives_the_same_twice(variant: Variant, upstream: 
 def test_backward_adds_to_what_is_there(variant: Variant) -> None:
     """Two backward calls leave the sum in ``.grad``, in the inputs' dtype, and a freed graph says so."""
     ready, inputs = with_gradients(hidden_batch(Shape(), dtype=variant.dtypes[0]))
-    loss = variant.module.sdpo_loss(ready, alpha=0.5)
+    loss = variant.sdpo_loss(ready, alpha=0.5)
     torch.autograd.backward(loss, retain_graph=True)
     once = {name: tensor.grad.clone() for name, tensor in inputs.items() if tensor.grad is not None}
     torch.autograd.backward(loss)
@@ -333,7 +332,7 @@ def test_backward_adds_to_what_is_there(variant: Variant) -> None:
 def test_a_derivative_of_the_gradient_is_refused(variant: Variant) -> None:
     """The closed form is not differentiable again; a gradient penalty is an error and no silent zero."""
     ready, inputs = with_gradients(hidden_batch(Shape(), dtype=variant.dtypes[0]))
-    for loss in (variant.module.sdpo_loss(ready, alpha=0.5), variant.module.sdpo_token_losses(ready, alpha=0.5).sum()):
+    for loss in (variant.sdpo_loss(ready, alpha=0.5), variant.sdpo_token_losses(ready, alpha=0.5).sum()):
         with pytest.raises((UnsupportedError, RuntimeError)):
             penalize(loss, inputs["student_hidden"])
 
@@ -352,7 +351,7 @@ def test_inputs_are_as_they_were(variant: Variant) -> None:
         parts = {**vars(ready), **inputs}
         tensors = {name: value for name, value in parts.items() if isinstance(value, Tensor)}
         before = {name: tensor.detach().clone() for name, tensor in tensors.items()}
-        loss = variant.module.sdpo_loss(ready, alpha=0.3, temperature=0.5, ratio_cap=1.0)
+        loss = variant.sdpo_loss(ready, alpha=0.3, temperature=0.5, ratio_cap=1.0)
         torch.autograd.grad(loss, list(inputs.values()), torch.tensor(3.0), retain_graph=True)
         torch.autograd.grad(loss, list(inputs.values()))
         for name, tensor in tensors.items():
@@ -373,7 +372,7 @@ def test_each_token_has_its_own_upstream_gradient(variant: Variant, alpha: float
     for name in ("variant", "plain"):
         ready, inputs = with_gradients(batch)
         if name == "variant":
-            losses, upstream = variant.module.sdpo_token_losses(ready, **options), factors
+            losses, upstream = variant.sdpo_token_losses(ready, **options), factors
         else:
             losses = reference.sdpo_token_losses(materialized(ready), **options)
             upstream = factors.nan_to_num(0.0)
@@ -409,11 +408,11 @@ def test_no_gradient_without_need(variant: Variant) -> None:
     batch = dense(hidden_batch(large(variant), dtype=torch.float32))
     with torch.no_grad():
         ready, _ = with_gradients(batch)
-        assert not variant.module.sdpo_loss(ready, alpha=1.0).requires_grad
-        assert not variant.module.sdpo_token_losses(ready, alpha=1.0).requires_grad
+        assert not variant.sdpo_loss(ready, alpha=1.0).requires_grad
+        assert not variant.sdpo_token_losses(ready, alpha=1.0).requires_grad
     if variant.name == "chunked":
         with torch.no_grad(), FlopCounterMode(display=False) as counter:
-            variant.module.sdpo_loss(ready, alpha=1.0)
+            variant.sdpo_loss(ready, alpha=1.0)
         assert counter.get_total_flops() == 2 * 2 * LARGE.rollout * LARGE.time * LARGE.hidden * LARGE.vocab
 
 
@@ -426,12 +425,12 @@ def test_nothing_reaches_the_teacher(variant: Variant, *, shared: bool) -> None:
     teacher_hidden = batch.teacher_hidden.requires_grad_()
     if not shared:
         batch.teacher_head.weight.requires_grad_()
-    loss = variant.module.sdpo_loss(batch, alpha=0.5)
+    loss = variant.sdpo_loss(batch, alpha=0.5)
     teachers = [teacher_hidden] if shared else [teacher_hidden, batch.teacher_head.weight]
     assert torch.autograd.grad(loss, teachers, retain_graph=True, allow_unused=True) == (None,) * len(teachers)
     separate = replace(batch, teacher_head=Head(batch.teacher_head.weight.detach().clone()))
     (found,) = torch.autograd.grad(loss, [inputs["student_head.weight"]])
-    (expected,) = torch.autograd.grad(variant.module.sdpo_loss(separate, alpha=0.5), [inputs["student_head.weight"]])
+    (expected,) = torch.autograd.grad(variant.sdpo_loss(separate, alpha=0.5), [inputs["student_head.weight"]])
     torch.testing.assert_close(found, expected)
 
 

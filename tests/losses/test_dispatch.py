@@ -93,14 +93,14 @@ def test_a_hybrid_of_losses_by_every_implementation(impl: Impl, make: Any) -> No
 def test_auto_takes_the_reference_for_logits_that_fit() -> None:
     """The same bits as the reference, in float64 too."""
     batch = logit_batch(Shape(), dtype=torch.float64)
-    assert choose("auto", batch, REVERSE) == "reference"
+    assert choose("auto", batch, REVERSE, {}) == "reference"
     assert torch.equal(sdpo_loss(batch, alpha=1.0), reference.sdpo_loss(batch, alpha=1.0))
 
 
 def test_auto_takes_chunks_for_hidden_states() -> None:
     """Whatever their size and dtype."""
     for dtype in (torch.float64, torch.bfloat16):
-        assert choose("auto", hidden_batch(Shape(), dtype=dtype), REVERSE) == "chunked"
+        assert choose("auto", hidden_batch(Shape(), dtype=dtype), REVERSE, {}) == "chunked"
 
 
 @pytest.mark.parametrize(("dtype", "bytes_each"), [(torch.bfloat16, 4), (torch.float32, 4), (torch.float64, 8)])
@@ -111,9 +111,9 @@ def test_auto_takes_chunks_for_large_logits(
     batch = logit_batch(Shape(), dtype=dtype)
     size = 2 * bytes_each * batch.student_logits.numel()
     monkeypatch.setattr(dispatch, "LARGE_LOGITS", size)
-    assert choose("auto", batch, REVERSE) == "reference"
+    assert choose("auto", batch, REVERSE, {}) == "reference"
     monkeypatch.setattr(dispatch, "LARGE_LOGITS", size - 1)
-    assert choose("auto", batch, REVERSE) == "chunked"
+    assert choose("auto", batch, REVERSE, {}) == "chunked"
 
 
 class OnCuda:
@@ -127,16 +127,16 @@ def test_auto_takes_no_experimental_implementation(monkeypatch: pytest.MonkeyPat
     batch = hidden_batch(Shape(), dtype=torch.float32)
     object.__setattr__(batch, "completions", OnCuda())
     monkeypatch.setattr(dispatch, "obstacle", lambda *_: None)
-    assert choose("auto", batch, REVERSE) == "chunked"
-    assert choose("fused", batch, REVERSE) == "fused"
+    assert choose("auto", batch, REVERSE, {}) == "chunked"
+    assert choose("fused", batch, REVERSE, {}) == "fused"
     monkeypatch.setattr(dispatch, "EXPERIMENTAL", frozenset())
-    assert choose("auto", batch, REVERSE) == "fused"
+    assert choose("auto", batch, REVERSE, {}) == "fused"
 
 
 def test_auto_never_interprets_kernels(monkeypatch: pytest.MonkeyPatch) -> None:
     """Under Triton's interpreter the fused loss runs on a CPU, for tests; nobody wants that by default."""
     monkeypatch.setattr(dispatch, "EXPERIMENTAL", frozenset())
-    assert choose("auto", hidden_batch(Shape(), dtype=torch.float32), REVERSE) == "chunked"
+    assert choose("auto", hidden_batch(Shape(), dtype=torch.float32), REVERSE, {}) == "chunked"
 
 
 # -- what is refused ---------------------------------------------------------------------------------------------------

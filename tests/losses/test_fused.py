@@ -24,13 +24,13 @@ from torch import Tensor
 from torch.utils._python_dispatch import TorchDispatchMode
 
 from sdpo_ref.errors import InvalidInputError, UnsupportedError
-from sdpo_ref.losses import fused, reference
-from sdpo_ref.losses.fused import launch, operators, products
-from sdpo_ref.losses.fused.evaluate import Tokens, evaluate
-from sdpo_ref.losses.fused.options import Options
-from sdpo_ref.losses.fused.packing import pack
-from sdpo_ref.losses.fused.requirements import check_device, check_one_device
+from sdpo_ref.losses import reference
+from sdpo_ref.losses.dispatch import require_kernels
+from sdpo_ref.losses.fused import autograd, launch, sources
+from sdpo_ref.losses.fused.evaluate import evaluate
 from sdpo_ref.losses.fused.sources import Inputs, Needs
+from sdpo_ref.losses.fused.tokens import Tokens, packed_tokens
+from sdpo_ref.losses.options import LossOptions
 from sdpo_ref.types import FULL, SAMPLED_TOKEN, Aggregation, HiddenBatch, Support, TopKFrom
 from tests.losses.equality import (
     Batch,
@@ -47,7 +47,7 @@ from tests.losses.problems import Shape, hidden_batch, logit_batch, token_weight
 
 TAIL, RENORMALIZED = Support("top_k_tail", 5), Support("top_k_renormalized", 5)
 SUPPORTS = [FULL, TAIL, RENORMALIZED, SAMPLED_TOKEN]
-FUSED = Variant("fused", fused, (torch.float32, torch.bfloat16, torch.float16), roundings=2)
+FUSED = fused = Variant("fused", (torch.float32, torch.bfloat16, torch.float16), roundings=2)
 SHAPE = Shape(vocab=37, hidden=6, bias=True)
 SMALL = Shape(time=3, vocab=11, hidden=3, bias=True)
 """Five tokens that count, for what depends on no size."""
@@ -184,7 +184,7 @@ def test_nothing_waits_for_the_device(support: Support, origin: str) -> None:
     tokens = Tokens(batch.completions, batch.loss_mask, batch.behaviour_log_probs)
     head_learns = origin == "hidden states"
     weights, needs = batch.loss_mask.float(), Needs(student=True, weight=head_learns, bias=head_learns)
-    options = Options(1.0, support, "student", 1.0, 2.0)
+    options = LossOptions(1.0, support, ratio_cap=2.0)
     with pytest.raises(AssertionError, match="_local_scalar_dense"), NothingWaits():  # type: ignore[no-untyped-call]
         bool(weights.sum())
     with NothingWaits():  # type: ignore[no-untyped-call]
@@ -307,7 +307,7 @@ def test_the_tail_has_its_digits(tail: float) -> None:
     logits[:, 7] = logits.logsumexp(1) - torch.tensor(tail).log()
     ids = torch.full((4, 1), 7)
     weights = torch.ones(4, 1)
-    packed = pack(weights.bool(), ids, None, weights)
+    packed = packed_tokens(Tokens(ids, weights.bool(), None), weights)
     student, _ = launch.tail_cells(logits.clone(), logits.clone(), ids, packed, temperature=1.0)
     expected = logits.double().index_fill(1, torch.tensor([7]), -torch.inf).logsumexp(1)
     assert torch.allclose(student[:, 1].double(), expected, rtol=0.0, atol=1e-5)
@@ -326,19 +326,19 @@ def test_a_support_without_mass_gives_nan() -> None:
 @each_dtype
 def test_products_are_summed_in_float32(dtype: torch.dtype, monkeypatch: pytest.MonkeyPatch) -> None:
     """Block by block or at once, wide or tall, written or added: float32's error, whatever the factors."""
-    monkeypatch.setattr(products, "_BLOCK", 5)
+    monkeypatch.setattr(sources, "_BLOCK", 5)
     stream = torch.Generator().manual_seed(0)
     for rows, columns in ((3, 23), (23, 3)):
         left, right = (torch.randn(*size, generator=stream).to(dtype) for size in ((rows, 40), (40, columns)))
         expected = left.double() @ right.double()
         out = torch.empty(rows, columns)
-        products.multiply(left, right, out)
+        sources.multiply(left, right, out)
         assert torch.allclose(out.double(), expected, rtol=1e-5, atol=1e-5)
-        products.multiply_and_add(left, right, out)
+        sources.multiply_and_add(left, right, out)
         assert torch.allclose(out.double(), 2.0 * expected, rtol=1e-5, atol=1e-5)
 
 
-OPERATORS = {"loss": operators.fused_loss, "losses of tokens": operators.fused_token_losses}
+OPERATORS = {"loss": autograd.fused_loss, "losses of tokens": autograd.fused_token_losses}
 
 
 @pytest.mark.slow
@@ -351,16 +351,15 @@ def test_operators_keep_the_rules_of_torch(name: str, origin: str) -> None:
     student, *head = inputs.values()
     weight = head[0] if head else None
     teacher = batch.teacher_hidden if isinstance(batch, HiddenBatch) else batch.teacher_logits
-    tensors = (student, weight, None, teacher, None, None, batch.completions, batch.loss_mask, None)
-    options = (1.0, "full", None, "student", 1.0, None, 10**6, 4, [True, weight is not None, False])
-    weights = (torch.full((2, 2), 0.25),) if name == "loss" else ()
-    torch.library.opcheck(OPERATORS[name], (*tensors, *weights, *options))
+    weights = torch.full((2, 2), 0.25) if name == "loss" else None
+    tensors = (student, weight, None, teacher, None, None, batch.completions, batch.loss_mask, None, weights)
+    options = (1.0, "full", None, 1.0, None, "student", 10**6, 4, [True, weight is not None, False])
+    torch.library.opcheck(OPERATORS[name], (*tensors, *options))
 
 
 COMPILED = """
 import torch
-from sdpo_ref.losses import fused
-from sdpo_ref.types import Head, HiddenBatch
+from sdpo_ref import Head, HiddenBatch, sdpo_loss, sdpo_token_losses
 
 def batch():
     stream = torch.Generator().manual_seed(0)
@@ -371,10 +370,10 @@ def batch():
     return HiddenBatch(hidden, head, normal(2, 3, 4), head, torch.zeros(2, 3, dtype=torch.long), mask, mask[:, 0])
 
 def loss(batch):
-    return fused.sdpo_loss(batch, alpha=1.0, token_weights=torch.ones(2, 3))
+    return sdpo_loss(batch, alpha=1.0, token_weights=torch.ones(2, 3), impl="fused")
 
 def tokens(batch):
-    return fused.sdpo_token_losses(batch, alpha=0.5).square().sum()
+    return sdpo_token_losses(batch, alpha=0.5, impl="fused").square().sum()
 
 for name in ("eager", "aot_eager"):
     for function in (loss, tokens):
@@ -406,31 +405,32 @@ def test_triton_is_imported_when_it_is_needed() -> None:
     """Importing the loss imports no Triton; on the CPU without the interpreter the error names the chunked loss."""
     done = _python(
         "import sys, torch\n"
-        "import sdpo_ref.losses.fused as fused\n"
-        "from sdpo_ref.types import DistillationBatch\n"
+        "import sdpo_ref.losses.fused\n"
+        "from sdpo_ref import DistillationBatch, sdpo_loss\n"
         "assert 'triton' not in sys.modules\n"
         "even, mask = torch.zeros(1, 1, 2), torch.ones(1, 1, dtype=torch.bool)\n"
         "batch = DistillationBatch(even, even, torch.zeros(1, 1, dtype=torch.long), mask, mask[0])\n"
-        "fused.sdpo_loss(batch, alpha=1.0)\n",
+        "sdpo_loss(batch, alpha=1.0, impl='fused')\n",
         TRITON_INTERPRET="0",
     )
     assert "UnsupportedError" in done.stderr
-    assert "use impl='chunked'" in done.stderr
+    assert "use impl='reference' or impl='chunked'" in done.stderr
 
 
 def test_a_missing_triton_names_the_extra(monkeypatch: pytest.MonkeyPatch) -> None:
     """Where Triton is not installed, the message says what to install and what to use instead."""
     monkeypatch.setattr(importlib.util, "find_spec", {}.get)
     with pytest.raises(UnsupportedError, match=r"sdpo-ref\[gpu\].*impl='chunked'"):
-        check_device(torch.device("cuda"), FULL)
+        require_kernels(torch.device("cuda"), FULL)
 
 
 def test_other_devices_are_refused() -> None:
     """A device without kernels, or tensors on two devices: a named error."""
     with pytest.raises(UnsupportedError, match=r"received tensors on meta.*impl='chunked'"):
-        check_device(torch.device("meta"), FULL)
-    with pytest.raises(InvalidInputError, match="completions is on cpu and the student's side on cuda"):
-        check_one_device(torch.device("cuda"), completions=torch.device("cpu"))
+        require_kernels(torch.device("meta"), FULL)
+    batch = logit_batch(Shape(), dtype=torch.float32)
+    with pytest.raises(InvalidInputError, match="completions is on meta and the student's side on cpu"):
+        LossOptions(alpha=1.0).require_fit(replace(batch, completions=batch.completions.to("meta")))
 
 
 REFUSED: dict[str, tuple[type[Exception], str, dict[str, Any]]] = {

@@ -150,7 +150,7 @@ def test_one_hidden_state_for_all(variant: Variant) -> None:
     one = batch.student_hidden[:1, :1]
     batch = replace(batch, student_hidden=one.expand(1, 5, 4), teacher_hidden=(one + 1).expand(1, 5, 4))
     assert_equal_to_reference(variant, batch, alpha=0.5)
-    found, expected = (_token_gradients(loss, batch) for loss in (variant.module.sdpo_token_losses, _plain_tokens))
+    found, expected = (_token_gradients(loss, batch) for loss in (variant.sdpo_token_losses, _plain_tokens))
     for name, gradient in expected.items():
         assert torch.allclose(found[name], gradient, rtol=1e-5, atol=1e-6), name
 
@@ -202,12 +202,12 @@ def test_logits_of_minus_infinity(variant: Variant, dtype: torch.dtype, alpha: f
     )
     for place, hole in enumerate(HOLES.values()):
         batch.student_logits[0, 2 * place + 1], batch.teacher_logits[0, 2 * place + 1] = map(torch.tensor, hole)
-    losses = variant.module.sdpo_token_losses(batch, alpha=alpha, support=support)
+    losses = variant.sdpo_token_losses(batch, alpha=alpha, support=support)
     expected_losses = reference.sdpo_token_losses(materialized(in_float64(batch)), alpha=alpha, support=support)
     error = 1e-12 if dtype is torch.float64 else 1e-5
     # Three times as much as for a mean over three tokens: float32 has no digits below 1e-4 at a logit of 2000.
     torch.testing.assert_close(losses.double(), expected_losses, rtol=error, atol=3.0 * error)
-    found = answers(variant.module.sdpo_loss, batch, alpha=alpha, support=support, aggregation="row_sum")
+    found = answers(variant.sdpo_loss, batch, alpha=alpha, support=support, aggregation="row_sum")
     expected = answers(reference.sdpo_loss, in_float64(batch), alpha=alpha, support=support, aggregation="row_sum")
     torch.testing.assert_close(found["value"].double(), expected["value"], rtol=error, atol=error)
     finite = expected_losses.isfinite()
@@ -222,7 +222,7 @@ def test_an_underflow_is_no_hole(variant: Variant) -> None:
     student, teacher = torch.tensor([[[0.0, -2000.0]]]), torch.tensor([[[0.0, -torch.inf]]])
     mask = torch.tensor([[True]])
     batch = DistillationBatch(student, teacher, torch.tensor([[0]]), mask, mask[0])
-    assert float(variant.module.sdpo_loss(batch, alpha=1.0)) == torch.inf
+    assert float(variant.sdpo_loss(batch, alpha=1.0)) == torch.inf
 
 
 @settings(max_examples=40)
@@ -292,7 +292,7 @@ def test_vectors(variant: Variant, vector: Vector, aggregation: Aggregation) -> 
         inputs.get("behaviour_log_probs"),
     )
     found = answers(
-        variant.module.sdpo_loss,
+        variant.sdpo_loss,
         batch,
         alpha=options["alpha"],
         support=Support(options["support"], options["k"]),  # type: ignore[arg-type]

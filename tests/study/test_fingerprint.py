@@ -22,8 +22,8 @@ def changed(folder: Path, file: str, line: str = "CHANGED = 1\n") -> str:
 @pytest.mark.parametrize(
     "file",
     [
-        "losses/chunked/chunks.py",
-        "losses/fused/losses.py",
+        "losses/chunked/tokens.py",
+        "losses/fused/tokens.py",
         "losses/fused/kernels/rows.py",
         "losses/__init__.py",
         "verification/engine.py",
@@ -52,6 +52,6 @@ def test_comments_and_docstrings_are_no_change(tmp_path: Path) -> None:
 
 def test_imports_are_followed_inside_functions_too(tmp_path: Path) -> None:
     """A module that is imported where it is used counts like one that is imported at the top."""
-    line = "def _late() -> None:\n    from sdpo_ref.losses.chunked.chunks import DEFAULT_CHUNK_BYTES\n"
+    line = "def _late() -> None:\n    from sdpo_ref.losses.chunked.tokens import DEFAULT_CHUNK_BYTES\n"
     assert changed(tmp_path / "sdpo_ref", "trainers/sdpo.py", line) != code_fingerprint()
-    assert "sdpo_ref.losses.chunked.chunks" in executed_modules(tmp_path / "sdpo_ref")
+    assert "sdpo_ref.losses.chunked.tokens" in executed_modules(tmp_path / "sdpo_ref")

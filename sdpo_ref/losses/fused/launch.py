@@ -5,13 +5,11 @@ import triton
 from jaxtyping import Float, Int
 from torch import Tensor
 
-from sdpo_ref.losses.fused.kernels.cells import cells_kernel
+from sdpo_ref.losses.fused.kernels.cells import cells_kernel, tail_cells_kernel, tail_gradient_kernel
 from sdpo_ref.losses.fused.kernels.gathered import gathered_logits_kernel, weighted_rows_kernel
-from sdpo_ref.losses.fused.kernels.normalizers import normalizers_kernel
-from sdpo_ref.losses.fused.kernels.rows import rows_kernel
-from sdpo_ref.losses.fused.kernels.tail import tail_cells_kernel, tail_gradient_kernel
-from sdpo_ref.losses.fused.options import Options
-from sdpo_ref.losses.fused.packing import PackedRows
+from sdpo_ref.losses.fused.kernels.rows import normalizers_kernel, rows_kernel
+from sdpo_ref.losses.fused.tokens import PackedTokens
+from sdpo_ref.losses.options import LossOptions
 
 BLOCK = 2048
 """Columns that a program reads at a time; a shorter row takes one step.
@@ -33,8 +31,8 @@ def rows(
     student: Float[Tensor, "row vocab"],
     teacher: Float[Tensor, "row vocab"],
     gradient: Float[Tensor, "row vocab"] | None,
-    packed: PackedRows,
-    options: Options,
+    packed: PackedTokens,
+    options: LossOptions,
 ) -> Float[Tensor, " row"]:
     """Losses on the full vocabulary or on the sampled token; the weighted gradient is written to ``gradient``.
 
@@ -84,7 +82,7 @@ def rows(
 
 
 def cells(
-    student: Float[Tensor, "row cell"], teacher: Float[Tensor, "row cell"], packed: PackedRows, *, alpha: float
+    student: Float[Tensor, "row cell"], teacher: Float[Tensor, "row cell"], packed: PackedTokens, *, alpha: float
 ) -> tuple[Float[Tensor, " row"], Float[Tensor, "row cell"]]:
     """Divergence on cells that are gathered already.
 
@@ -123,7 +121,7 @@ def tail_cells(
     student: Float[Tensor, "row vocab"],
     teacher: Float[Tensor, "row vocab"],
     ids: Int[Tensor, "row k"],
-    packed: PackedRows,
+    packed: PackedTokens,
     *,
     temperature: float,
 ) -> tuple[Float[Tensor, "row cell"], Float[Tensor, "row cell"]]:
@@ -169,7 +167,7 @@ def tail_gradient(
     ids: Int[Tensor, "row k"],
     student_cells: Float[Tensor, "row cell"],
     slopes: Float[Tensor, "row cell"],
-    packed: PackedRows,
+    packed: PackedTokens,
     temperature: float,
 ) -> None:
     """Write the gradient over the vocabulary.
@@ -204,7 +202,9 @@ def tail_gradient(
     )
 
 
-def normalizers(logits: Float[Tensor, "row vocab"], packed: PackedRows, *, temperature: float) -> Float[Tensor, " row"]:
+def normalizers(
+    logits: Float[Tensor, "row vocab"], packed: PackedTokens, *, temperature: float
+) -> Float[Tensor, " row"]:
     """Log of the sum of exponentials of each row.
 
     Args:

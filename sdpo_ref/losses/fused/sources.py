@@ -1,13 +1,23 @@
-"""Where the logits of a chunk come from, and where their gradient goes to: hidden states and heads, or logits."""
+"""Where the logits of a chunk come from, and where their gradient goes to: hidden states and heads, or logits.
+
+Matrix products are library products into memory that is already there, in float32 whatever the factors are.
+Half-precision factors are multiplied exactly and summed in float32. On CUDA the library does so by itself (torch 2.8
+and later, ``out_dtype``). Elsewhere the factors are raised to float32 a block at a time and multiplied there, which
+gives the same sums up to their order: a product of two half-precision numbers is exact in float32, and also in TF32,
+which holds every digit of the factors. The result is never rounded to half precision.
+"""
 
 from dataclasses import dataclass
+from functools import cache
 
 import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 
-from sdpo_ref.losses.fused.packing import PackedRows
-from sdpo_ref.losses.fused.products import multiply, multiply_and_add
+from sdpo_ref.losses.fused.tokens import PackedTokens
+
+_BLOCK = 8192
+"""Rows or columns of a factor that are raised to float32 at a time."""
 
 Gradients = tuple[Tensor, Tensor, Tensor]
 """Of the student's input, weight and bias; empty where none is wanted.
@@ -72,24 +82,24 @@ class HiddenSource:
         self._bias_gradient = torch.zeros(weight.shape[0] if needs.bias else 0, device=weight.device)
         self._is_first = True
 
-    def fill(self, rows: PackedRows, both: Float[Tensor, "both vocab"]) -> None:
+    def logits(self, rows: PackedTokens, *, out: Float[Tensor, "both vocab"]) -> None:
         """Project; a shared head is read once for both sides."""
         size, inputs = rows.places.shape[0], self._inputs
         if inputs.teacher_weight is None:
-            stacked = torch.cat([counted_rows(inputs.student, rows), counted_rows(inputs.teacher, rows)])
+            stacked = torch.cat([hidden_rows(inputs.student, rows), hidden_rows(inputs.teacher, rows)])
             self._hidden = stacked[:size]
-            project(stacked, self._weight, inputs.bias, both)
+            project(stacked, self._weight, inputs.bias, out)
         else:
-            self._hidden = counted_rows(inputs.student, rows)
-            project(self._hidden, self._weight, inputs.bias, both[:size])
-            project(counted_rows(inputs.teacher, rows), inputs.teacher_weight, inputs.teacher_bias, both[size:])
+            self._hidden = hidden_rows(inputs.student, rows)
+            project(self._hidden, self._weight, inputs.bias, out[:size])
+            project(hidden_rows(inputs.teacher, rows), inputs.teacher_weight, inputs.teacher_bias, out[size:])
 
-    def take(self, rows: PackedRows, gradient: Float[Tensor, "row vocab"]) -> None:
+    def accumulate(self, rows: PackedTokens, gradient: Float[Tensor, "row vocab"]) -> None:
         """Two products, each only where it is wanted."""
         if self._needs.student:
-            pulled = torch.empty(gradient.shape[0], self._weight.shape[1], device=gradient.device)
-            multiply(gradient, self._weight, pulled)
-            _put(self._student_gradient, rows.places, pulled)
+            of_hidden = torch.empty(gradient.shape[0], self._weight.shape[1], device=gradient.device)
+            multiply(gradient, self._weight, of_hidden)
+            _put(self._student_gradient, rows.places, of_hidden)
         if self._needs.weight and self._is_first:
             multiply(gradient.T, self._hidden, self._weight_gradient)
         elif self._needs.weight:
@@ -99,7 +109,7 @@ class HiddenSource:
         self._is_first = False
 
     def gradients(self) -> Gradients:
-        """What was taken; zero if nothing was."""
+        """The sums; zero if no chunk came."""
         if self._is_first:
             self._weight_gradient.zero_()
         return self._student_gradient, self._weight_gradient, self._bias_gradient
@@ -118,13 +128,13 @@ class LogitsSource:
         self._inputs, self._needs = inputs, needs
         self._gradient = _start(inputs.student, inputs.student.dtype, wanted=needs.student, whole=whole)
 
-    def fill(self, rows: PackedRows, both: Float[Tensor, "both vocab"]) -> None:
+    def logits(self, rows: PackedTokens, *, out: Float[Tensor, "both vocab"]) -> None:
         """Copy rows, raised to float32."""
         size = rows.places.shape[0]
-        both[:size] = _at(self._inputs.student, rows.places)
-        both[size:] = _at(self._inputs.teacher, rows.places)
+        out[:size] = _at(self._inputs.student, rows.places)
+        out[size:] = _at(self._inputs.teacher, rows.places)
 
-    def take(self, rows: PackedRows, gradient: Float[Tensor, "row vocab"]) -> None:
+    def accumulate(self, rows: PackedTokens, gradient: Float[Tensor, "row vocab"]) -> None:
         """Copy rows back to where they stand in the batch."""
         if self._needs.student:
             _put(self._gradient, rows.places, gradient)
@@ -136,7 +146,7 @@ class LogitsSource:
 
 
 def source_of(inputs: Inputs, needs: Needs, *, whole: bool) -> HiddenSource | LogitsSource:
-    """The source that the inputs make: it fills in one chunk of logits after the other, and takes their gradient.
+    """The source of a batch's logits: it writes one chunk of logits after the other, and adds up their gradients.
 
     Args:
         inputs: with a student's weight if they are hidden states.
@@ -169,8 +179,8 @@ def _put(
     target.view(-1, target.shape[-1]).index_copy_(0, places, rows.to(target.dtype))
 
 
-def counted_rows(values: Float[Tensor, "rollout time input"], rows: PackedRows) -> Float[Tensor, "row input"]:
-    """Rows of hidden states; zero where nothing counts, so that NaN there stays out of the sums over rows.
+def hidden_rows(values: Float[Tensor, "rollout time input"], rows: PackedTokens) -> Float[Tensor, "row input"]:
+    """Rows of hidden states, zero where nothing counts, so that NaN there stays out of the sums over rows.
 
     Args:
         values: hidden states of a batch, any strides.
@@ -199,3 +209,67 @@ def project(
     multiply(hidden, weight.T, out)
     if bias is not None:
         out += bias
+
+
+def multiply(left: Float[Tensor, "m k"], right: Float[Tensor, "k n"], out: Float[Tensor, "m n"]) -> None:
+    """Write ``left @ right``.
+
+    Args:
+        left: any strides.
+        right: of the same dtype: float32, bfloat16 or float16.
+        out: float32; overwritten.
+    """
+    if left.dtype == torch.float32:
+        torch.mm(left, right, out=out)
+    elif left.is_cuda and _library_widens():
+        torch.ops.aten.mm.dtype_out(left, right, torch.float32, out=out)
+    elif right.shape[1] > left.shape[0]:
+        raised = left.float()
+        for start in range(0, right.shape[1], _BLOCK):
+            columns = slice(start, start + _BLOCK)
+            out[:, columns] = raised @ right[:, columns].float()
+    else:
+        raised = right.float()
+        for start in range(0, left.shape[0], _BLOCK):
+            rows = slice(start, start + _BLOCK)
+            out[rows] = left[rows].float() @ raised
+
+
+def multiply_and_add(left: Float[Tensor, "m k"], right: Float[Tensor, "k n"], total: Float[Tensor, "m n"]) -> None:
+    """Add ``left @ right``.
+
+    Args:
+        left: any strides.
+        right: of the same dtype.
+        total: float32; added to.
+    """
+    if left.dtype == torch.float32:
+        torch.addmm(total, left, right, out=total)
+    elif left.is_cuda and _library_adds():
+        torch.ops.aten.addmm.dtype_out(total, left, right, torch.float32, out=total)
+    else:
+        for start in range(0, left.shape[0], _BLOCK):
+            rows = slice(start, start + _BLOCK)
+            part = torch.empty_like(total[rows])
+            multiply(left[rows], right, part)
+            total[rows] += part
+
+
+@cache
+def _library_widens() -> bool:
+    """Whether this torch multiplies half-precision matrices on CUDA into float32."""
+    return hasattr(torch.ops.aten.mm, "dtype_out")
+
+
+@cache
+def _library_adds() -> bool:
+    """Whether it also adds such a product to a float32 matrix; the first versions wanted one dtype of all three."""
+    if not _library_widens():
+        return False
+    ones = torch.ones(16, 16, dtype=torch.bfloat16, device="cuda")
+    total = torch.zeros(16, 16, device="cuda")
+    try:
+        torch.ops.aten.addmm.dtype_out(total, ones, ones, torch.float32, out=total)
+    except RuntimeError:
+        return False
+    return True

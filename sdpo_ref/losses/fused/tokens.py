@@ -1,4 +1,7 @@
-"""Counted tokens first, in an order of fixed shape, so that no number has to come back from the device."""
+"""The tokens that count, packed in an order of fixed shape, and how many of them are computed at a time.
+
+Counted tokens come first and the others after them, so that no number has to come back from the device.
+"""
 
 from dataclasses import dataclass
 
@@ -8,13 +11,35 @@ from torch import Tensor
 
 from sdpo_ref.errors import InvalidInputError
 
+DEFAULT_CHUNK_BYTES = 2 * 2**30
+"""Budget of a chunk's logits: about two thousand tokens at a vocabulary of 128 thousand.
+
+Each chunk reads the head, and reads and writes the float32 sum of the head's gradient. With few tokens in a chunk that
+traffic takes longer than the matrix products that it feeds.
+"""
+
 _WHOLE_TILES = 128
 """Chunks are rounded up to this many tokens where the budget allows it: matrix products work in tiles."""
 
 
 @dataclass(frozen=True)
-class PackedRows:
-    """Some of the packed tokens, one a row.
+class Tokens:
+    """The tokens of a batch, position by position.
+
+    Attributes:
+        ids: the sampled token; anything where nothing counts.
+        mask: True where a token counts.
+        behaviour: log-probability when sampled, or ``None``; anything where nothing counts.
+    """
+
+    ids: Int[Tensor, "rollout time"]
+    mask: Bool[Tensor, "rollout time"]
+    behaviour: Float[Tensor, "rollout time"] | None
+
+
+@dataclass(frozen=True)
+class PackedTokens:
+    """Some of the packed tokens, one for each row of a chunk.
 
     Attributes:
         places: positions in the flattened batch.
@@ -38,27 +63,20 @@ class PackedRows:
         positions = torch.arange(self.first, self.first + self.places.shape[0], device=self.places.device)
         return positions >= self.count
 
-    def part(self, start: int, stop: int) -> "PackedRows":
+    def part(self, start: int, stop: int) -> "PackedTokens":
         """The rows from ``start`` to ``stop``."""
         rows = slice(start, stop)
         behaviour = None if self.behaviour is None else self.behaviour[rows]
-        return PackedRows(
+        return PackedTokens(
             self.places[rows], self.first + start, self.count, self.token_ids[rows], behaviour, self.weights[rows]
         )
 
 
-def pack(
-    mask: Bool[Tensor, "rollout time"],
-    token_ids: Int[Tensor, "rollout time"],
-    behaviour: Float[Tensor, "rollout time"] | None,
-    weights: Float[Tensor, "rollout time"],
-) -> PackedRows:
+def packed_tokens(tokens: Tokens, weights: Float[Tensor, "rollout time"]) -> PackedTokens:
     """Every position of a batch, counted tokens first and otherwise in order.
 
     Args:
-        mask: True where a token counts.
-        token_ids: sampled tokens; anything where nothing counts.
-        behaviour: as recorded, or ``None``; anything where nothing counts.
+        tokens: of a batch.
         weights: factor of each token's gradient.
 
     Returns:
@@ -66,29 +84,30 @@ def pack(
 
     Example:
         >>> mask = torch.tensor([[False, True], [True, False]])
-        >>> pack(mask, torch.tensor([[9, 8], [7, 6]]), None, mask.float()).token_ids
+        >>> packed_tokens(Tokens(torch.tensor([[9, 8], [7, 6]]), mask, None), mask.float()).token_ids
         tensor([8, 7, 0, 0])
     """
-    flat = mask.reshape(-1)
+    flat, behaviour = tokens.mask.reshape(-1), tokens.behaviour
     places = torch.argsort((~flat).to(torch.uint8), stable=True)
     counted = flat[places]
-    return PackedRows(
+    return PackedTokens(
         places,
         0,
         flat.sum(),
-        torch.where(counted, token_ids.reshape(-1)[places].long(), 0),
+        torch.where(counted, tokens.ids.reshape(-1)[places].long(), 0),
         None if behaviour is None else torch.where(counted, behaviour.reshape(-1)[places].float(), 0.0),
         torch.where(counted, weights.reshape(-1)[places], 0.0),
     )
 
 
-def rows_per_chunk(rows: int, *, vocab: int, chunk_bytes: int) -> int:
+def tokens_per_chunk(rows: int, *, vocab: int, chunk_bytes: int | None) -> int:
     """How many tokens are computed at a time: what the budget holds, in chunks of nearly equal size.
 
     Args:
         rows: tokens in all.
         vocab: number of tokens of the vocabulary.
-        chunk_bytes: budget for the logits of a chunk, both sides, in float32.
+        chunk_bytes: budget for the logits of a chunk, both sides, in float32; ``None`` for
+            :data:`DEFAULT_CHUNK_BYTES`.
 
     Returns:
         At least one; the last chunk may be smaller.
@@ -97,11 +116,11 @@ def rows_per_chunk(rows: int, *, vocab: int, chunk_bytes: int) -> int:
         InvalidInputError: if the budget does not hold one token.
 
     Example:
-        >>> rows_per_chunk(1000, vocab=100, chunk_bytes=600 * 800)  # two chunks, of 512 and 488
+        >>> tokens_per_chunk(1000, vocab=100, chunk_bytes=600 * 800)  # two chunks, of 512 and 488
         512
     """
     token_bytes = max(2 * vocab * torch.float32.itemsize, 1)
-    most = chunk_bytes // token_bytes
+    most = (DEFAULT_CHUNK_BYTES if chunk_bytes is None else chunk_bytes) // token_bytes
     if most < 1:
         raise InvalidInputError(
             f"chunk_bytes={chunk_bytes} does not hold one token: its logits for student and teacher, {vocab} each in "
@@ -109,20 +128,3 @@ def rows_per_chunk(rows: int, *, vocab: int, chunk_bytes: int) -> int:
         )
     even = -(-rows // max(-(-rows // most), 1))
     return max(min(-(-even // _WHOLE_TILES) * _WHOLE_TILES, most), 1)
-
-
-def power_of_two_above(values: Float[Tensor, "..."]) -> Float[Tensor, ""]:
-    """The smallest power of two above every magnitude: dividing by it, and multiplying again, loses no digit.
-
-    Args:
-        values: any number of them.
-
-    Returns:
-        A positive number; one if every value is zero.
-
-    Example:
-        >>> power_of_two_above(torch.tensor([0.3, -0.2]))
-        tensor(0.5000)
-    """
-    largest = values.abs().amax() if values.numel() else values.new_zeros(())
-    return torch.ldexp(torch.ones_like(largest), torch.frexp(largest).exponent)

@@ -1,7 +1,8 @@
-r"""Hidden states and heads as the source of chunks: logits are projected, and their gradient is pulled back.
+r"""Where the logits of a chunk come from, and where their gradient goes to: hidden states and heads, or logits.
 
-With :math:`h` the student's hidden states of a chunk, :math:`W, b` its head, :math:`G` the gradient with respect to its
-logits and :math:`s` the scale of each token, as a column:
+From a batch of logits a chunk is a copy of its rows: the gradient is as large as the logits, the arithmetic is not.
+From hidden states, with :math:`h` the student's hidden states of a chunk, :math:`W, b` its head, :math:`G` the gradient
+with respect to its logits and :math:`s` the scale of each token, as a column:
 
 .. math::
     z = h W^\top + b, \qquad \partial h = s \odot (G W), \qquad
@@ -18,14 +19,15 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from sdpo_ref.losses.chunked.tokens import CountedTokens
+from sdpo_ref.losses.chunked.tokens import CountedTokens, tokens_per_tile
+from sdpo_ref.types import DistillationBatch, HiddenBatch
 
 _UPCAST_BYTES = 16 * 2**20
 """How much of a head in half precision is held in float32 at a time."""
 
 
 @dataclass(frozen=True)
-class FromHidden:
+class HiddenSource:
     """Hidden states of both sides and their heads.
 
     Attributes:
@@ -98,7 +100,7 @@ class FromHidden:
         *,
         first: bool,
     ) -> None:
-        """Pull a chunk's gradient back to hidden states and head.
+        """Add a chunk's gradient with respect to hidden states and head.
 
         Args:
             gradients: from :meth:`gradients`.
@@ -110,13 +112,102 @@ class FromHidden:
         hidden, weight, bias = gradients
         keep = 0.0 if first else 1.0
         if hidden is not None:
-            pulled = _pull_back(block, self.weight).mul_(scale[:, None])
-            hidden[tokens.rollout_ids, tokens.time_ids] = pulled
+            of_hidden = _times_head(block, self.weight).mul_(scale[:, None])
+            hidden[tokens.rollout_ids, tokens.time_ids] = of_hidden
         if weight is not None:
             scaled = tokens.of(self.student).to(block.dtype).mul_(scale[:, None])
             torch.addmm(weight, block.T, scaled, beta=keep, out=weight)
         if bias is not None:
             torch.addmv(bias, block.T, scale, beta=keep, out=bias)
+
+
+@dataclass(frozen=True)
+class LogitsSource:
+    """Logits that the caller has materialised.
+
+    Attributes:
+        student: the student's logits; the one input with a gradient.
+        teacher: the teacher's.
+    """
+
+    student: Float[Tensor, "rollout time vocab"]
+    teacher: Float[Tensor, "rollout time vocab"]
+
+    @property
+    def vocab(self) -> int:
+        """Number of tokens of the vocabulary."""
+        return self.student.shape[-1]
+
+    def logits(
+        self, tokens: CountedTokens, *, out: Float[Tensor, "both vocab"]
+    ) -> tuple[Float[Tensor, "token vocab"], Float[Tensor, "token vocab"]]:
+        """Copies of student's and teacher's rows, a few at a time: only ``out`` is as large as the chunk.
+
+        Args:
+            tokens: of the chunk.
+            out: room for both, in the dtype of the arithmetic.
+
+        Returns:
+            The two halves of ``out``.
+        """
+        halves = out[: len(tokens)], out[len(tokens) :]
+        size = tokens_per_tile(vocab=self.vocab, dtype=out.dtype)
+        for start in range(0, len(tokens), size):
+            rows = tokens.part(start, start + size)
+            halves[0][start : start + size] = rows.of(self.student)
+            halves[1][start : start + size] = rows.of(self.teacher)
+        return halves
+
+    def gradients(
+        self, needed: tuple[bool, ...], *, dtype: torch.dtype, empty: bool
+    ) -> tuple[Float[Tensor, "rollout time vocab"] | None, ...]:
+        """Where gradients are added up: zero at every token, since those that do not count keep it."""
+        del empty
+        return (torch.zeros(self.student.shape, dtype=dtype, device=self.student.device) if needed[0] else None,)
+
+    def accumulate(
+        self,
+        gradients: tuple[Tensor | None, ...],
+        tokens: CountedTokens,
+        block: Float[Tensor, "token vocab"],
+        scale: Float[Tensor, " token"],
+        *,
+        first: bool,
+    ) -> None:
+        """Write a chunk's gradient to its rows, each times its scale.
+
+        Args:
+            gradients: from :meth:`gradients`.
+            tokens: of the chunk.
+            block: gradient of each token's loss with respect to its logits; overwritten.
+            scale: factor of each token.
+            first: whether nothing was accumulated before; each row is written once, so it does not matter here.
+        """
+        del first
+        (student,) = gradients
+        if student is not None:
+            student[tokens.rollout_ids, tokens.time_ids] = block.mul_(scale[:, None])
+
+
+def source_of(batch: DistillationBatch | HiddenBatch) -> HiddenSource | LogitsSource:
+    """Where a batch's logits come from; the teacher's side is cut off from any graph (LOSS-060).
+
+    Args:
+        batch: logits, or hidden states and heads. A teacher's head that is the student's is read once for both.
+    """
+    if isinstance(batch, DistillationBatch):
+        return LogitsSource(batch.student_logits, batch.teacher_logits.detach())
+    head, teacher_head = batch.student_head, batch.teacher_head
+    is_shared = teacher_head.weight is head.weight and teacher_head.bias is head.bias
+    has_own_bias = not is_shared and teacher_head.bias is not None
+    return HiddenSource(
+        batch.student_hidden,
+        head.weight,
+        head.bias,
+        batch.teacher_hidden.detach(),
+        None if is_shared else teacher_head.weight.detach(),
+        teacher_head.bias.detach() if has_own_bias and teacher_head.bias is not None else None,
+    )
 
 
 def _project(
@@ -133,7 +224,7 @@ def _project(
             torch.addmm(bias[columns].to(hidden.dtype), hidden, part.T, out=out[:, columns])
 
 
-def _pull_back(
+def _times_head(
     block: Float[Tensor, "token vocab"], weight: Float[Tensor, "vocab hidden"]
 ) -> Float[Tensor, "token hidden"]:
     result = torch.zeros(block.shape[0], weight.shape[1], dtype=block.dtype, device=block.device)
