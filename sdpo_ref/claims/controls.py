@@ -7,10 +7,10 @@ from dataclasses import dataclass
 from sdpo_ref.claims.comparison import CellName, comparisons
 from sdpo_ref.claims.procedure import Answer, Question
 from sdpo_ref.claims.profile import Design
+from sdpo_ref.claims.runs import BUNDLED, UNDER_TEST, RunName, Source
 from sdpo_ref.claims.schema import Claim, Collapse, Reproduction
-from sdpo_ref.claims.source import BUNDLED, UNDER_TEST, Asked, Source
 from sdpo_ref.claims.statistics.equivalence import EquivalenceRule
-from sdpo_ref.claims.statistics.ruling import Ruling
+from sdpo_ref.claims.statistics.outcome import ClaimOutcome
 from sdpo_ref.simulation.methods import Hybrid, Sdpo
 from sdpo_ref.simulation.run_settings import RunSettings
 
@@ -58,9 +58,9 @@ def negative_control(answer: Answer) -> Control:
     Args:
         answer: to the negative question.
     """
-    mutant, ruling = answer.question.variant, answer.ruling
-    holds = None if ruling is None else ruling is not Ruling.PASS
-    return Control(f"mutant {mutant}", holds, f"got {'no time' if ruling is None else ruling}")
+    mutant, outcome = answer.question.variant, answer.outcome
+    holds = None if outcome is None else outcome is not ClaimOutcome.PASS
+    return Control(f"mutant {mutant}", holds, f"got {'no time' if outcome is None else outcome}")
 
 
 def anchors(answers: Sequence[Answer], fresh: Source, stored: Source, *, implementation: bool) -> list[Control]:
@@ -76,7 +76,7 @@ def anchors(answers: Sequence[Answer], fresh: Source, stored: Source, *, impleme
         stored: source of the reference distribution.
         implementation: whether somebody else's trainer stands in SDPO's place.
     """
-    gaps: dict[tuple[CellName, str], dict[Asked, float]] = {}
+    gaps: dict[tuple[CellName, str], dict[RunName, float]] = {}
     missing: dict[CellName, None] = {}
     for answer in answers:
         metric = answer.question.part.metric
@@ -120,7 +120,7 @@ def positive_control(answers: Sequence[Answer]) -> Control:
     Args:
         answers: to the positive questions of a claim.
     """
-    wrong = [one.question.part.name for one in answers if one.ruling in (Ruling.FAIL, Ruling.INVALID)]
+    wrong = [one.question.part.name for one in answers if one.outcome in (ClaimOutcome.FAIL, ClaimOutcome.INVALID)]
     says = f"the bundled SDPO got FAIL in {', '.join(wrong)}" if wrong else "the bundled SDPO is not refuted"
     return Control("bundled SDPO", not wrong, says)
 
@@ -151,7 +151,7 @@ def saturated(answers: Sequence[Answer], fresh: Source) -> list[Control]:
 _FLOOR, _CEILING = 0.001, 0.999
 
 
-def _bundled_runs(answer: Answer, *, implementation: bool) -> Iterable[tuple[CellName, list[Asked]]]:
+def _bundled_runs(answer: Answer, *, implementation: bool) -> Iterable[tuple[CellName, list[RunName]]]:
     question = answer.question
     for compared in answer.compared:
         for cell in compared.comparison.cells:
@@ -159,7 +159,7 @@ def _bundled_runs(answer: Answer, *, implementation: bool) -> Iterable[tuple[Cel
             ours = isinstance(settings, RunSettings) and isinstance(settings.method, Sdpo | Hybrid)
             if implementation and (ours or not isinstance(settings, RunSettings)):
                 continue
-            runs = [Asked(question.claim.seeds, index, cell, UNDER_TEST) for index in range(len(compared.values))]
+            runs = [RunName(question.claim.seeds, index, cell, UNDER_TEST) for index in range(len(compared.values))]
             if runs:
                 yield cell, runs
 
@@ -169,6 +169,6 @@ def _anchored(cell: CellName, metric: str, gaps: Sequence[float]) -> Control:
     if len(gaps) < 2:
         return Control(name, holds=False, says="fewer than two runs")
     rule = EquivalenceRule((len(gaps),), _ANCHOR_ALPHA, _ANCHOR_BETA, ANCHOR_MARGIN, least_seeds=2)
-    ruling = rule.decide(gaps).ruling
+    outcome = rule.decide(gaps).outcome
     mean = math.fsum(gaps) / len(gaps)
-    return Control(name, ruling is Ruling.PASS, f"{metric} is off its stored level by {mean:+.4f}")
+    return Control(name, outcome is ClaimOutcome.PASS, f"{metric} is off its stored level by {mean:+.4f}")

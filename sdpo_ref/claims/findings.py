@@ -1,23 +1,22 @@
 """What was decided about each claim for the bundled reference, as kept in ``conformance/findings.json``."""
 
-import functools
 import json
 import math
 from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import Annotated
 
 import numpy as np
-from pydantic import BaseModel, ConfigDict, ValidationError
+from pydantic import AliasChoices, BaseModel, ConfigDict, Field, ValidationError
 
 from sdpo_ref import SPEC_VERSION
-from sdpo_ref._resources import content
 from sdpo_ref.claims.procedure import Answer, Compared
 from sdpo_ref.claims.profile import ProfileName
 from sdpo_ref.claims.rates import Rates
-from sdpo_ref.claims.reader import record_sha256
+from sdpo_ref.claims.records import record_sha256
 from sdpo_ref.claims.schema import Claim, Direction, Grid, Part
 from sdpo_ref.claims.statistics.display import interquartile_mean, stratified_bootstrap
-from sdpo_ref.claims.statistics.ruling import Ruling
+from sdpo_ref.claims.statistics.outcome import ClaimOutcome
 from sdpo_ref.claims.verdict import ClaimVerdict
 from sdpo_ref.errors import IntegrityError
 from sdpo_ref.study.fingerprint import code_fingerprint
@@ -32,6 +31,12 @@ _DIGITS = 6
 _NOT_RUN = "NOT-RUN"
 
 
+_StoredOutcome = Annotated[
+    ClaimOutcome | None, Field(validation_alias=AliasChoices("outcome", "ruling"), serialization_alias="ruling")
+]
+"""The file has always called it a ruling, and files stay readable."""
+
+
 class _Kept(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
 
@@ -41,7 +46,7 @@ class ComparisonFinding(_Kept):
 
     Attributes:
         name: its point on the part's axes.
-        ruling: PASS, FAIL, INCONCLUSIVE or INVALID; ``None`` if the part had ended before it was decided.
+        outcome: PASS, FAIL, INCONCLUSIVE or INVALID; ``None`` if the part had ended before it was decided.
         seeds: how many were used.
         wins: seeds on which the quantity was positive; ``None`` where that does not decide.
         mean: of the quantity.
@@ -51,7 +56,7 @@ class ComparisonFinding(_Kept):
     """
 
     name: str
-    ruling: Ruling | None
+    outcome: _StoredOutcome
     seeds: int
     wins: int | None
     mean: float | None
@@ -65,7 +70,7 @@ class PartFinding(_Kept):
 
     Attributes:
         name: of the part.
-        ruling: of all its comparisons; ``None`` without time.
+        outcome: of all its comparisons; ``None`` without time.
         false_pass: chance of a PASS although one comparison is at its boundary.
         false_fail: most that the chance of a FAIL can be although all hold.
         middle: interquartile mean of the quantities of all comparisons and seeds, to be shown.
@@ -75,7 +80,7 @@ class PartFinding(_Kept):
     """
 
     name: str
-    ruling: Ruling | None
+    outcome: _StoredOutcome
     false_pass: float
     false_fail: float
     middle: float | None
@@ -88,13 +93,13 @@ class ClaimFinding(_Kept):
     """What was found about one claim.
 
     Attributes:
-        ruling: of all its parts and controls.
+        outcome: of all its parts and controls.
         record: fingerprint of the record that was decided.
         controls: how many held, and what the others said.
         parts: each.
     """
 
-    ruling: Ruling | None
+    outcome: _StoredOutcome
     record: str
     controls: int
     controls_broken: tuple[str, ...]
@@ -103,7 +108,7 @@ class ClaimFinding(_Kept):
     @property
     def verdict(self) -> str:
         """In one word."""
-        return _NOT_RUN if self.ruling is None else self.ruling.value
+        return _NOT_RUN if self.outcome is None else self.outcome.value
 
 
 class Findings(_Kept):
@@ -130,7 +135,9 @@ class Findings(_Kept):
             claim: its id.
         """
         found = self.claims.get(claim)
-        return frozenset() if found is None else frozenset(p.name for p in found.parts if p.ruling is Ruling.PASS)
+        return (
+            frozenset() if found is None else frozenset(p.name for p in found.parts if p.outcome is ClaimOutcome.PASS)
+        )
 
 
 def findings_of(verdicts: Sequence[ClaimVerdict], *, profile: ProfileName) -> Findings:
@@ -147,7 +154,7 @@ def findings_of(verdicts: Sequence[ClaimVerdict], *, profile: ProfileName) -> Fi
         code=code_fingerprint(),
         claims={
             one.claim.id: ClaimFinding(
-                ruling=one.ruling,
+                outcome=one.outcome,
                 record=record_sha256(one.claim),
                 controls=sum(control.holds is True for control in one.controls),
                 controls_broken=tuple(f"{c.name}: {c.says}" for c in one.controls if c.holds is not True),
@@ -158,7 +165,7 @@ def findings_of(verdicts: Sequence[ClaimVerdict], *, profile: ProfileName) -> Fi
     )
 
 
-def asked_parts(
+def checked_parts(
     claims: Sequence[Claim], findings: Findings | None, rates: Rates, *, implementation: bool
 ) -> dict[str, list[Part]]:
     """The parts of each claim that conformance is about: those that the bundled reference passes, and reliably.
@@ -213,12 +220,6 @@ def read_findings(conformance: Path) -> Findings | None:
         raise IntegrityError(f"{path} cannot be read ({error}); restore it, or run `sdpo-ref claims decide`") from error
 
 
-@functools.cache
-def released_findings() -> Findings | None:
-    """Those of the released suite."""
-    return read_findings(content("conformance"))
-
-
 def write_findings(conformance: Path, findings: Findings) -> Path:
     """Write them so that a change of one number is a change of one line.
 
@@ -227,7 +228,7 @@ def write_findings(conformance: Path, findings: Findings) -> Path:
         findings: to write.
     """
     path = conformance / FILE_NAME
-    text = json.dumps(findings.model_dump(mode="json"), indent=1, ensure_ascii=False)
+    text = json.dumps(findings.model_dump(mode="json", by_alias=True), indent=1, ensure_ascii=False)
     path.write_text(text + "\n", encoding="utf-8")
     return path
 
@@ -254,7 +255,7 @@ def _part(answer: Answer) -> PartFinding:
         low, high = stratified_bootstrap(strata, _middle, generator=np.random.default_rng(0))
     return PartFinding(
         name=answer.question.part.name,
-        ruling=answer.ruling,
+        outcome=answer.outcome,
         false_pass=answer.rule.false_pass,
         false_fail=answer.rule.false_fail * len(answer.compared),
         middle=_rounded(middle),
@@ -270,7 +271,7 @@ def _comparison(answer: Answer, one: Compared) -> ComparisonFinding:
     counts = isinstance(answer.question.part.lane, Direction | Grid)
     return ComparisonFinding(
         name=one.comparison.name,
-        ruling=None if decision is None else decision.ruling,
+        outcome=None if decision is None else decision.outcome,
         seeds=len(one.values),
         wins=decision.wins if decision is not None and counts else None,
         mean=None if found is None else _rounded(found.mean),

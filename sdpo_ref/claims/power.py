@@ -4,16 +4,14 @@ from collections import Counter
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass, replace
 
-from sdpo_ref.claims.comparison import CellName, comparisons
+from sdpo_ref.claims.comparison import CellName, Metrics, comparisons
 from sdpo_ref.claims.controls import anchors, saturated
-from sdpo_ref.claims.fresh import Fresh, Progress
 from sdpo_ref.claims.procedure import Question, decide
 from sdpo_ref.claims.profile import Design
-from sdpo_ref.claims.quantity import Metrics
+from sdpo_ref.claims.runs import UNDER_TEST, Fresh, Progress, RunName, Source
 from sdpo_ref.claims.schema import Claim
-from sdpo_ref.claims.source import UNDER_TEST, Asked, Source
 from sdpo_ref.claims.verdict import ClaimVerdict
-from sdpo_ref.claims.wrong_trainers import KNOWN_BAD
+from sdpo_ref.claims.wrong_runs import KNOWN_BAD
 from sdpo_ref.simulation.run_settings import RunSettings, TaskSettings
 
 SANDBAGGED = "sandbagged"
@@ -38,7 +36,7 @@ class Shifted:
     source: Source
     by: int
 
-    def values(self, asked: Collection[Asked]) -> Mapping[Asked, Metrics]:
+    def values(self, asked: Collection[RunName]) -> Mapping[RunName, Metrics]:
         """Metrics of the later runs, under the names of those asked for."""
         later = {one: replace(one, index=one.index + self.by) for one in asked}
         found = self.source.values(later.values())
@@ -52,7 +50,7 @@ class _Known:
     fresh: Source
     stored: Source
 
-    def values(self, asked: Collection[Asked]) -> Mapping[Asked, Metrics]:
+    def values(self, asked: Collection[RunName]) -> Mapping[RunName, Metrics]:
         theirs = [one for one in asked if one.variant == UNDER_TEST and dict(one.cell.labels)["method"] == "sdpo"]
         ours = [one for one in asked if one not in set(theirs)]
         return {**self.fresh.values(theirs), **self.stored.values(ours)}
@@ -61,7 +59,7 @@ class _Known:
 class _HeldBack(Fresh):
     """The study's cells with a tenth of the learning rate for every baseline."""
 
-    def _settings(self, one: Asked) -> TaskSettings:
+    def _settings(self, one: RunName) -> TaskSettings:
         settings = super()._settings(one)
         if not isinstance(settings, RunSettings) or settings.method.method == "sdpo":
             return settings
@@ -69,7 +67,7 @@ class _HeldBack(Fresh):
         return settings.model_copy(update={"method": slow})
 
 
-def rulings_of_bad(
+def outcomes_of_bad(
     name: str,
     claim: Claim,
     stored: Source,
@@ -82,7 +80,7 @@ def rulings_of_bad(
     """How F01 is decided in the scalar regime for something that is wrong, over and over at new seeds.
 
     Args:
-        name: of :data:`~sdpo_ref.claims.wrong_trainers.KNOWN_BAD`, or ``sandbagged``.
+        name: of :data:`~sdpo_ref.claims.wrong_runs.KNOWN_BAD`, or ``sandbagged``.
         claim: F01.
         stored: the reference distribution, for the bundled methods and their levels.
         repeats: how many; each has seeds of its own.
@@ -91,12 +89,12 @@ def rulings_of_bad(
         progress: is told how far the runs are.
 
     Returns:
-        How often which ruling was reached.
+        How often which outcome was reached.
     """
     if name == SANDBAGGED:
         source: Source = _HeldBack(None, jobs, progress=progress)
     else:
-        spec = f"sdpo_ref.claims.wrong_trainers:make,name={name}"
+        spec = f"sdpo_ref.claims.wrong_runs:make,name={name}"
         source = _Known(Fresh(spec, jobs, frozenset({"trainer"}), progress=progress), stored)
     design = Design((seeds,), claim.alpha, claim.beta)
     questions = [
@@ -110,8 +108,8 @@ def rulings_of_bad(
         fresh, level = Shifted(source, number * seeds), Shifted(stored, number * seeds)
         answers = decide(questions, fresh)
         controls = [*anchors(answers, fresh, level, implementation=True), *saturated(answers, fresh)]
-        ruling = ClaimVerdict(claim, tuple(answers), tuple(controls)).ruling
-        found["NOT-RUN" if ruling is None else ruling.value] += 1
+        outcome = ClaimVerdict(claim, tuple(answers), tuple(controls)).outcome
+        found["NOT-RUN" if outcome is None else outcome.value] += 1
     return found
 
 
@@ -119,5 +117,5 @@ DEFECTS: Mapping[str, str] = {**KNOWN_BAD, SANDBAGGED: "every baseline learns at
 """Everything that must not pass, and what is wrong with it."""
 
 
-def _asked(claim: Claim, index: int, cell: CellName) -> Asked:
-    return Asked(claim.seeds, index, cell, UNDER_TEST)
+def _asked(claim: Claim, index: int, cell: CellName) -> RunName:
+    return RunName(claim.seeds, index, cell, UNDER_TEST)

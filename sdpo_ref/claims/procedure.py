@@ -6,13 +6,12 @@ Data flows one way: questions -> the runs that open comparisons need -> their qu
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 
-from sdpo_ref.claims.comparison import CellName, Comparison, comparisons, count_comparisons
+from sdpo_ref.claims.comparison import CellName, Comparison, Metrics, comparisons, count_comparisons, quantity
 from sdpo_ref.claims.profile import Design
-from sdpo_ref.claims.quantity import Metrics, quantity
 from sdpo_ref.claims.rule import Decision, Rule, rule_of
+from sdpo_ref.claims.runs import BUNDLED, UNDER_TEST, RunName, Source
 from sdpo_ref.claims.schema import Claim, Part, Reproduction
-from sdpo_ref.claims.source import BUNDLED, UNDER_TEST, Asked, Source
-from sdpo_ref.claims.statistics.ruling import Ruling, all_of
+from sdpo_ref.claims.statistics.outcome import ClaimOutcome, all_of
 
 
 @dataclass(frozen=True)
@@ -33,7 +32,7 @@ class Question:
     variant: str = UNDER_TEST
     comparisons: tuple[Comparison, ...] = ()
 
-    def asked_comparisons(self) -> tuple[Comparison, ...]:
+    def compared(self) -> tuple[Comparison, ...]:
         """What is compared; the whole part if nothing else was said."""
         return self.comparisons or comparisons(self.part)
 
@@ -70,10 +69,10 @@ class Answer:
     complete: bool
 
     @property
-    def ruling(self) -> Ruling | None:
+    def outcome(self) -> ClaimOutcome | None:
         """Of the part; ``None`` where there was no time to decide."""
-        found = [one.decision.ruling for one in self.compared if one.decision is not None]
-        if Ruling.FAIL in found or Ruling.INVALID in found:
+        found = [one.decision.outcome for one in self.compared if one.decision is not None]
+        if ClaimOutcome.FAIL in found or ClaimOutcome.INVALID in found:
             return all_of(found)
         return all_of(found) if self.complete else None
 
@@ -86,7 +85,7 @@ def decide(
 ) -> list[Answer]:
     """Decide every question.
 
-    A comparison that has passed keeps its ruling and uses no further seeds; a part ends with its first FAIL, or when
+    A comparison that has passed keeps its outcome and uses no further seeds; a part ends with its first FAIL, or when
     all of it has passed.
     Implements: STAT-015.
 
@@ -98,18 +97,18 @@ def decide(
     Returns:
         An answer to each question, in order.
     """
-    files = [_File(question) for question in questions]
-    for look in range(max((len(one.question.design.looks) for one in files), default=0)):
+    open_questions = [_OpenQuestion(question) for question in questions]
+    for look in range(max((len(one.question.design.looks) for one in open_questions), default=0)):
         if not has_time(look):
             break
-        found = source.values([asked for one in files for asked in one.wanted(look)])
-        for one in files:
-            one.take(look, found)
-    return [one.answer() for one in files]
+        found = source.values([asked for one in open_questions for asked in one.wanted(look)])
+        for one in open_questions:
+            one.record(look, found)
+    return [one.answer() for one in open_questions]
 
 
 @dataclass
-class _File:
+class _OpenQuestion:
     """A question while it is being decided."""
 
     question: Question
@@ -120,15 +119,15 @@ class _File:
     def __post_init__(self) -> None:
         asked = self.question
         self.rule = rule_of(asked.part.lane, asked.design, comparisons=count_comparisons(asked.claim))
-        self.values = {one: [] for one in asked.asked_comparisons()}
+        self.values = {one: [] for one in asked.compared()}
 
-    def wanted(self, look: int) -> Iterator[Asked]:
+    def wanted(self, look: int) -> Iterator[RunName]:
         """The runs that open comparisons need at a look."""
         for comparison in self._open(look):
             for index in range(len(self.values[comparison]), self.question.design.looks[look]):
                 yield from self._runs(comparison, index)
 
-    def take(self, look: int, found: Mapping[Asked, Metrics]) -> None:
+    def record(self, look: int, found: Mapping[RunName, Metrics]) -> None:
         """Decide with what was found; a comparison whose runs are not all there stays as it was."""
         for comparison in tuple(self._open(look)):
             values = self.values[comparison]
@@ -159,31 +158,35 @@ class _File:
                 yield comparison
 
     def _over(self) -> bool:
-        rulings = [one.ruling for one in self.decisions.values()]
-        return Ruling.FAIL in rulings or Ruling.INVALID in rulings or rulings.count(Ruling.PASS) == len(self.values)
+        outcomes = [one.outcome for one in self.decisions.values()]
+        return (
+            ClaimOutcome.FAIL in outcomes
+            or ClaimOutcome.INVALID in outcomes
+            or outcomes.count(ClaimOutcome.PASS) == len(self.values)
+        )
 
     def _settled(self, comparison: Comparison) -> bool:
         decision = self.decisions.get(comparison)
-        return decision is not None and decision.ruling is not Ruling.INCONCLUSIVE
+        return decision is not None and decision.outcome is not ClaimOutcome.INCONCLUSIVE
 
     def _used_up(self, comparison: Comparison) -> bool:
         decision = self.decisions.get(comparison)
         return decision is not None and len(self.values[comparison]) == self.question.design.looks[-1]
 
-    def _runs(self, comparison: Comparison, index: int) -> Iterator[Asked]:
+    def _runs(self, comparison: Comparison, index: int) -> Iterator[RunName]:
         for variant in self._variants():
             for cell in comparison.cells:
-                yield Asked(self.question.claim.seeds, index, cell, variant)
+                yield RunName(self.question.claim.seeds, index, cell, variant)
 
     def _variants(self) -> tuple[str, ...]:
         variant = self.question.variant
         return (variant, BUNDLED) if isinstance(self.question.part.lane, Reproduction) else (variant,)
 
-    def _quantity(self, comparison: Comparison, index: int, found: Mapping[Asked, Metrics]) -> float:
+    def _quantity(self, comparison: Comparison, index: int, found: Mapping[RunName, Metrics]) -> float:
         of: list[float] = []
         for variant in self._variants():
             runs: dict[CellName, Metrics] = {
-                cell: found[Asked(self.question.claim.seeds, index, cell, variant)] for cell in comparison.cells
+                cell: found[RunName(self.question.claim.seeds, index, cell, variant)] for cell in comparison.cells
             }
             of.append(quantity(self.question.part, comparison, runs))
         return of[0] - of[1] if len(of) > 1 else of[0]

@@ -47,7 +47,7 @@ def design_of(claim: Claim, profile: ProfileName, *, claims: int) -> Design:
         claims: how many claims there are, which under ``certify`` share a rate.
 
     Example:
-        >>> from sdpo_ref.claims.reader import released_claims
+        >>> from sdpo_ref.claims.records import released_claims
         >>> design_of(released_claims()["F01"], "smoke", claims=13).looks
         (5,)
     """
@@ -60,7 +60,7 @@ def design_of(claim: Claim, profile: ProfileName, *, claims: int) -> Design:
             return Design(claim.looks, CERTIFIED_ALPHA, CERTIFIED_BETA / claims)
 
 
-def asked_under(claim: Claim, profile: ProfileName) -> bool:
+def is_checked_under(claim: Claim, profile: ProfileName) -> bool:
     """Whether a profile has the claim at all.
 
     Args:

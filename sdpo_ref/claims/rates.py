@@ -1,13 +1,20 @@
-"""How often verdicts were right when that was measured, as kept in ``conformance/rates.json``."""
+"""How often the procedure reaches which outcome on stored runs, as kept in ``conformance/rates.json``."""
 
 import json
-from collections.abc import Mapping
+import random
+from collections import Counter
+from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import Annotated
 
-from pydantic import BaseModel, ConfigDict, ValidationError
+from pydantic import AliasChoices, BaseModel, ConfigDict, Field, ValidationError
 
 from sdpo_ref import SPEC_VERSION
 from sdpo_ref.claims.profile import ProfileName
+from sdpo_ref.claims.schema import Claim, Part
+from sdpo_ref.claims.statistics.outcome import ClaimOutcome
+from sdpo_ref.claims.stored import Stored
+from sdpo_ref.claims.verdict import judge
 from sdpo_ref.errors import IntegrityError
 from sdpo_ref.study.fingerprint import code_fingerprint
 
@@ -25,7 +32,7 @@ class Repeats(BaseModel):
         profile: how thorough.
         repeats: how many.
         stored: claim to how many stored seeds each repeat drew from.
-        rulings: claim to how often which verdict was reached.
+        outcomes: claim to how often which verdict was reached.
         parts: claim to part to the same.
     """
 
@@ -34,7 +41,10 @@ class Repeats(BaseModel):
     profile: ProfileName
     repeats: int
     stored: Mapping[str, int]
-    rulings: Mapping[str, Mapping[str, int]]
+    outcomes: Annotated[
+        Mapping[str, Mapping[str, int]],
+        Field(validation_alias=AliasChoices("outcomes", "rulings"), serialization_alias="rulings"),
+    ]
     parts: Mapping[str, Mapping[str, Mapping[str, int]]]
 
 
@@ -46,7 +56,7 @@ class Rates(BaseModel):
         code: fingerprint of the code that was run.
         promotion: of every part that the reference has passed; decides which of them are asked of implementations.
         reference: of what is asked, in other orders than those of the promotion.
-        wrong: defect to how often F01 got which ruling.
+        wrong: defect to how often F01 got which outcome.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -99,6 +109,58 @@ def keep(conformance: Path, **measured: object) -> None:
     now = Rates(spec_version=SPEC_VERSION, code=code_fingerprint())
     there = read_rates(conformance)
     rates = there if (there.spec_version, there.code) == (now.spec_version, now.code) else now
-    document = rates.model_copy(update=measured).model_dump(mode="json")
+    document = rates.model_copy(update=measured).model_dump(mode="json", by_alias=True)
     text = json.dumps(document, indent=1, ensure_ascii=False)
     (conformance / FILE_NAME).write_text(text + "\n", encoding="utf-8")
+
+
+PROMOTING, CONFIRMING = 0, 1
+"""Seeds of the orders in which parts are promoted, and in which what is asked is confirmed."""
+
+
+def repeat(
+    wanted: Mapping[str, Sequence[Part]],
+    claims: Sequence[Claim],
+    folder: Path,
+    *,
+    profile: ProfileName,
+    repeats: int,
+    seed: int,
+) -> Repeats:
+    """Decide claims over and over; each repeat takes the stored seeds in an order of its own.
+
+    Runs are those of the reference distributions, so what is repeated is the procedure with its looks and its mutants.
+    Levels are compared with themselves and always hold; whether fresh runs have them is asked of each real run.
+    Implements: STAT-010.
+
+    Args:
+        wanted: id of a claim to its parts that are asked about.
+        claims: all there are.
+        folder: of the reference distributions.
+        profile: how thorough.
+        repeats: how many.
+        seed: of the orders.
+
+    Returns:
+        How often which verdict was reached, claim by claim and part by part.
+    """
+    found: dict[str, Counter[str]] = {name: Counter() for name, parts in wanted.items() if parts}
+    of_parts = {name: {part.name: Counter[str]() for part in wanted[name]} for name in found}
+    counts = {claim.id: Stored(folder).count(claim.seeds) for claim in claims}
+    for number in range(repeats):
+        for claim in claims:
+            if not wanted.get(claim.id):
+                continue
+            order = list(range(counts[claim.id]))
+            random.Random(f"{seed}|{claim.id}|{number}").shuffle(order)  # noqa: S311 - no secret
+            source = Stored(folder, tuple(order))
+            (verdict,) = judge({claim.id: wanted[claim.id]}, claims, fresh=source, stored=source, profile=profile)
+            found[claim.id][_word(verdict.outcome)] += 1
+            for answer in verdict.answers:
+                of_parts[claim.id][answer.question.part.name][_word(answer.outcome)] += 1
+    stored = {name: counts[name] for name in found}
+    return Repeats(profile=profile, repeats=repeats, stored=stored, outcomes=found, parts=of_parts)
+
+
+def _word(outcome: ClaimOutcome | None) -> str:
+    return "NOT-RUN" if outcome is None else outcome.value

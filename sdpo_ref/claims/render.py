@@ -1,14 +1,16 @@
-"""FINDINGS.md, and the README's table, from what was decided. Same findings, same text."""
+"""FINDINGS.md and the README's table from what was decided, and one record as text. Same findings, same text."""
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 
+from sdpo_ref.claims.comparison import comparisons, count_comparisons
 from sdpo_ref.claims.findings import ClaimFinding, ComparisonFinding, Findings, PartFinding
 from sdpo_ref.claims.power import DEFECTS
+from sdpo_ref.claims.profile import Design
 from sdpo_ref.claims.rates import PROMOTED_SHARE, Rates
-from sdpo_ref.claims.schema import Claim, Collapse, Direction, Grid, Lane, Magnitude, Part, Reproduction
-from sdpo_ref.claims.statistics.grid import grid_reading
-from sdpo_ref.claims.statistics.ruling import Ruling
+from sdpo_ref.claims.runs import verdict_seed
+from sdpo_ref.claims.schema import Claim, Collapse, Direction, Equivalence, Grid, Lane, Magnitude, Part, Reproduction
+from sdpo_ref.claims.statistics.outcome import ClaimOutcome, grid_reading
 from sdpo_ref.claims.statistics.sign_rule import SignRule
 
 FILE_NAME = "FINDINGS.md"
@@ -21,15 +23,15 @@ _FROM, _TO = "<!-- findings -->", "<!-- end of findings -->"
 _BESIDE = {"F01": "F13"}
 """A claim to the one that is read beside it, because it says where the first one ends."""
 
-_WORDS: Mapping[Ruling | None, str] = {
-    Ruling.PASS: "PASS",
-    Ruling.FAIL: "**REFUTED**",
-    Ruling.INCONCLUSIVE: "INCONCLUSIVE",
-    Ruling.INVALID: "**INVALID**",
+_WORDS: Mapping[ClaimOutcome | None, str] = {
+    ClaimOutcome.PASS: "PASS",
+    ClaimOutcome.FAIL: "**REFUTED**",
+    ClaimOutcome.INCONCLUSIVE: "INCONCLUSIVE",
+    ClaimOutcome.INVALID: "**INVALID**",
     None: "NOT-RUN",
 }
 
-_RULINGS = ("PASS", "INCONCLUSIVE", "FAIL", "INVALID", "NOT-RUN")
+_OUTCOMES = ("PASS", "INCONCLUSIVE", "FAIL", "INVALID", "NOT-RUN")
 
 _SHOWN = 8
 """Comparisons that a part lists at most, the nearest to failing first."""
@@ -116,11 +118,11 @@ def findings_table(findings: Findings, claims: Mapping[str, Claim]) -> str:
     rows = ["| | claim | verdict | holds | does not, or is open |", "|---|---|---|---|---|"]
     for name in _order(findings.claims):
         found, claim = findings.claims[name], claims[name]
-        holds = [claim.part(part.name) for part in found.parts if part.ruling is Ruling.PASS]
-        rest = [part for part in found.parts if part.ruling is not Ruling.PASS]
+        holds = [claim.part(part.name) for part in found.parts if part.outcome is ClaimOutcome.PASS]
+        rest = [part for part in found.parts if part.outcome is not ClaimOutcome.PASS]
         rows.append(
-            f"| {name} | {claim.statement} | {_WORDS[found.ruling]} | {_listed(part.name for part in holds)} | "
-            f"{_listed(f'{part.name}: {_WORDS[part.ruling]}' for part in rest)} |"
+            f"| {name} | {claim.statement} | {_WORDS[found.outcome]} | {_listed(part.name for part in holds)} | "
+            f"{_listed(f'{part.name}: {_WORDS[part.outcome]}' for part in rest)} |"
         )
     return "\n".join(rows) + "\n"
 
@@ -157,7 +159,7 @@ def _measured(rates: Rates) -> Iterator[str]:
     yield "## How often it errs, measured\n"
     if rates.promotion is not None:
         shaky = [
-            f"{claim} {part} ({_rulings(counts)})"
+            f"{claim} {part} ({_outcomes(counts)})"
             for claim, parts in rates.promotion.parts.items()
             for part, counts in parts.items()
             if not rates.promoted(claim, part)
@@ -170,7 +172,7 @@ def _measured(rates: Rates) -> Iterator[str]:
         )
     if rates.reference is not None:
         measured = rates.reference
-        bad = sum(counts.get(ruling, 0) for counts in measured.rulings.values() for ruling in ("FAIL", "INVALID"))
+        bad = sum(counts.get(outcome, 0) for counts in measured.outcomes.values() for outcome in ("FAIL", "INVALID"))
         least, most = min(measured.stored.values()), max(measured.stored.values())
         yield (
             f"What is asked, {measured.repeats} repeats of the whole procedure for the bundled reference, in other "
@@ -179,9 +181,9 @@ def _measured(rates: Rates) -> Iterator[str]:
             f"and {most} for others: {bad} FAIL or INVALID. With none in 299, false FAIL is at most 1 % with 95 % "
             "confidence. `sdpo-ref claims repeat --keep`\n"
         )
-        names = [name for name in _RULINGS if any(name in counts for counts in measured.rulings.values())]
+        names = [name for name in _OUTCOMES if any(name in counts for counts in measured.outcomes.values())]
         yield f"| | {' | '.join(names)} |\n|---|{'---|' * len(names)}"
-        for claim, counts in measured.rulings.items():
+        for claim, counts in measured.outcomes.items():
             yield f"| {claim} | {' | '.join(str(counts.get(name, 0)) for name in names)} |"
         yield ""
     if rates.wrong:
@@ -189,20 +191,20 @@ def _measured(rates: Rates) -> Iterator[str]:
             "What is wrong, before F01 in the scalar regime at its first look of eight seeds, each repeat at fresh "
             "seeds. `sdpo-ref claims power --keep`\n"
         )
-        yield "| | what is wrong | not passed | rulings |\n|---|---|---|---|"
+        yield "| | what is wrong | not passed | outcomes |\n|---|---|---|---|"
         for name, counts in rates.wrong.items():
             total = sum(counts.values())
-            yield f"| {name} | {DEFECTS[name]} | {total - counts.get('PASS', 0)} of {total} | {_rulings(counts)} |"
+            yield f"| {name} | {DEFECTS[name]} | {total - counts.get('PASS', 0)} of {total} | {_outcomes(counts)} |"
         yield ""
 
 
-def _rulings(counts: Mapping[str, int]) -> str:
-    return ", ".join(f"{ruling} {count}" for ruling, count in sorted(counts.items()))
+def _outcomes(counts: Mapping[str, int]) -> str:
+    return ", ".join(f"{outcome} {count}" for outcome, count in sorted(counts.items()))
 
 
 def _section(name: str, found: ClaimFinding, claims: Mapping[str, Claim], limits: Mapping[str, str]) -> Iterator[str]:
     claim = claims[name]
-    yield f"## {name} {claim.title}: {_WORDS[found.ruling].strip('*')}\n"
+    yield f"## {name} {claim.title}: {_WORDS[found.outcome].strip('*')}\n"
     yield f"> {claim.statement}\n"
     if limits.get(name):
         yield f"{limits[name]}\n"
@@ -213,7 +215,7 @@ def _section(name: str, found: ClaimFinding, claims: Mapping[str, Claim], limits
 
 
 def _part(record: Part, found: PartFinding) -> Iterator[str]:
-    yield f"**{record.name}**: {_WORDS[found.ruling]}. {record.says[0].upper()}{record.says[1:]}. {_rates(found)}\n"
+    yield f"**{record.name}**: {_WORDS[found.outcome]}. {record.says[0].upper()}{record.says[1:]}. {_rates(found)}\n"
     if isinstance(record.lane, Grid):
         yield f"Grid along {record.lane.along}: {_reading(record, record.lane, found)}.\n"
     if isinstance(record.lane, Collapse):
@@ -221,12 +223,12 @@ def _part(record: Part, found: PartFinding) -> Iterator[str]:
         yield f"{one.seeds} seeds, in {round((one.mean or 0.0) * one.seeds)} of which a run collapsed.\n"
         return
     shown = sorted(found.comparisons, key=lambda one: _nearness(record.lane, one))[:_SHOWN]
-    yield f"| {', '.join(record.over) or 'comparison'} | ruling | {_unit(record)} | wins | |"
+    yield f"| {', '.join(record.over) or 'comparison'} | outcome | {_unit(record)} | wins | |"
     yield "|---|---|---|---|---|"
     for one in shown:
         wins = f"{one.wins} of {one.seeds}" if one.wins is not None else f"{one.seeds} seeds"
         further = f"{one.further_seeds} further seeds" if one.further_seeds else ""
-        yield f"| {one.name} | {_WORDS[one.ruling]} | {_interval(one.mean, one.low, one.high)} | {wins} | {further} |"
+        yield f"| {one.name} | {_WORDS[one.outcome]} | {_interval(one.mean, one.low, one.high)} | {wins} | {further} |"
     left = len(found.comparisons) - len(shown)
     middle = _interval(found.middle, found.middle_low, found.middle_high)
     yield f"\n{f'And {left} more, all further from failing. ' if left else ''}IQM of all: {middle}.\n"
@@ -238,21 +240,24 @@ def _rates(found: PartFinding) -> str:
 
 def _nearness(lane: Lane, one: ComparisonFinding) -> tuple[int, float]:
     """Worst first: what failed, then what is open, then by the lower end of the interval."""
-    order = [Ruling.INVALID, Ruling.FAIL, Ruling.INCONCLUSIVE, None, Ruling.PASS]
+    order = [ClaimOutcome.INVALID, ClaimOutcome.FAIL, ClaimOutcome.INCONCLUSIVE, None, ClaimOutcome.PASS]
     if isinstance(lane, Direction | Grid):
-        return order.index(one.ruling), one.low if one.low is not None else 0.0
-    return order.index(one.ruling), -abs(one.mean or 0.0)
+        return order.index(one.outcome), one.low if one.low is not None else 0.0
+    return order.index(one.outcome), -abs(one.mean or 0.0)
 
 
 def _reading(record: Part, lane: Grid, found: PartFinding) -> str:
     levels = [float(level) for level in record.over[lane.along] if not isinstance(level, dict)]
-    rulings = []
+    outcomes = []
     for level in levels:
-        own = [one.ruling for one in found.comparisons if str(level) in one.name.split(", ")]
-        known = [ruling for ruling in own if ruling is not None]
-        worst = next((r for r in (Ruling.INVALID, Ruling.FAIL, Ruling.INCONCLUSIVE) if r in known), Ruling.PASS)
-        rulings.append(worst if len(known) == len(own) or worst is Ruling.FAIL else Ruling.INCONCLUSIVE)
-    return grid_reading(levels, rulings)
+        own = [one.outcome for one in found.comparisons if str(level) in one.name.split(", ")]
+        known = [outcome for outcome in own if outcome is not None]
+        worst = next(
+            (r for r in (ClaimOutcome.INVALID, ClaimOutcome.FAIL, ClaimOutcome.INCONCLUSIVE) if r in known),
+            ClaimOutcome.PASS,
+        )
+        outcomes.append(worst if len(known) == len(own) or worst is ClaimOutcome.FAIL else ClaimOutcome.INCONCLUSIVE)
+    return grid_reading(levels, outcomes)
 
 
 def _unit(record: Part) -> str:
@@ -272,3 +277,48 @@ def _interval(mean: float | None, low: float | None, high: float | None) -> str:
 
 def _percent(rate: float) -> str:
     return f"{100 * rate:.2g} %"
+
+
+def shown(claim: Claim) -> str:
+    """The record in lines of text.
+
+    Args:
+        claim: to show.
+    """
+    return "\n".join(_lines(claim))
+
+
+def _lines(claim: Claim) -> Iterator[str]:
+    count = count_comparisons(claim)
+    yield f"{claim.id} {claim.title}"
+    yield claim.statement
+    yield f"estimand: {claim.estimand}"
+    yield f"paired: {claim.pairing}"
+    yield f"alpha {claim.alpha:g}, beta {claim.beta:g} shared by {count} comparisons, looks {_list(claim.looks)}"
+    first = ", ".join(str(verdict_seed(claim.seeds, index)) for index in range(2))
+    yield f"seeds: {claim.seeds.claim}, {claim.seeds.setting}: {first}, ..."
+    yield f"negative control: {claim.negative_control.mutant}, in {claim.negative_control.part}"
+    for part in claim.parts:
+        yield ""
+        yield f"{part.name}: {part.says}"
+        yield f"  {part.lane.kind}, {part.metric}{' (log)' if part.log else ''}, experiment {part.experiment}"
+        yield f"  {_decided(part.lane, Design(claim.looks, claim.alpha, claim.beta), count)}"
+        yield f"  {len(comparisons(part))} comparisons: {'; '.join(one.name for one in comparisons(part))}"
+
+
+def _decided(lane: Lane, design: Design, count: int) -> str:
+    match lane:
+        case Direction() | Grid():
+            rule = SignRule(design.looks, design.alpha, design.beta, count, lane.least)
+            passes, fails = _list(rule.pass_at), _list(rule.fail_at)
+            return f"PASS from {passes} wins, FAIL up to {fails}; less than {lane.resolution:g} is a tie"
+        case Magnitude():
+            return f"claimed {_list(lane.claimed)}, tolerated {_list(lane.tolerated)}"
+        case Equivalence() | Reproduction():
+            return f"margin {lane.margin:g}"
+        case Collapse():
+            return f"below {lane.most:g}; {lane.usual:g} is nobody's fault"
+
+
+def _list(numbers: Sequence[float | int | None]) -> str:
+    return ", ".join("never" if number is None else f"{number:g}" for number in numbers)

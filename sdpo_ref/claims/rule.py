@@ -11,7 +11,7 @@ from sdpo_ref.claims.statistics.bands import BandDecision
 from sdpo_ref.claims.statistics.collapse import CollapseRule
 from sdpo_ref.claims.statistics.equivalence import EquivalenceRule
 from sdpo_ref.claims.statistics.magnitude import MagnitudeRule
-from sdpo_ref.claims.statistics.ruling import Ruling
+from sdpo_ref.claims.statistics.outcome import ClaimOutcome
 from sdpo_ref.claims.statistics.sign_rule import SignRule
 from sdpo_ref.errors import InvalidInputError
 
@@ -21,14 +21,14 @@ class Decision:
     """What the seeds so far say about one comparison.
 
     Attributes:
-        ruling: what.
+        outcome: what.
         seeds: how many were used.
         wins: on how many of them the quantity was positive; ``None`` where that is not what decides.
         further_seeds: how many more would likely settle it; ``None`` where it is settled, or never likely.
         reason: in words.
     """
 
-    ruling: Ruling
+    outcome: ClaimOutcome
     seeds: int
     wins: int | None
     further_seeds: int | None
@@ -66,7 +66,7 @@ def rule_of(lane: Lane, design: Design, *, comparisons: int) -> Rule:
 
             def decide(values: Sequence[float]) -> Decision:
                 found = signs.decide(values, resolution=resolution)
-                return Decision(found.ruling, found.seeds, found.wins, found.further_seeds, found.reason)
+                return Decision(found.outcome, found.seeds, found.wins, found.further_seeds, found.reason)
 
             return Rule(decide, signs.false_pass, signs.false_fail)
         case Magnitude():
@@ -89,10 +89,10 @@ def rule_of(lane: Lane, design: Design, *, comparisons: int) -> Rule:
                 missing = next((place for place, value in enumerate(values) if not math.isfinite(value)), None)
                 if missing is not None:
                     return Decision(
-                        Ruling.INVALID, len(values), None, None, f"the value of repeat {missing} is missing"
+                        ClaimOutcome.INVALID, len(values), None, None, f"the value of repeat {missing} is missing"
                     )
                 decided = rates.decide([value > 0 for value in values])
-                return Decision(decided.ruling, decided.seeds, None, decided.further_seeds, decided.reason)
+                return Decision(decided.outcome, decided.seeds, None, decided.further_seeds, decided.reason)
 
             return Rule(judge, alpha, share)
         case _:
@@ -106,12 +106,16 @@ _LEAST_SEEDS = 16
 def _of_band(decide: Callable[[Sequence[float]], BandDecision]) -> Callable[[Sequence[float]], Decision]:
     def decided(values: Sequence[float]) -> Decision:
         found = decide(values)
-        return Decision(found.ruling, found.seeds, None, found.further_seeds, found.reason)
+        return Decision(found.outcome, found.seeds, None, found.further_seeds, found.reason)
 
     return decided
 
 
 def _too_few(values: Sequence[float]) -> Decision:
     return Decision(
-        Ruling.INCONCLUSIVE, len(values), None, None, "this profile has too few seeds for it; take --profile standard"
+        ClaimOutcome.INCONCLUSIVE,
+        len(values),
+        None,
+        None,
+        "this profile has too few seeds for it; take --profile standard",
     )

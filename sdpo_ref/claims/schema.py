@@ -180,7 +180,7 @@ class NegativeControl(_Record):
 
     Attributes:
         part: that is decided once more, on its first comparison.
-        mutant: name in :data:`~sdpo_ref.claims.controls_settings.MUTANTS`; what every cell becomes that can.
+        mutant: name in :data:`~sdpo_ref.claims.wrong_runs.MUTANTS`; what every cell becomes that can.
     """
 
     part: str

@@ -16,10 +16,9 @@ from pydantic import BaseModel, ConfigDict, ValidationError
 from safetensors.torch import load_file, save_file
 
 from sdpo_ref import SPEC_VERSION
-from sdpo_ref.claims.comparison import CellName, comparisons
-from sdpo_ref.claims.quantity import Metrics
+from sdpo_ref.claims.comparison import CellName, Metrics, comparisons
+from sdpo_ref.claims.runs import BUNDLED, UNDER_TEST, RunName, Source
 from sdpo_ref.claims.schema import Claim, Seeds
-from sdpo_ref.claims.source import BUNDLED, UNDER_TEST, Asked, Source
 from sdpo_ref.errors import IntegrityError
 from sdpo_ref.study.experiment import Label
 
@@ -56,7 +55,7 @@ class Stored:
     folder: Path
     order: Sequence[int] | None = None
 
-    def values(self, asked: Collection[Asked]) -> Mapping[Asked, Metrics]:
+    def values(self, asked: Collection[RunName]) -> Mapping[RunName, Metrics]:
         """Metrics of those runs that are stored.
 
         Args:
@@ -77,7 +76,7 @@ class Stored:
         table = _read(self.folder, seeds)
         return 0 if table is None else table[0].count
 
-    def _value(self, one: Asked) -> Metrics | None:
+    def _value(self, one: RunName) -> Metrics | None:
         table = _read(self.folder, one.seeds)
         if table is None:
             return None
@@ -134,7 +133,7 @@ def generate(claims: Iterable[Claim], seeds: Seeds, count: int, source: Source, 
         The file with the axes.
     """
     columns, metrics = wanted_columns(claims, seeds)
-    asked = [[Asked(seeds, index, cell, variant) for index in range(count)] for cell, variant in columns]
+    asked = [[RunName(seeds, index, cell, variant) for index in range(count)] for cell, variant in columns]
     found = source.values([one for row in asked for one in row])
     table = [[[found[one].get(metric, math.nan) for metric in metrics] for one in row] for row in asked]
     axes = _Axes(

@@ -15,9 +15,9 @@ from sdpo_ref.claims.controls import (
 )
 from sdpo_ref.claims.procedure import Answer, Question, decide
 from sdpo_ref.claims.profile import ProfileName, design_of
+from sdpo_ref.claims.runs import Source
 from sdpo_ref.claims.schema import Claim, Part
-from sdpo_ref.claims.source import Source
-from sdpo_ref.claims.statistics.ruling import Ruling, all_of
+from sdpo_ref.claims.statistics.outcome import ClaimOutcome, all_of
 
 
 @dataclass(frozen=True)
@@ -35,15 +35,15 @@ class ClaimVerdict:
     controls: tuple[Control, ...]
 
     @property
-    def ruling(self) -> Ruling | None:
+    def outcome(self) -> ClaimOutcome | None:
         """Of what was asked about; ``None`` where there was no time to decide."""
         if any(control.holds is False for control in self.controls):
-            return Ruling.INVALID
+            return ClaimOutcome.INVALID
         if any(control.holds is None for control in self.controls):
             return None
-        found = [answer.ruling for answer in self.answers]
-        known = [ruling for ruling in found if ruling is not None]
-        if None not in found or Ruling.FAIL in known or Ruling.INVALID in known:
+        found = [answer.outcome for answer in self.answers]
+        known = [outcome for outcome in found if outcome is not None]
+        if None not in found or ClaimOutcome.FAIL in known or ClaimOutcome.INVALID in known:
             return all_of(known)
         return None
 
@@ -59,7 +59,7 @@ class ClaimVerdict:
             one.decision.further_seeds
             for answer in self.answers
             for one in answer.compared
-            if one.decision is not None and one.decision.ruling is Ruling.INCONCLUSIVE
+            if one.decision is not None and one.decision.outcome is ClaimOutcome.INCONCLUSIVE
         ]
         return None if None in wanted else max((one for one in wanted if one is not None), default=None)
 

@@ -29,7 +29,7 @@ Keep = Annotated[bool, typer.Option("--keep", help="Keep what was measured in co
 def list_(suite_at: Folder = None) -> None:
     """Every claim in a line, with its documented verdict."""
     from sdpo_ref.claims.findings import read_findings
-    from sdpo_ref.claims.reader import read_claims
+    from sdpo_ref.claims.records import read_claims
     from sdpo_ref.verification.engine import Suite
 
     suite = Suite.at(suite_at)
@@ -42,8 +42,8 @@ def list_(suite_at: Folder = None) -> None:
 @app.command()
 def show(claim: Annotated[str, typer.Argument(metavar="CLAIM")], suite_at: Folder = None) -> None:
     """One claim: its parts, comparisons, boundaries, error rates and seeds."""
-    from sdpo_ref.claims.reader import chosen_claims, read_claims
-    from sdpo_ref.claims.show import shown
+    from sdpo_ref.claims.records import chosen_claims, read_claims
+    from sdpo_ref.claims.render import shown
     from sdpo_ref.verification.engine import Suite
 
     (record,) = chosen_claims(read_claims(Suite.at(suite_at).spec), (claim,))
@@ -56,8 +56,7 @@ def lock(
     suite_at: Folder = None,
 ) -> None:
     """Register records that are new or changed. Findings about them have to be decided anew."""
-    from sdpo_ref.claims.ledger import register
-    from sdpo_ref.claims.reader import read_claims
+    from sdpo_ref.claims.records import read_claims, register
     from sdpo_ref.verification.engine import Suite
     from sdpo_ref.verification.suite.golden import record_golden
 
@@ -87,9 +86,9 @@ def decide(
     from rich.console import Console
 
     from sdpo_ref.claims.findings import findings_of, merged, read_findings, write_findings
-    from sdpo_ref.claims.fresh import Fresh
-    from sdpo_ref.claims.reader import chosen_claims, read_claims
+    from sdpo_ref.claims.records import chosen_claims, read_claims
     from sdpo_ref.claims.render import findings_table
+    from sdpo_ref.claims.runs import Fresh
     from sdpo_ref.claims.stored import FOLDER, Stored
     from sdpo_ref.claims.verdict import judge
     from sdpo_ref.study.workers import available_jobs
@@ -125,7 +124,7 @@ def render(
     """Write FINDINGS.md, and the table in README.md, from conformance/findings.json."""
     from sdpo_ref.claims.findings import read_findings
     from sdpo_ref.claims.rates import read_rates
-    from sdpo_ref.claims.reader import read_claims
+    from sdpo_ref.claims.records import read_claims
     from sdpo_ref.claims.render import pages
     from sdpo_ref.errors import UsageError
     from sdpo_ref.verification.engine import Suite
@@ -154,8 +153,8 @@ def reference(
     """Run the bundled methods at the seeds of verdicts and store what they find; takes an hour for all."""
     from rich.console import Console
 
-    from sdpo_ref.claims.fresh import Fresh
-    from sdpo_ref.claims.reader import chosen_claims, read_claims
+    from sdpo_ref.claims.records import chosen_claims, read_claims
+    from sdpo_ref.claims.runs import Fresh
     from sdpo_ref.claims.stored import FOLDER, generate
     from sdpo_ref.study.workers import available_jobs
     from sdpo_ref.verification.engine import Suite
@@ -183,10 +182,9 @@ def promote(
     Decided over and over on stored runs of the reference, in ever new orders.
     """
     from sdpo_ref.claims.findings import passed_parts, read_findings
-    from sdpo_ref.claims.rates import PROMOTED_SHARE, read_rates
-    from sdpo_ref.claims.reader import read_claims
-    from sdpo_ref.claims.repeats import PROMOTING
-    from sdpo_ref.claims.repeats import repeat as repeated
+    from sdpo_ref.claims.rates import PROMOTED_SHARE, PROMOTING, read_rates
+    from sdpo_ref.claims.rates import repeat as repeated
+    from sdpo_ref.claims.records import read_claims
     from sdpo_ref.claims.stored import FOLDER
     from sdpo_ref.verification.engine import Suite
 
@@ -217,24 +215,23 @@ def repeat(
 
     Exit code 1 if the reference fails once, or a control does.
     """
-    from sdpo_ref.claims.findings import asked_parts, read_findings
-    from sdpo_ref.claims.rates import read_rates
-    from sdpo_ref.claims.reader import chosen_claims, read_claims
-    from sdpo_ref.claims.repeats import CONFIRMING
-    from sdpo_ref.claims.repeats import repeat as repeated
+    from sdpo_ref.claims.findings import checked_parts, read_findings
+    from sdpo_ref.claims.rates import CONFIRMING, read_rates
+    from sdpo_ref.claims.rates import repeat as repeated
+    from sdpo_ref.claims.records import chosen_claims, read_claims
     from sdpo_ref.claims.stored import FOLDER
     from sdpo_ref.verification.engine import Suite
 
     suite = Suite.at(suite_at)
     claims, findings, rates = read_claims(suite.spec), read_findings(suite.conformance), read_rates(suite.conformance)
-    wanted = asked_parts(chosen_claims(claims, tuple(names or ())), findings, rates, implementation=False)
+    wanted = checked_parts(chosen_claims(claims, tuple(names or ())), findings, rates, implementation=False)
     folder = suite.conformance / FOLDER
     found = repeated(wanted, list(claims.values()), folder, profile=profile, repeats=repeats, seed=CONFIRMING)
-    for name, counts in found.rulings.items():
+    for name, counts in found.outcomes.items():
         typer.echo(f"{name}  {_counted(counts)}")
     if kept:
         _keep(suite.conformance, reference=found)
-    if any("FAIL" in counts or "INVALID" in counts for counts in found.rulings.values()):
+    if any("FAIL" in counts or "INVALID" in counts for counts in found.outcomes.values()):
         raise typer.Exit(1)
 
 
@@ -253,9 +250,9 @@ def power(
     """
     from rich.console import Console
 
-    from sdpo_ref.claims.power import DEFECTS, rulings_of_bad
+    from sdpo_ref.claims.power import DEFECTS, outcomes_of_bad
     from sdpo_ref.claims.rates import read_rates
-    from sdpo_ref.claims.reader import read_claims
+    from sdpo_ref.claims.records import read_claims
     from sdpo_ref.claims.stored import FOLDER, Stored
     from sdpo_ref.errors import UsageError
     from sdpo_ref.study.workers import available_jobs
@@ -269,7 +266,7 @@ def power(
     claim, stored, passed = read_claims(suite.spec)["F01"], Stored(suite.conformance / FOLDER), 0
     for name in names or DEFECTS:
         with runs_line(Console(highlight=False)) as progress:
-            found = rulings_of_bad(
+            found = outcomes_of_bad(
                 name, claim, stored, repeats=repeats, jobs=jobs or available_jobs(), progress=progress
             )
         passed += found["PASS"]
@@ -279,8 +276,8 @@ def power(
     raise typer.Exit(1 if passed else 0)
 
 
-def _counted(rulings: Mapping[str, int]) -> str:
-    return ", ".join(f"{ruling} {count}" for ruling, count in sorted(rulings.items()))
+def _counted(outcomes: Mapping[str, int]) -> str:
+    return ", ".join(f"{outcome} {count}" for outcome, count in sorted(outcomes.items()))
 
 
 def _keep(conformance: Path, **measured: object) -> None:

@@ -76,7 +76,7 @@ def _trainers(wrong: WrongTrainers) -> str:
         "## Wrong trainers",
         "",
         "What level 4 says about them on F01 in independent repeats (`sdpo-ref claims power`). Each but the last is an",
-        "implementation too: `sdpo-ref verify sdpo_ref.claims.wrong_trainers:make,name=deaf --only F01`.",
+        "implementation too: `sdpo-ref verify sdpo_ref.claims.wrong_runs:make,name=deaf --only F01`.",
         "",
         "| | what is wrong | passed | verdicts |",
         "|---|---|---|---|",

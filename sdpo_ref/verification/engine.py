@@ -7,9 +7,8 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from sdpo_ref._resources import content
-from sdpo_ref.claims.ledger import read_ledger
 from sdpo_ref.claims.profile import ProfileName
-from sdpo_ref.claims.reader import read_claims
+from sdpo_ref.claims.records import read_claims, read_ledger
 from sdpo_ref.errors import IntegrityError, UsageError
 from sdpo_ref.verification.diagnosis.kill_matrix import FILE as KILL_MATRIX
 from sdpo_ref.verification.diagnosis.kill_matrix import KillMatrix, read_kill_matrix

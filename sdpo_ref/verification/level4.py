@@ -6,16 +6,14 @@ from contextlib import AbstractContextManager, closing, nullcontext
 from dataclasses import asdict, dataclass
 
 from sdpo_ref._loading import parse
-from sdpo_ref.claims.findings import asked_parts, read_findings
-from sdpo_ref.claims.fresh import Fresh
+from sdpo_ref.claims.findings import checked_parts, read_findings
 from sdpo_ref.claims.procedure import Answer, Compared
-from sdpo_ref.claims.profile import ProfileName, asked_under
+from sdpo_ref.claims.profile import ProfileName, is_checked_under
 from sdpo_ref.claims.rates import read_rates
-from sdpo_ref.claims.reader import read_claims, record_sha256
+from sdpo_ref.claims.records import read_claims, record_sha256
+from sdpo_ref.claims.runs import Fresh, Source, verdict_seed
 from sdpo_ref.claims.schema import Claim
-from sdpo_ref.claims.seeds import verdict_seed
-from sdpo_ref.claims.source import Source
-from sdpo_ref.claims.statistics.ruling import Ruling
+from sdpo_ref.claims.statistics.outcome import ClaimOutcome
 from sdpo_ref.claims.stored import FOLDER, Stored
 from sdpo_ref.claims.verdict import ClaimVerdict, judge
 from sdpo_ref.errors import TaskError
@@ -47,11 +45,11 @@ BUNDLED_MODULE = "sdpo_ref.bundled"
 RUN_LIMIT = 120.0
 """Seconds that one run of an implementation may take by default; the bundled trainer takes one."""
 
-_STATUS: Mapping[Ruling | None, Status] = {
-    Ruling.PASS: Status.PASS,
-    Ruling.FAIL: Status.FAIL,
-    Ruling.INCONCLUSIVE: Status.INCONCLUSIVE,
-    Ruling.INVALID: Status.INVALID,
+_STATUS: Mapping[ClaimOutcome | None, Status] = {
+    ClaimOutcome.PASS: Status.PASS,
+    ClaimOutcome.FAIL: Status.FAIL,
+    ClaimOutcome.INCONCLUSIVE: Status.INCONCLUSIVE,
+    ClaimOutcome.INVALID: Status.INVALID,
     None: Status.NOT_RUN,
 }
 
@@ -108,8 +106,8 @@ def decide_claims(
     bundled = header.spec is not None and parse(header.spec, SHORT_NAMES).module == BUNDLED_MODULE
     claims = [claim for name, claim in records.items() if name in missing and not missing[name]]
     findings, rates = read_findings(request.conformance), read_rates(request.conformance)
-    wanted = asked_parts(claims, findings, rates, implementation=not bundled)
-    left_out = {name for name, claim in records.items() if not asked_under(claim, options.profile)}
+    wanted = checked_parts(claims, findings, rates, implementation=not bundled)
+    left_out = {name for name, claim in records.items() if not is_checked_under(claim, options.profile)}
     wanted = {name: [] if name in left_out else parts for name, parts in wanted.items()}
     verdicts: list[ClaimVerdict] = []
     error = ""
@@ -182,7 +180,7 @@ def result_of_claim(
     """
     broken = [f"{control.name}: {control.says}" for control in verdict.controls if control.holds is False]
     if_missing = Status.INVALID if bundled or broken else Status.FAIL
-    status = if_missing if verdict.ruling is Ruling.INVALID else _STATUS[verdict.ruling]
+    status = if_missing if verdict.outcome is ClaimOutcome.INVALID else _STATUS[verdict.outcome]
     name = f"claims::{verdict.claim.id}"
     checks = tuple(
         _check(verdict.claim, answer, one, if_missing) for answer in verdict.answers for one in _not_passed(answer)
@@ -201,21 +199,23 @@ def result_of_claim(
 
 
 def _not_passed(answer: Answer) -> list[Compared]:
-    return [one for one in answer.compared if one.decision is not None and one.decision.ruling is not Ruling.PASS]
+    return [
+        one for one in answer.compared if one.decision is not None and one.decision.outcome is not ClaimOutcome.PASS
+    ]
 
 
 def _check(claim: Claim, answer: Answer, one: Compared, if_missing: Status) -> Finished:
     decision = one.decision
-    ruling = None if decision is None else decision.ruling
+    outcome = None if decision is None else decision.outcome
     failure = None
-    if decision is not None and ruling in (Ruling.FAIL, Ruling.INVALID):
+    if decision is not None and outcome in (ClaimOutcome.FAIL, ClaimOutcome.INVALID):
         mean = sum(one.values) / len(one.values)
         failure = Failure(
             expected=answer.question.part.says,
             got=f"{one.comparison.name}: {decision.reason}; mean {mean:+.4f}",
         )
     name = f"claims::{claim.id}[{answer.question.part.name}: {one.comparison.name}]"
-    status = if_missing if ruling is Ruling.INVALID else _STATUS[ruling]
+    status = if_missing if outcome is ClaimOutcome.INVALID else _STATUS[outcome]
     return Finished(name, status, "" if decision is None else decision.reason, failure=failure)
 
 
@@ -243,7 +243,7 @@ def _claim(verdict: ClaimVerdict) -> ClaimResult:
         id=verdict.claim.id,
         title=verdict.claim.title,
         record=record_sha256(verdict.claim),
-        outcome=verdict.ruling,
+        outcome=verdict.outcome,
         false_pass=verdict.false_pass,
         false_fail=verdict.false_fail,
         further_seeds=verdict.further_seeds,
@@ -251,7 +251,7 @@ def _claim(verdict: ClaimVerdict) -> ClaimResult:
         parts=tuple(
             PartResult(
                 name=answer.question.part.name,
-                outcome=answer.ruling,
+                outcome=answer.outcome,
                 comparisons=tuple(_comparison(answer, one) for one in answer.compared),
             )
             for answer in verdict.answers
@@ -260,10 +260,7 @@ def _claim(verdict: ClaimVerdict) -> ClaimResult:
 
 
 def _comparison(answer: Answer, one: Compared) -> ComparisonResult:
-    decision = None
-    if one.decision is not None:
-        fields = asdict(one.decision)
-        decision = Decision(outcome=fields.pop("ruling"), **fields)
+    decision = None if one.decision is None else Decision(**asdict(one.decision))
     seeds = [verdict_seed(answer.question.claim.seeds, index) for index in range(len(one.values))]
     values = (SeedValue(seed=seed, value=value) for seed, value in zip(seeds, one.values, strict=True))
     return ComparisonResult(name=one.comparison.name, decision=decision, values=tuple(values))

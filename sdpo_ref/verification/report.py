@@ -11,7 +11,7 @@ from typing import Annotated, Any, Literal, get_args
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field
 
 from sdpo_ref.claims.profile import ProfileName
-from sdpo_ref.claims.statistics.ruling import Ruling
+from sdpo_ref.claims.statistics.outcome import ClaimOutcome
 from sdpo_ref.verification.isolation.text import printable
 from sdpo_ref.verification.status import ExitCode, Status
 from sdpo_ref.verification.suite.catalogue import Strength
@@ -234,7 +234,7 @@ class RequirementResult(_Part):
 class Decision(_Part):
     """What the seeds decide about one comparison of a claim."""
 
-    outcome: Ruling
+    outcome: ClaimOutcome
     """Of the comparison."""
     seeds: int
     """How many were used."""
@@ -271,7 +271,7 @@ class PartResult(_Part):
 
     name: Text
     """Of the part."""
-    outcome: Ruling | None
+    outcome: ClaimOutcome | None
     """Null where there was no time to decide."""
     comparisons: tuple[ComparisonResult, ...]
     """All of which have to pass."""
@@ -297,7 +297,7 @@ class ClaimResult(_Part):
     """In a few words."""
     record: Text
     """SHA-256 of its registered record."""
-    outcome: Ruling | None
+    outcome: ClaimOutcome | None
     """Null where there was no time to decide."""
     false_pass: Number
     """Chance of PASS although one comparison is at its boundary; null if nothing was compared."""

@@ -3,11 +3,11 @@
 from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass, field
 
+from sdpo_ref.claims.comparison import Metrics
 from sdpo_ref.claims.procedure import Question
 from sdpo_ref.claims.profile import design_of
-from sdpo_ref.claims.quantity import Metrics
+from sdpo_ref.claims.runs import RunName
 from sdpo_ref.claims.schema import Claim
-from sdpo_ref.claims.source import Asked
 
 SDPO_LEADS = 0.1
 """How far SDPO is ahead in :func:`leading`, in final reward."""
@@ -17,17 +17,17 @@ SDPO_LEADS = 0.1
 class Told:
     """A source that says what a function says, and remembers what it was asked."""
 
-    say: Callable[[Asked], Metrics | None]
-    asked: list[Asked] = field(default_factory=list)
+    say: Callable[[RunName], Metrics | None]
+    asked: list[RunName] = field(default_factory=list)
 
-    def values(self, asked: Collection[Asked]) -> Mapping[Asked, Metrics]:
+    def values(self, asked: Collection[RunName]) -> Mapping[RunName, Metrics]:
         """What the function says; a run of which it says nothing is missing."""
         self.asked += asked
         told = {one: self.say(one) for one in asked}
         return {one: metrics for one, metrics in told.items() if metrics is not None}
 
 
-def leading(one: Asked) -> Metrics:
+def leading(one: RunName) -> Metrics:
     """SDPO ahead by the same at every seed; mutants behind."""
     lead = {"": SDPO_LEADS, "bundled": SDPO_LEADS}.get(one.variant, -SDPO_LEADS)
     method = dict(one.cell.labels).get("method")

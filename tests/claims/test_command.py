@@ -7,7 +7,7 @@ import pytest
 from typer.testing import CliRunner
 
 from sdpo_ref._resources import content
-from sdpo_ref.claims.reader import released_claims
+from sdpo_ref.claims.records import released_claims
 from sdpo_ref.cli.claims import app
 from sdpo_ref.errors import UsageError
 

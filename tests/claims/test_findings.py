@@ -6,12 +6,12 @@ import pytest
 
 from sdpo_ref import SPEC_VERSION
 from sdpo_ref._resources import content
-from sdpo_ref.claims.findings import Findings, findings_of, merged, read_findings, released_findings, write_findings
+from sdpo_ref.claims.findings import Findings, findings_of, merged, read_findings, write_findings
 from sdpo_ref.claims.power import DEFECTS
 from sdpo_ref.claims.rates import Rates, read_rates
-from sdpo_ref.claims.reader import record_sha256, released_claims
+from sdpo_ref.claims.records import record_sha256, released_claims
 from sdpo_ref.claims.render import pages, render
-from sdpo_ref.claims.statistics.ruling import Ruling
+from sdpo_ref.claims.statistics.outcome import ClaimOutcome
 from sdpo_ref.claims.statistics.sign_rule import SignRule
 from sdpo_ref.claims.verdict import judge
 from sdpo_ref.errors import IntegrityError
@@ -29,7 +29,7 @@ def limits() -> dict[str, str]:
 
 def released() -> Findings:
     """What is in the repository."""
-    findings = released_findings()
+    findings = read_findings(content("conformance"))
     assert findings is not None
     return findings
 
@@ -56,7 +56,7 @@ def test_every_claim_and_every_part_is_decided_or_says_why_not() -> None:
         found = findings.claims[name]
         assert [part.name for part in found.parts] == [part.name for part in claim.parts]
         assert found.controls_broken == ()
-        assert all(part.ruling is not None for part in found.parts)
+        assert all(part.outcome is not None for part in found.parts)
 
 
 def test_limits_and_refuted_parts_stand_on_the_page() -> None:
@@ -103,7 +103,7 @@ def test_the_page_shows_effects_with_intervals_and_both_rates() -> None:
     rule = SignRule((8, 16, 32, 64), alpha=0.05, beta=0.01, comparisons=2)
     assert f"False PASS {100 * rule.false_pass:.2g} %, false FAIL {200 * rule.false_fail:.2g} % or less." in text
     assert "In a test." in text
-    assert small().claims["F01"].parts[0].ruling is Ruling.PASS
+    assert small().claims["F01"].parts[0].outcome is ClaimOutcome.PASS
 
 
 def test_the_measured_rates_are_those_that_the_issue_asks_for() -> None:
@@ -114,8 +114,8 @@ def test_the_measured_rates_are_those_that_the_issue_asks_for() -> None:
     assert rates.promotion.repeats >= 299
     assert rates.reference is not None, "run `sdpo-ref claims repeat --keep`"
     assert rates.reference.repeats >= 299
-    assert set(rates.reference.rulings) == set(released_claims())
-    for counts in rates.reference.rulings.values():
+    assert set(rates.reference.outcomes) == set(released_claims())
+    for counts in rates.reference.outcomes.values():
         assert sum(counts.values()) == rates.reference.repeats
         assert {"FAIL", "INVALID", "NOT-RUN"}.isdisjoint(counts)
     assert set(rates.wrong) == set(DEFECTS), "run `sdpo-ref claims power --keep`"

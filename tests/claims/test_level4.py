@@ -14,12 +14,11 @@ from joblib.externals.loky import get_reusable_executor
 
 from sdpo_ref._resources import content
 from sdpo_ref.claims.comparison import comparisons
-from sdpo_ref.claims.findings import asked_parts, released_findings
-from sdpo_ref.claims.fresh import Fresh, implemented, kept
+from sdpo_ref.claims.findings import checked_parts, read_findings
 from sdpo_ref.claims.power import DEFECTS
 from sdpo_ref.claims.rates import Rates, Repeats, read_rates
-from sdpo_ref.claims.reader import released_claims
-from sdpo_ref.claims.source import Asked
+from sdpo_ref.claims.records import released_claims
+from sdpo_ref.claims.runs import Fresh, RunName, implemented, kept
 from sdpo_ref.errors import TaskError
 from sdpo_ref.simulation.methods import Hybrid, Implementation, Rloo, Sdpo
 from sdpo_ref.simulation.run_settings import ProbeSettings, RunSettings
@@ -89,7 +88,7 @@ def test_a_trainer_that_hangs_is_given_up(folder: Path, monkeypatch: pytest.Monk
     cell = comparisons(claim.part("level"))[0].cells[0]
     source = Fresh("wrong:hangs", 1, frozenset({"trainer"}), time_limit=10.0)
     with pytest.raises(TaskError, match="did not end within 10 s"):
-        source.values([Asked(claim.seeds, 0, cell)])
+        source.values([RunName(claim.seeds, 0, cell)])
 
 
 @pytest.mark.slow
@@ -107,7 +106,7 @@ SEEDS: Mapping[str, tuple[int, str]] = {
     "peeking": (3, "FAIL"),
     "sandbagged": (2, "INVALID"),
 }
-"""What is wrong, how many seeds show it, and the ruling that they lead to."""
+"""What is wrong, how many seeds show it, and the outcome that they lead to."""
 
 
 @pytest.mark.slow
@@ -119,17 +118,17 @@ def test_what_is_wrong_does_not_pass() -> None:
     assert set(SEEDS) == set(DEFECTS)
     code = f"""if True:
         from sdpo_ref._resources import content
-        from sdpo_ref.claims.power import rulings_of_bad
-        from sdpo_ref.claims.reader import released_claims
+        from sdpo_ref.claims.power import outcomes_of_bad
+        from sdpo_ref.claims.records import released_claims
         from sdpo_ref.claims.stored import FOLDER, Stored
 
         stored, claim = Stored(content("conformance") / FOLDER), released_claims()["F01"]
         for name, (seeds, _) in {SEEDS!r}.items():
-            print(name, dict(rulings_of_bad(name, claim, stored, repeats=1, jobs=1, seeds=seeds)))
+            print(name, dict(outcomes_of_bad(name, claim, stored, repeats=1, jobs=1, seeds=seeds)))
     """
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
-    assert done.stdout.splitlines() == [f"{name} {{'{ruling}': 1}}" for name, (_, ruling) in SEEDS.items()]
+    assert done.stdout.splitlines() == [f"{name} {{'{outcome}': 1}}" for name, (_, outcome) in SEEDS.items()]
 
 
 def test_the_trainer_stands_where_sdpo_stood(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -168,17 +167,17 @@ def test_a_run_that_ended_early_has_collapsed() -> None:
 
 def test_nobody_is_asked_for_what_the_reference_does_not_reproduce() -> None:
     """Refuted and undecided parts are left out; a trainer is not asked about the bundled gradient."""
-    claims, findings = tuple(released_claims().values()), released_findings()
+    claims, findings = tuple(released_claims().values()), read_findings(content("conformance"))
     rates = read_rates(content("conformance"))
     assert findings is not None
-    bundled = asked_parts(claims, findings, rates, implementation=False)
+    bundled = checked_parts(claims, findings, rates, implementation=False)
     for claim in claims:
         asked = {part.name for part in bundled[claim.id]}
         assert asked <= findings.passed(claim.id)
         assert asked, f"nothing of {claim.id} is asked"
-    theirs = asked_parts(claims, findings, rates, implementation=True)
+    theirs = checked_parts(claims, findings, rates, implementation=True)
     assert (theirs["F03"], theirs["F07"]) == ([], [])
-    assert asked_parts(claims, None, rates, implementation=False)["F01"] == []
+    assert checked_parts(claims, None, rates, implementation=False)["F01"] == []
 
 
 def test_a_part_is_promoted_by_passing_reliably() -> None:
@@ -186,7 +185,7 @@ def test_a_part_is_promoted_by_passing_reliably() -> None:
 
     def promoted(**counts: int) -> bool:
         measured = Repeats(
-            profile="standard", repeats=100, stored={"F01": 64}, rulings={}, parts={"F01": {"reward": counts}}
+            profile="standard", repeats=100, stored={"F01": 64}, outcomes={}, parts={"F01": {"reward": counts}}
         )
         return Rates(spec_version="", code="", promotion=measured).promoted("F01", "reward")
 

@@ -7,8 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from sdpo_ref.claims.comparison import CellName, Comparison, comparisons
-from sdpo_ref.claims.quantity import quantity
+from sdpo_ref.claims.comparison import CellName, Comparison, comparisons, quantity
 from sdpo_ref.claims.schema import Part
 from tests.claims.fakes import tiny_claim, tiny_part
 

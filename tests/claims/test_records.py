@@ -10,9 +10,8 @@ from pydantic import ValidationError
 from sdpo_ref import SPEC_VERSION
 from sdpo_ref._resources import content
 from sdpo_ref.claims.comparison import comparisons, count_comparisons
-from sdpo_ref.claims.ledger import Ledger, read_ledger, register
-from sdpo_ref.claims.reader import chosen_claims, read_claims, record_sha256
-from sdpo_ref.claims.seeds import verdict_seed
+from sdpo_ref.claims.records import Ledger, chosen_claims, read_claims, read_ledger, record_sha256, register
+from sdpo_ref.claims.runs import verdict_seed
 from sdpo_ref.errors import IntegrityError, UsageError
 from sdpo_ref.simulation.run_settings import RunSettings
 from sdpo_ref.study.outcome import METRICS

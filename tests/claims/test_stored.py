@@ -6,9 +6,8 @@ from pathlib import Path
 import pytest
 
 from sdpo_ref._resources import content
-from sdpo_ref.claims.fresh import Fresh
-from sdpo_ref.claims.reader import read_claims
-from sdpo_ref.claims.source import BUNDLED, Asked
+from sdpo_ref.claims.records import read_claims
+from sdpo_ref.claims.runs import BUNDLED, Fresh, RunName
 from sdpo_ref.claims.stored import FOLDER, Stored, generate, wanted_columns
 from sdpo_ref.errors import IntegrityError
 from tests.claims.fakes import Told, leading, tiny_claim
@@ -22,11 +21,11 @@ def test_what_is_written_is_read_back(tmp_path: Path) -> None:
     columns, metrics = wanted_columns([CLAIM], CLAIM.seeds)
     assert metrics == ("final_reward",)
     assert [variant for _, variant in columns] == [BUNDLED] * 3 + ["deranged"] * 2
-    asked = [Asked(CLAIM.seeds, index, cell, variant) for cell, variant in columns for index in range(5)]
+    asked = [RunName(CLAIM.seeds, index, cell, variant) for cell, variant in columns for index in range(5)]
     found = Stored(tmp_path).values(asked)
     assert {one: pytest.approx(leading(one), abs=1e-7) for one in asked} == found
     assert Stored(tmp_path).count(CLAIM.seeds) == 5
-    beyond = Asked(CLAIM.seeds, 5, asked[0].cell)
+    beyond = RunName(CLAIM.seeds, 5, asked[0].cell)
     assert Stored(tmp_path).values([beyond]) == {}
 
 
@@ -34,7 +33,7 @@ def test_an_order_draws_without_replacement(tmp_path: Path) -> None:
     """Repeat 0 of the order (3, 1) is the stored repeat 3; beyond the order there is nothing."""
     generate([CLAIM], CLAIM.seeds, 5, Told(leading), tmp_path)
     cell = next(iter(wanted_columns([CLAIM], CLAIM.seeds)[0]))[0]
-    first, third = Asked(CLAIM.seeds, 0, cell), Asked(CLAIM.seeds, 3, cell)
+    first, third = RunName(CLAIM.seeds, 0, cell), RunName(CLAIM.seeds, 3, cell)
     plain = Stored(tmp_path).values([third])[third]
     assert Stored(tmp_path, (3, 1)).values([first])[first] == plain
     assert Stored(tmp_path, (3, 1)).values([third]) == {}
@@ -73,7 +72,7 @@ def test_the_released_distributions_hold_every_column() -> None:
         columns, metrics = wanted_columns(claims.values(), seeds)
         least = 256 if seeds.claim in ("F01", "F04") else 64
         assert stored.count(seeds) >= least
-        found = stored.values([Asked(seeds, least - 1, cell, variant) for cell, variant in columns])
+        found = stored.values([RunName(seeds, least - 1, cell, variant) for cell, variant in columns])
         assert len(found) == len(columns)
         if len(metrics) == 1:
             assert all(metrics[0] in values for values in found.values())
@@ -86,7 +85,7 @@ def test_the_released_distributions_are_of_this_code() -> None:
     asked = []
     for seeds in dict.fromkeys(claim.seeds for claim in claims.values()):
         (first, *_, last), _ = wanted_columns(claims.values(), seeds)
-        asked += [Asked(seeds, 0, *first), Asked(seeds, 0, *last)]
+        asked += [RunName(seeds, 0, *first), RunName(seeds, 0, *last)]
     there = stored.values(asked)
     found = Fresh(None, jobs=1).values(asked)
     for one in asked:

@@ -8,9 +8,8 @@ from pathlib import Path
 import pytest
 
 from sdpo_ref.claims.comparison import comparisons
-from sdpo_ref.claims.fresh import Fresh
-from sdpo_ref.claims.reader import released_claims
-from sdpo_ref.claims.source import BUNDLED, Asked
+from sdpo_ref.claims.records import released_claims
+from sdpo_ref.claims.runs import BUNDLED, Fresh, RunName
 from sdpo_ref.errors import TaskError
 from sdpo_ref.verification.isolation.isolated_runs import IsolatedRuns
 
@@ -44,10 +43,10 @@ def temporary(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]
     assert sorted(path.name for path in user.iterdir()) == ["fetches.py", "my_trainer.py"]
 
 
-def asked(variant: str = "") -> Asked:
+def asked(variant: str = "") -> RunName:
     """The first run of F01."""
     claim = released_claims()["F01"]
-    return Asked(claim.seeds, 0, comparisons(claim.part("level"))[0].cells[0], variant)
+    return RunName(claim.seeds, 0, comparisons(claim.part("level"))[0].cells[0], variant)
 
 
 def isolated(implementation: str, budget: float | None = None) -> contextlib.closing[IsolatedRuns]:

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from sdpo_ref._resources import content
-from sdpo_ref.claims.reader import read_claims
+from sdpo_ref.claims.records import read_claims
 from sdpo_ref.verification.checks.inputs import NEEDS_OF_SUPPORT
 from sdpo_ref.verification.suite.capabilities import CAPABILITIES
 from sdpo_ref.verification.suite.catalogue import Catalogue

@@ -5,11 +5,11 @@ from dataclasses import dataclass
 
 from sdpo_ref.claims.statistics.design import check_band, check_design, first_not_finite, not_finite
 from sdpo_ref.claims.statistics.interval import Interval, around
-from sdpo_ref.claims.statistics.ruling import Ruling
+from sdpo_ref.claims.statistics.outcome import ClaimOutcome
 from sdpo_ref.errors import InvalidInputError
 
 SHOWN = 0.9
-"""Confidence of the interval that is displayed; no ruling uses it."""
+"""Confidence of the interval that is displayed; no outcome uses it."""
 
 MOST_SEEDS = 1_000_000
 """Beyond which a decision counts as never reached."""
@@ -35,7 +35,7 @@ class BandDecision:
     """What values over seeds decide about their mean.
 
     Attributes:
-        ruling: of the comparison.
+        outcome: of the comparison.
         look: index of the look that decided; ``None`` if none did.
         seeds: how many values were used: those up to the deciding look, or all that the looks have room for.
         mean: of those, in their unit; ``None`` if there are fewer than two, or one is not finite.
@@ -44,7 +44,7 @@ class BandDecision:
         reason: for a reader.
     """
 
-    ruling: Ruling
+    outcome: ClaimOutcome
     look: int | None
     seeds: int
     mean: float | None
@@ -133,11 +133,11 @@ class Bands:
             if broken is not None:
                 return _invalid(used, broken)
             measured = measure(used)
-            ruling = self._compare(measured, seeds)
-            if ruling is not Ruling.INCONCLUSIVE:
+            outcome = self._compare(measured, seeds)
+            if outcome is not ClaimOutcome.INCONCLUSIVE:
                 shown = around(measured.mean, measured.half_width(seeds, SHOWN))
                 look = self.looks.index(seeds)
-                return BandDecision(ruling, look, seeds, measured.mean, shown, None, self._reason(ruling, seeds))
+                return BandDecision(outcome, look, seeds, measured.mean, shown, None, self._reason(outcome, seeds))
         return self._undecided(values[: self.looks[-1]], measure)
 
     def _undecided(self, values: Sequence[float], measure: Callable[[Sequence[float]], Measured]) -> BandDecision:
@@ -149,7 +149,7 @@ class Bands:
         reason = f"{seeds} seeds, and the first look that may decide is at {self.deciding[0]}"
         if seeds < 2:
             missing = self.deciding[0] - seeds
-            return BandDecision(Ruling.INCONCLUSIVE, None, seeds, None, None, missing, reason)
+            return BandDecision(ClaimOutcome.INCONCLUSIVE, None, seeds, None, None, missing, reason)
         measured = measure(values)
         further = self._further_seeds(measured, seeds)
         if seeds >= self.deciding[0]:
@@ -163,20 +163,20 @@ class Bands:
                 f"than {self.largest_residual:g}: an interval for the mean is not to be trusted"
             )
         shown = around(measured.mean, measured.half_width(seeds, SHOWN))
-        return BandDecision(Ruling.INCONCLUSIVE, None, seeds, measured.mean, shown, further, reason)
+        return BandDecision(ClaimOutcome.INCONCLUSIVE, None, seeds, measured.mean, shown, further, reason)
 
-    def _compare(self, measured: Measured, seeds: int) -> Ruling:
+    def _compare(self, measured: Measured, seeds: int) -> ClaimOutcome:
         """PASS, FAIL or INCONCLUSIVE for a mean after so many seeds."""
         mean = measured.mean
         if measured.largest_residual > self.largest_residual:
-            return Ruling.INCONCLUSIVE
+            return ClaimOutcome.INCONCLUSIVE
         inside = min(mean - self.tolerated[0], self.tolerated[1] - mean)
         if inside >= measured.half_width(seeds, self.pass_confidence):
-            return Ruling.PASS
+            return ClaimOutcome.PASS
         outside = max(self.claimed[0] - mean, mean - self.claimed[1])
         if outside > measured.half_width(seeds, self.fail_confidence):
-            return Ruling.FAIL
-        return Ruling.INCONCLUSIVE
+            return ClaimOutcome.FAIL
+        return ClaimOutcome.INCONCLUSIVE
 
     def _further_seeds(self, measured: Measured, seeds: int) -> int | None:
         """Seeds missing until this mean and this spread would decide. Implements: STAT-008.
@@ -185,15 +185,16 @@ class Bands:
         than a million seeds would not decide.
         """
         enough = _smallest(
-            lambda count: self._compare(measured, count) is not Ruling.INCONCLUSIVE, max(seeds + 1, self.least_seeds)
+            lambda count: self._compare(measured, count) is not ClaimOutcome.INCONCLUSIVE,
+            max(seeds + 1, self.least_seeds),
         )
         if enough is None:
             return None
         return next((look for look in self.deciding if look >= enough), enough) - seeds
 
-    def _reason(self, ruling: Ruling, seeds: int) -> str:
+    def _reason(self, outcome: ClaimOutcome, seeds: int) -> str:
         """Of a decision, in words."""
-        if ruling is Ruling.PASS:
+        if outcome is ClaimOutcome.PASS:
             low, high = self.tolerated
             return f"the {self.pass_confidence:.2%} interval after {seeds} seeds lies inside [{low:g}, {high:g}]"
         low, high = self.claimed
@@ -201,8 +202,8 @@ class Bands:
 
 
 def _invalid(values: Sequence[float], broken: int) -> BandDecision:
-    """The ruling on values one of which is not finite. Implements: STAT-026."""
-    return BandDecision(Ruling.INVALID, None, broken, None, None, None, not_finite(values, broken))
+    """The outcome on values one of which is not finite. Implements: STAT-026."""
+    return BandDecision(ClaimOutcome.INVALID, None, broken, None, None, None, not_finite(values, broken))
 
 
 def _smallest(decides: Callable[[int], bool], least: int) -> int | None:

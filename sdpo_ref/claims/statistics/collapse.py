@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 from scipy.special import bdtr, bdtrc, betaincinv
 
 from sdpo_ref.claims.statistics.design import check_design
-from sdpo_ref.claims.statistics.ruling import Ruling
+from sdpo_ref.claims.statistics.outcome import ClaimOutcome
 from sdpo_ref.errors import InvalidInputError
 
 MOST_SEEDS = 4096
@@ -49,7 +49,7 @@ class CollapseDecision:
     """What collapsed runs decide about their rate.
 
     Attributes:
-        ruling: of the comparison.
+        outcome: of the comparison.
         look: index of the look that decided; ``None`` if none did.
         seeds: how many were counted: those up to the deciding look, or all that the looks have room for.
         collapsed: among them.
@@ -58,7 +58,7 @@ class CollapseDecision:
         reason: for a reader.
     """
 
-    ruling: Ruling
+    outcome: ClaimOutcome
     look: int | None
     seeds: int
     collapsed: int
@@ -90,7 +90,7 @@ class CollapseRule:
 
     Example:
         >>> rule = CollapseRule(looks=(8, 64), alpha=0.05, beta=0.01)
-        >>> rule.deciding, str(rule.decide([False] * 64).ruling)
+        >>> rule.deciding, str(rule.decide([False] * 64).outcome)
         ((64,), 'PASS')
     """
 
@@ -135,15 +135,15 @@ class CollapseRule:
             if seeds > len(collapsed):
                 break
             count = sum(collapsed[:seeds])
-            ruling = self._compare(count, seeds)
-            if ruling is not Ruling.INCONCLUSIVE:
+            outcome = self._compare(count, seeds)
+            if outcome is not ClaimOutcome.INCONCLUSIVE:
                 bound = collapse_bound(count, seeds, self._pass_confidence)
                 reason = f"{count} of {seeds} runs collapsed; " + (
                     f"the rate is below {bound:.3g}, and {self.most:g} is tolerated"
-                    if ruling is Ruling.PASS
+                    if outcome is ClaimOutcome.PASS
                     else f"so many are too unlikely at the usual rate of {self.usual:g}"
                 )
-                return CollapseDecision(ruling, self.looks.index(seeds), seeds, count, bound, None, reason)
+                return CollapseDecision(outcome, self.looks.index(seeds), seeds, count, bound, None, reason)
         return self._undecided(collapsed[: self.looks[-1]])
 
     def _undecided(self, collapsed: Sequence[bool]) -> CollapseDecision:
@@ -154,15 +154,15 @@ class CollapseRule:
         where = "that was the last look" if ahead is None else f"the next look that decides is at {ahead}"
         reason = f"{count} of {seeds} runs collapsed, which decides nothing; {where}"
         further = self._further_seeds(count, seeds)
-        return CollapseDecision(Ruling.INCONCLUSIVE, None, seeds, count, bound, further, reason)
+        return CollapseDecision(ClaimOutcome.INCONCLUSIVE, None, seeds, count, bound, further, reason)
 
-    def _compare(self, count: int, seeds: int) -> Ruling:
+    def _compare(self, count: int, seeds: int) -> ClaimOutcome:
         """PASS, FAIL or INCONCLUSIVE for so many collapses."""
         if self._passes(np.array(count), np.array(seeds)):
-            return Ruling.PASS
+            return ClaimOutcome.PASS
         if self._fails(np.array(count), np.array(seeds)):
-            return Ruling.FAIL
-        return Ruling.INCONCLUSIVE
+            return ClaimOutcome.FAIL
+        return ClaimOutcome.INCONCLUSIVE
 
     def _further_seeds(self, count: int, seeds: int) -> int | None:
         """Seeds missing until this rate of collapse would decide. Implements: STAT-008.

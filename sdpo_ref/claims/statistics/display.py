@@ -1,9 +1,9 @@
-"""What is shown beside a ruling and never decided with."""
+"""What is shown beside an outcome and never decided with."""
 
 from collections.abc import Callable, Sequence
 
 import numpy as np
-from scipy.stats import mannwhitneyu, trim_mean
+from scipy.stats import trim_mean
 
 from sdpo_ref.claims.statistics.design import first_not_finite
 from sdpo_ref.errors import InvalidInputError
@@ -29,45 +29,6 @@ def interquartile_mean(values: Sequence[float]) -> float:
     """
     _check(values)
     return float(trim_mean(values, 0.25))
-
-
-def probability_of_improvement(left: Sequence[float], right: Sequence[float]) -> float:
-    """Share of all pairs in which left is the larger; a tie counts half. The statistic of Mann and Whitney.
-
-    Args:
-        left: at least one value, finite.
-        right: likewise; its seeds need not be those of the left.
-
-    Raises:
-        InvalidInputError: if either has no value, or one is not finite.
-
-    Example:
-        >>> probability_of_improvement([1.0, 2.0], [0.0, 1.0])
-        0.875
-    """
-    _check(left)
-    _check(right)
-    return float(mannwhitneyu(left, right, method="asymptotic").statistic) / (len(left) * len(right))
-
-
-def paired_improvement(differences: Sequence[float], resolution: float) -> float:
-    """Share of seeds at which left is better; a difference smaller than the resolution counts half, and so does zero.
-
-    Args:
-        differences: left minus right by seed; at least one, finite.
-        resolution: smallest difference that means anything, at least 0, in the same unit.
-
-    Raises:
-        InvalidInputError: if there is none, or one is not finite.
-
-    Example:
-        >>> paired_improvement([1.0, 0.01, -1.0, 2.0], 0.1)
-        0.625
-    """
-    _check(differences)
-    ties = sum(abs(one) < resolution or one == 0.0 for one in differences)
-    wins = sum(one > 0.0 and one >= resolution for one in differences)
-    return (wins + ties / 2) / len(differences)
 
 
 def stratified_bootstrap(

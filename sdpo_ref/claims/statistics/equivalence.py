@@ -36,7 +36,7 @@ class EquivalenceRule:
 
     Example:
         >>> rule = EquivalenceRule((8,), alpha=0.05, beta=0.01, margin=0.1)
-        >>> str(rule.decide([0.02, -0.02] * 4).ruling), str(rule.decide([0.2] * 8).ruling)
+        >>> str(rule.decide([0.02, -0.02] * 4).outcome), str(rule.decide([0.2] * 8).outcome)
         ('PASS', 'FAIL')
     """
 
@@ -82,7 +82,7 @@ class EquivalenceRule:
                 f"received a reference whose value {broken} (counted from 0) is {reference[broken]}; allowed are "
                 "finite ones; store the reference anew"
             )
-        stored = Sample.of(reference)
+        stored = Sample.from_values(reference)
         return self._bands.decide(values, lambda used: _measure_unpaired(used, stored))
 
     @cached_property
@@ -102,7 +102,7 @@ class EquivalenceRule:
 
 def _measure_unpaired(values: Sequence[float], stored: Sample) -> Measured:
     """What values say about the difference of their mean from the stored one."""
-    sample = Sample.of(values)
+    sample = Sample.from_values(values)
     return Measured(
         sample.mean - stored.mean,
         lambda count, confidence: welch_half_width(sample.spread, count, stored, confidence),

@@ -30,7 +30,7 @@ class Sample:
     largest_residual: float = 0.0
 
     @classmethod
-    def of(cls, values: Sequence[float]) -> "Sample":
+    def from_values(cls, values: Sequence[float]) -> "Sample":
         """Moments of values; equal values have no spread at all, whatever the rounding of their mean.
 
         Args:
@@ -40,7 +40,7 @@ class Sample:
             InvalidInputError: if there are fewer than two: one value says nothing about its spread.
 
         Example:
-            >>> Sample.of([0.1, 0.1, 0.1]).spread
+            >>> Sample.from_values([0.1, 0.1, 0.1]).spread
             0.0
         """
         spread = standard_deviation(values)

@@ -37,7 +37,7 @@ class MagnitudeRule:
 
     Example:
         >>> rule = MagnitudeRule((16, 32), alpha=0.05, beta=0.01, claimed=(0.15, 0.2), tolerated=(0.1, 0.25))
-        >>> str(rule.decide([0.17, 0.19] * 8).ruling), str(rule.decide([0.3, 0.4] * 8).ruling)
+        >>> str(rule.decide([0.17, 0.19] * 8).outcome), str(rule.decide([0.3, 0.4] * 8).outcome)
         ('PASS', 'FAIL')
     """
 
@@ -85,7 +85,7 @@ def measure(values: Sequence[float]) -> Measured:
     Args:
         values: at least two, finite.
     """
-    sample = Sample.of(values)
+    sample = Sample.from_values(values)
     return Measured(
         sample.mean,
         lambda count, confidence: student_half_width(sample.spread, count, confidence),

@@ -7,9 +7,8 @@ from functools import cached_property
 
 import numpy as np
 
-from sdpo_ref.claims.statistics.boundaries import advance, smallest_crossings
-from sdpo_ref.claims.statistics.design import check_design, first_not_finite, not_finite
-from sdpo_ref.claims.statistics.ruling import Ruling
+from sdpo_ref.claims.statistics.design import advance, check_design, first_not_finite, not_finite, smallest_crossings
+from sdpo_ref.claims.statistics.outcome import ClaimOutcome
 from sdpo_ref.errors import InvalidInputError
 
 NO_DIFFERENCE = 0.5
@@ -44,7 +43,7 @@ class SignDecision:
     """What the differences of one comparison decide.
 
     Attributes:
-        ruling: of the comparison.
+        outcome: of the comparison.
         look: index of the look that decided; ``None`` if none did.
         seeds: how many differences were counted: those up to the deciding look, or all that the looks have room for.
         wins: among them.
@@ -53,7 +52,7 @@ class SignDecision:
         reason: for a reader.
     """
 
-    ruling: Ruling
+    outcome: ClaimOutcome
     look: int | None
     seeds: int
     wins: int
@@ -222,10 +221,10 @@ class SignRule:
         enough, few = self.pass_at[look], self.fail_at[look]
         if enough is not None and wins >= enough:
             reason = f"{wins} wins in {seeds} seeds; {enough} suffice for PASS"
-            return SignDecision(Ruling.PASS, look, seeds, wins, ties, None, reason)
+            return SignDecision(ClaimOutcome.PASS, look, seeds, wins, ties, None, reason)
         if few is not None and wins + ties <= few:
             reason = f"{_wins_or_ties(wins, ties)} in {seeds} seeds; {few} or fewer refute"
-            return SignDecision(Ruling.FAIL, look, seeds, wins, ties, None, reason)
+            return SignDecision(ClaimOutcome.FAIL, look, seeds, wins, ties, None, reason)
         return None
 
     def _undecided(self, differences: Sequence[float], resolution: float) -> SignDecision:
@@ -239,7 +238,7 @@ class SignRule:
         ahead = next((look for look in self.looks if look > seeds), None)
         where = "that was the last look" if ahead is None else f"the next look is at {ahead}"
         reason = f"{_wins_or_ties(wins, ties)} in {seeds} seeds decide nothing; {where}"
-        return SignDecision(Ruling.INCONCLUSIVE, None, seeds, wins, ties, further, reason)
+        return SignDecision(ClaimOutcome.INCONCLUSIVE, None, seeds, wins, ties, further, reason)
 
     def _walk(self, wins: int, ties: int, seeds: int, poi: float) -> Iterator[tuple[int, float, float]]:
         """For each look ahead: its seeds, and the probabilities that it is the first to say PASS, and FAIL."""
@@ -290,6 +289,6 @@ def _wins_or_ties(wins: int, ties: int) -> str:
 
 
 def _invalid(differences: Sequence[float], broken: int, resolution: float) -> SignDecision:
-    """The ruling on differences one of which is not finite. Implements: STAT-026."""
+    """The outcome on differences one of which is not finite. Implements: STAT-026."""
     wins, ties = _count(differences[:broken], resolution)
-    return SignDecision(Ruling.INVALID, None, broken, wins, ties, None, not_finite(differences, broken))
+    return SignDecision(ClaimOutcome.INVALID, None, broken, wins, ties, None, not_finite(differences, broken))

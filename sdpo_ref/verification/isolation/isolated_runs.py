@@ -12,8 +12,8 @@ from collections.abc import Callable, Collection, Mapping
 from contextlib import suppress
 from pathlib import Path
 
-from sdpo_ref.claims.quantity import Metrics
-from sdpo_ref.claims.source import Asked
+from sdpo_ref.claims.comparison import Metrics
+from sdpo_ref.claims.runs import RunName
 from sdpo_ref.errors import TaskError
 from sdpo_ref.verification.isolation.process import start_isolated
 from sdpo_ref.verification.isolation.run_worker import REQUESTS
@@ -65,7 +65,7 @@ class IsolatedRuns:
             {"implementation": implementation, "offers": sorted(offers), "jobs": jobs, "time_limit": time_limit},
         )
 
-    def values(self, asked: Collection[Asked]) -> Mapping[Asked, Metrics]:
+    def values(self, asked: Collection[RunName]) -> Mapping[RunName, Metrics]:
         """Metrics of the runs that were done within the budget.
 
         Args:
@@ -125,7 +125,7 @@ class IsolatedRuns:
         return line
 
 
-def _metrics(runs: list[Asked], found: list[dict[str, float] | None]) -> dict[Asked, Metrics]:
+def _metrics(runs: list[RunName], found: list[dict[str, float] | None]) -> dict[RunName, Metrics]:
     """Metrics by run; a run beyond the budget has none."""
     pairs = zip(runs, found, strict=True)
     return {run: {name: float(value) for name, value in row.items()} for run, row in pairs if row is not None}

@@ -16,12 +16,11 @@ from typing import TextIO
 
 from pydantic import TypeAdapter
 
-from sdpo_ref.claims.fresh import Fresh
-from sdpo_ref.claims.source import Asked
+from sdpo_ref.claims.runs import Fresh, RunName
 from sdpo_ref.errors import SdpoRefError
 from sdpo_ref.verification.isolation.sandbox import scratch_folder, terminate_all
 
-REQUESTS = TypeAdapter(list[Asked])
+REQUESTS = TypeAdapter(list[RunName])
 """Requested runs as JSON."""
 
 

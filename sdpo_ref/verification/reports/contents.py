@@ -4,7 +4,7 @@ import shlex
 from collections import Counter
 from dataclasses import dataclass
 
-from sdpo_ref.claims.statistics.ruling import Ruling
+from sdpo_ref.claims.statistics.outcome import ClaimOutcome
 from sdpo_ref.verification.report import (
     STRENGTHS,
     ClaimResult,
@@ -184,7 +184,7 @@ def claim_row(claim: ClaimResult) -> tuple[str, ...]:
         claim.id,
         claim.title,
         "NOT-RUN" if claim.outcome is None else claim.outcome.value,
-        f"{sum(part.outcome is Ruling.PASS for part in claim.parts)}/{len(claim.parts)}",
+        f"{sum(part.outcome is ClaimOutcome.PASS for part in claim.parts)}/{len(claim.parts)}",
         str(claim.seeds),
         f"{sum(control.holds is True for control in claim.controls)}/{len(claim.controls)}",
         percent(claim.false_pass),

@@ -6,7 +6,7 @@ from hypothesis import strategies as st
 from scipy.stats import binom
 
 from sdpo_ref.claims.statistics.collapse import CollapseRule, collapse_bound
-from sdpo_ref.claims.statistics.ruling import Ruling
+from sdpo_ref.claims.statistics.outcome import ClaimOutcome
 from sdpo_ref.errors import InvalidInputError
 
 RULE = CollapseRule((8, 16, 32, 64, 128, 256), alpha=0.05, beta=0.01)
@@ -32,8 +32,14 @@ def test_no_collapse_bounds_the_rate_only_so_far(seeds: int, bound: float) -> No
 
 def test_64_clean_seeds_pass_and_one_collapse_keeps_them_open() -> None:
     """With one look; four of 64 refute, because so many have a probability of 0.4 % at the usual rate."""
-    rulings = [LAST.decide([True] * count + [False] * (64 - count)).ruling for count in (0, 1, 3, 4, 64)]
-    assert rulings == [Ruling.PASS, Ruling.INCONCLUSIVE, Ruling.INCONCLUSIVE, Ruling.FAIL, Ruling.FAIL]
+    outcomes = [LAST.decide([True] * count + [False] * (64 - count)).outcome for count in (0, 1, 3, 4, 64)]
+    assert outcomes == [
+        ClaimOutcome.PASS,
+        ClaimOutcome.INCONCLUSIVE,
+        ClaimOutcome.INCONCLUSIVE,
+        ClaimOutcome.FAIL,
+        ClaimOutcome.FAIL,
+    ]
     assert float(binom.sf(3, 64, 0.01)) < 0.01 < float(binom.sf(2, 64, 0.01))
 
 
@@ -43,7 +49,7 @@ def test_looks_that_could_never_pass_spend_nothing() -> None:
     assert CollapseRule((8, 16, 32, 64), alpha=0.05, beta=0.01).deciding == (64,)
     assert CollapseRule((64, 128), alpha=0.05, beta=0.01).deciding == (128,)
     decision = RULE.decide([False] * 256)
-    assert (decision.ruling, decision.look, decision.seeds) == (Ruling.PASS, 4, 128)
+    assert (decision.outcome, decision.look, decision.seeds) == (ClaimOutcome.PASS, 4, 128)
     assert decision.bound == pytest.approx(1 - 0.025 ** (1 / 128))
 
 
@@ -51,17 +57,17 @@ def test_more_comparisons_make_fail_harder_and_leave_pass_alone() -> None:
     """FAIL shares beta among the comparisons."""
     many = CollapseRule((64,), alpha=0.05, beta=0.01, comparisons=10)
     four = [True] * 4 + [False] * 60
-    assert (LAST.decide(four).ruling, many.decide(four).ruling) == (Ruling.FAIL, Ruling.INCONCLUSIVE)
-    assert many.decide([False] * 64).ruling is Ruling.PASS
+    assert (LAST.decide(four).outcome, many.decide(four).outcome) == (ClaimOutcome.FAIL, ClaimOutcome.INCONCLUSIVE)
+    assert many.decide([False] * 64).outcome is ClaimOutcome.PASS
 
 
 @given(st.integers(0, 12), st.integers(0, 12))
 def test_a_collapse_less_never_refutes(one: int, other: int) -> None:
     """Fewer collapses of 64 leave PASS a PASS and refute nothing that was open."""
     worse, better = (
-        LAST.decide([True] * count + [False] * (64 - count)).ruling for count in sorted((one, other), reverse=True)
+        LAST.decide([True] * count + [False] * (64 - count)).outcome for count in sorted((one, other), reverse=True)
     )
-    order = [Ruling.FAIL, Ruling.INCONCLUSIVE, Ruling.PASS]
+    order = [ClaimOutcome.FAIL, ClaimOutcome.INCONCLUSIVE, ClaimOutcome.PASS]
     assert order.index(better) >= order.index(worse)
 
 
@@ -69,24 +75,24 @@ def test_between_usual_and_most_many_seeds_pass() -> None:
     """20 of 1000 are too many for the usual 1 % and surely below 5 %: tolerated."""
     rule = CollapseRule((1000,), alpha=0.05, beta=0.01)
     assert binom.sf(19, 1000, 0.01) < 0.01
-    assert rule.decide([True] * 20 + [False] * 980).ruling is Ruling.PASS
+    assert rule.decide([True] * 20 + [False] * 980).outcome is ClaimOutcome.PASS
 
 
 @pytest.mark.parametrize(("count", "seeds"), [(0, 0), (0, 10), (0, 100), (1, 64), (3, 64), (2, 150)])
 def test_further_seeds_would_decide(count: int, seeds: int) -> None:
     """At the same rate of collapse, rounded up, the named number decides, and no look before it does."""
     decision = RULE.decide([True] * count + [False] * (seeds - count))
-    assert decision.ruling is Ruling.INCONCLUSIVE
+    assert decision.outcome is ClaimOutcome.INCONCLUSIVE
     assert decision.further_seeds is not None
     needed = seeds + decision.further_seeds
 
-    def at(total: int) -> Ruling:
+    def at(total: int) -> ClaimOutcome:
         expected = -(-total * count // max(seeds, 1))
-        return RULE.decide([False] * (total - expected) + [True] * expected).ruling
+        return RULE.decide([False] * (total - expected) + [True] * expected).outcome
 
     open_looks = [look for look in RULE.deciding if seeds < look < needed]
-    assert all(at(look) is Ruling.INCONCLUSIVE for look in open_looks)
-    assert needed > RULE.looks[-1] or at(needed) is not Ruling.INCONCLUSIVE
+    assert all(at(look) is ClaimOutcome.INCONCLUSIVE for look in open_looks)
+    assert needed > RULE.looks[-1] or at(needed) is not ClaimOutcome.INCONCLUSIVE
 
 
 @pytest.mark.parametrize(

@@ -1,22 +1,16 @@
-"""What is shown beside a ruling."""
+"""What is shown beside an outcome."""
 
 import math
 from collections.abc import Callable, Sequence
 
 import numpy as np
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
 
 from sdpo_ref.claims.statistics.display import (
     interquartile_mean,
-    paired_improvement,
-    probability_of_improvement,
     stratified_bootstrap,
 )
 from sdpo_ref.errors import InvalidInputError
-
-VALUES = st.lists(st.sampled_from([-1.0, 0.0, 0.5, 2.0]), min_size=1, max_size=12)
 
 
 def mean_of_means(strata: Sequence[Sequence[float]]) -> float:
@@ -28,21 +22,6 @@ def test_the_interquartile_mean_leaves_out_the_extremes() -> None:
     """Of eight values the two smallest and the two largest; of three none, as a quarter of three is less than one."""
     assert interquartile_mean([1e9, 1.0, 2.0, 3.0, 4.0, -1e9, -50.0, 70.0]) == 2.5
     assert interquartile_mean([1.0, 2.0, 6.0]) == 3.0
-
-
-@given(VALUES, VALUES)
-def test_improvement_counts_pairs_and_half_of_ties(left: list[float], right: list[float]) -> None:
-    """All pairs, one by one."""
-    pairs = [(one > other) + 0.5 * (one == other) for one in left for other in right]
-    found = probability_of_improvement(left, right)
-    assert found == pytest.approx(sum(pairs) / len(pairs))
-    assert found + probability_of_improvement(right, left) == pytest.approx(1.0)
-
-
-def test_paired_improvement_counts_what_is_below_the_resolution_half() -> None:
-    """Two wins, one loss, one tie; the resolution itself is no tie, and zero always is."""
-    assert paired_improvement([0.1, 1.0, -0.1, 0.0999], 0.1) == 0.625
-    assert paired_improvement([0.0, 0.0], 0.0) == 0.5
 
 
 def test_the_bootstrap_resamples_within_each_stratum() -> None:
@@ -77,9 +56,6 @@ def test_the_bootstrap_is_a_function_of_its_generator() -> None:
     "shown",
     [
         interquartile_mean,
-        lambda values: probability_of_improvement(values, [0.0]),
-        lambda values: probability_of_improvement([0.0], values),
-        lambda values: paired_improvement(values, 0.0),
         lambda values: stratified_bootstrap([[0.0], values], mean_of_means, generator=np.random.default_rng(0)),
     ],
 )

@@ -13,16 +13,16 @@ from scipy.stats import binom
 from sdpo_ref.claims.statistics.collapse import CollapseRule
 from sdpo_ref.claims.statistics.equivalence import EquivalenceRule
 from sdpo_ref.claims.statistics.magnitude import MagnitudeRule
-from sdpo_ref.claims.statistics.ruling import Ruling, all_of
+from sdpo_ref.claims.statistics.outcome import ClaimOutcome, all_of
 from sdpo_ref.claims.statistics.sign_rule import SignRule
 
 TAIL = 1e-4
 LOOKS = (8, 16, 32, 64)
 
 
-def count(ruling: Ruling, draws: int, rule: Callable[[], Ruling]) -> int:
+def count(outcome: ClaimOutcome, draws: int, rule: Callable[[], ClaimOutcome]) -> int:
     """How often a rule says so."""
-    return sum(rule() is ruling for _ in range(draws))
+    return sum(rule() is outcome for _ in range(draws))
 
 
 def at_most(found: int, draws: int, rate: float) -> bool:
@@ -46,12 +46,12 @@ def test_direction_passes_two_equals_as_rarely_as_stated(comparisons: int) -> No
     """One comparison at 1/2, the others surely better: the claim passes at the exact rate, which is below alpha."""
     rule = SignRule(LOOKS, alpha=0.05, beta=0.01, comparisons=comparisons)
     generator = np.random.default_rng(11)
-    others = [rule.decide([1.0] * 64, resolution=0.0).ruling] * (comparisons - 1)
+    others = [rule.decide([1.0] * 64, resolution=0.0).outcome] * (comparisons - 1)
 
-    def claim() -> Ruling:
-        return all_of([rule.decide(differences(generator, 0.5), resolution=0.0).ruling, *others])
+    def claim() -> ClaimOutcome:
+        return all_of([rule.decide(differences(generator, 0.5), resolution=0.0).outcome, *others])
 
-    assert about(count(Ruling.PASS, 3000, claim), 3000, rule.false_pass)
+    assert about(count(ClaimOutcome.PASS, 3000, claim), 3000, rule.false_pass)
     assert rule.false_pass <= 0.05
 
 
@@ -62,10 +62,10 @@ def test_direction_fails_a_reproduction_as_rarely_as_stated(comparisons: int) ->
     generator = np.random.default_rng(12)
     exact = 1.0 - (1.0 - rule.false_fail) ** comparisons
 
-    def claim() -> Ruling:
-        return all_of(rule.decide(differences(generator, 0.8), resolution=0.0).ruling for _ in range(comparisons))
+    def claim() -> ClaimOutcome:
+        return all_of(rule.decide(differences(generator, 0.8), resolution=0.0).outcome for _ in range(comparisons))
 
-    assert about(count(Ruling.FAIL, 2000, claim), 2000, exact)
+    assert about(count(ClaimOutcome.FAIL, 2000, claim), 2000, exact)
     assert exact <= 0.01
 
 
@@ -73,10 +73,10 @@ def test_direction_with_ties_errs_no_more_often() -> None:
     """A third of the differences are below the resolution: both rates stay below what is stated."""
     rule = SignRule(LOOKS, alpha=0.05, beta=0.01, comparisons=1)
     generator = np.random.default_rng(13)
-    equal = [rule.decide(differences(generator, 0.5), resolution=0.43).ruling for _ in range(300)]
-    better = [rule.decide(differences(generator, 0.8), resolution=0.43).ruling for _ in range(300)]
-    assert at_most(equal.count(Ruling.PASS), 300, 0.05)
-    assert at_most(better.count(Ruling.FAIL), 300, 0.01)
+    equal = [rule.decide(differences(generator, 0.5), resolution=0.43).outcome for _ in range(300)]
+    better = [rule.decide(differences(generator, 0.8), resolution=0.43).outcome for _ in range(300)]
+    assert at_most(equal.count(ClaimOutcome.PASS), 300, 0.05)
+    assert at_most(better.count(ClaimOutcome.FAIL), 300, 0.01)
 
 
 def magnitude(looks: tuple[int, ...]) -> MagnitudeRule:
@@ -93,9 +93,9 @@ def test_magnitude_passes_the_edge_of_what_is_tolerated_as_rarely_as_stated() ->
     """At one look the rate is alpha itself; over three looks it is at most alpha."""
     generator = np.random.default_rng(21)
     once, thrice = magnitude((16,)), magnitude((16, 32, 64))
-    found = count(Ruling.PASS, 1500, lambda: once.decide(normal(generator, 2.0, 16)).ruling)
+    found = count(ClaimOutcome.PASS, 1500, lambda: once.decide(normal(generator, 2.0, 16)).outcome)
     assert about(found, 1500, 0.05)
-    found = count(Ruling.PASS, 600, lambda: thrice.decide(normal(generator, -2.0, 64)).ruling)
+    found = count(ClaimOutcome.PASS, 600, lambda: thrice.decide(normal(generator, -2.0, 64)).outcome)
     assert at_most(found, 600, 0.05)
 
 
@@ -109,11 +109,11 @@ def test_magnitude_fails_what_is_claimed_as_rarely_as_stated() -> None:
         MagnitudeRule(looks, alpha=0.05, beta=0.05, claimed=(-1.0, 1.0), tolerated=(-1.1, 1.1))
         for looks in ((16,), (16, 32, 64))
     )
-    found = count(Ruling.FAIL, 1500, lambda: once.decide(normal(generator, 1.0, 16)).ruling)
+    found = count(ClaimOutcome.FAIL, 1500, lambda: once.decide(normal(generator, 1.0, 16)).outcome)
     assert about(found, 1500, 0.025)
-    found = count(Ruling.FAIL, 600, lambda: thrice.decide(normal(generator, 1.0, 64)).ruling)
+    found = count(ClaimOutcome.FAIL, 600, lambda: thrice.decide(normal(generator, 1.0, 64)).outcome)
     assert at_most(found, 600, 0.05)
-    found = count(Ruling.FAIL, 300, lambda: thrice.decide(normal(generator, 0.0, 64)).ruling)
+    found = count(ClaimOutcome.FAIL, 300, lambda: thrice.decide(normal(generator, 0.0, 64)).outcome)
     assert at_most(found, 300, 0.01)
 
 
@@ -121,13 +121,13 @@ def test_equivalence_passes_the_margin_as_rarely_as_stated_and_finds_sameness() 
     """At the margin PASS at the rate alpha, FAIL at most beta; at zero it passes, and at twice the margin it fails."""
     generator = np.random.default_rng(31)
     once, thrice = (EquivalenceRule(looks, alpha=0.05, beta=0.02, margin=1.0) for looks in ((16,), (8, 16, 32)))
-    found = count(Ruling.PASS, 1500, lambda: once.decide(normal(generator, 1.0, 16)).ruling)
+    found = count(ClaimOutcome.PASS, 1500, lambda: once.decide(normal(generator, 1.0, 16)).outcome)
     assert about(found, 1500, 0.05)
-    rulings = [thrice.decide(normal(generator, -1.0, 32)).ruling for _ in range(600)]
-    assert at_most(rulings.count(Ruling.PASS), 600, 0.05)
-    assert at_most(rulings.count(Ruling.FAIL), 600, 0.02)
-    assert count(Ruling.PASS, 100, lambda: thrice.decide(normal(generator, 0.0, 32)).ruling) > 95
-    assert count(Ruling.FAIL, 100, lambda: thrice.decide(normal(generator, 2.0, 32)).ruling) > 80
+    outcomes = [thrice.decide(normal(generator, -1.0, 32)).outcome for _ in range(600)]
+    assert at_most(outcomes.count(ClaimOutcome.PASS), 600, 0.05)
+    assert at_most(outcomes.count(ClaimOutcome.FAIL), 600, 0.02)
+    assert count(ClaimOutcome.PASS, 100, lambda: thrice.decide(normal(generator, 0.0, 32)).outcome) > 95
+    assert count(ClaimOutcome.FAIL, 100, lambda: thrice.decide(normal(generator, 2.0, 32)).outcome) > 80
 
 
 def test_unpaired_equivalence_keeps_its_rate_with_unequal_spreads() -> None:
@@ -135,11 +135,11 @@ def test_unpaired_equivalence_keeps_its_rate_with_unequal_spreads() -> None:
     generator = np.random.default_rng(32)
     rule = EquivalenceRule((16,), alpha=0.05, beta=0.01, margin=3.0)
 
-    def once() -> Ruling:
+    def once() -> ClaimOutcome:
         stored = (3.0 * generator.standard_normal(40)).tolist()
-        return rule.decide_unpaired(normal(generator, 3.0, 16), stored).ruling
+        return rule.decide_unpaired(normal(generator, 3.0, 16), stored).outcome
 
-    assert about(count(Ruling.PASS, 1500, once), 1500, 0.05)
+    assert about(count(ClaimOutcome.PASS, 1500, once), 1500, 0.05)
 
 
 def collapses(generator: np.random.Generator, rate: float, seeds: int) -> list[bool]:
@@ -151,12 +151,12 @@ def test_collapse_errs_as_rarely_as_stated() -> None:
     """At the rate not tolerated PASS at most alpha, at the usual rate FAIL at most beta, both exactly at one look."""
     generator = np.random.default_rng(41)
     once = CollapseRule((64,), alpha=0.05, beta=0.01)
-    found = count(Ruling.PASS, 1000, lambda: once.decide(collapses(generator, 0.05, 64)).ruling)
+    found = count(ClaimOutcome.PASS, 1000, lambda: once.decide(collapses(generator, 0.05, 64)).outcome)
     assert about(found, 1000, 0.95**64)
-    found = count(Ruling.FAIL, 1000, lambda: once.decide(collapses(generator, 0.01, 64)).ruling)
+    found = count(ClaimOutcome.FAIL, 1000, lambda: once.decide(collapses(generator, 0.01, 64)).outcome)
     assert about(found, 1000, float(binom.sf(3, 64, 0.01)))
     twice = CollapseRule((8, 128, 256), alpha=0.05, beta=0.01)
-    found = count(Ruling.PASS, 400, lambda: twice.decide(collapses(generator, 0.05, 256)).ruling)
+    found = count(ClaimOutcome.PASS, 400, lambda: twice.decide(collapses(generator, 0.05, 256)).outcome)
     assert at_most(found, 400, 0.05)
-    found = count(Ruling.FAIL, 400, lambda: twice.decide(collapses(generator, 0.01, 256)).ruling)
+    found = count(ClaimOutcome.FAIL, 400, lambda: twice.decide(collapses(generator, 0.01, 256)).outcome)
     assert at_most(found, 400, 0.01)

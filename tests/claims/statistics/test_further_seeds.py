@@ -4,7 +4,7 @@ from itertools import product
 
 import pytest
 
-from sdpo_ref.claims.statistics.ruling import Ruling
+from sdpo_ref.claims.statistics.outcome import ClaimOutcome
 from sdpo_ref.claims.statistics.sign_rule import LIKELY, SignRule
 
 RULE = SignRule((8, 16, 32, 64), alpha=0.05, beta=0.01, comparisons=4)
@@ -17,14 +17,14 @@ def test_a_decision_is_as_likely_as_all_continuations_say(seeds: int) -> None:
     for wins in range(seeds + 1):
         so_far = [1.0] * wins + [-1.0] * (seeds - wins)
         decision = SMALL.decide(so_far, resolution=0.0)
-        if decision.ruling is not Ruling.INCONCLUSIVE:
+        if decision.outcome is not ClaimOutcome.INCONCLUSIVE:
             continue
         poi = (wins + 1) / (seeds + 2)
         chances = {}
         for look in (one for one in SMALL.looks if one > seeds):
             decided = 0.0
             for rest in product([1.0, -1.0], repeat=look - seeds):
-                if SMALL.decide([*so_far, *rest], resolution=0.0).ruling is not Ruling.INCONCLUSIVE:
+                if SMALL.decide([*so_far, *rest], resolution=0.0).outcome is not ClaimOutcome.INCONCLUSIVE:
                     decided += poi ** rest.count(1.0) * (1 - poi) ** rest.count(-1.0)
             chances[look - seeds] = decided
         first = next((further for further, chance in chances.items() if chance >= LIKELY), None)

@@ -4,16 +4,15 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from sdpo_ref.claims.statistics.grid import grid_reading, verified_prefix
-from sdpo_ref.claims.statistics.ruling import Ruling
+from sdpo_ref.claims.statistics.outcome import ClaimOutcome, grid_reading, verified_prefix
 from sdpo_ref.errors import InvalidInputError
 
 LEVELS = [0.0, 0.1, 0.3, 0.5]
-PASS, FAIL, OPEN = Ruling.PASS, Ruling.FAIL, Ruling.INCONCLUSIVE
+PASS, FAIL, OPEN = ClaimOutcome.PASS, ClaimOutcome.FAIL, ClaimOutcome.INCONCLUSIVE
 
 
 @pytest.mark.parametrize(
-    ("rulings", "verified", "reading"),
+    ("outcomes", "verified", "reading"),
     [
         ([PASS] * 4, 4, "verified to 0.5"),
         ([PASS, PASS, PASS, OPEN], 3, "verified to 0.3; 0.5 INCONCLUSIVE"),
@@ -22,25 +21,25 @@ PASS, FAIL, OPEN = Ruling.PASS, Ruling.FAIL, Ruling.INCONCLUSIVE
     ],
 )
 def test_a_grid_is_verified_up_to_the_first_level_that_does_not_pass(
-    rulings: list[Ruling], verified: int, reading: str
+    outcomes: list[ClaimOutcome], verified: int, reading: str
 ) -> None:
     """What comes after is named, and verifies nothing."""
-    assert verified_prefix(rulings) == verified
-    assert grid_reading(LEVELS, rulings) == reading
+    assert verified_prefix(outcomes) == verified
+    assert grid_reading(LEVELS, outcomes) == reading
 
 
-@given(st.lists(st.sampled_from(Ruling), max_size=8))
-def test_the_prefix_is_the_longest_that_passes(rulings: list[Ruling]) -> None:
+@given(st.lists(st.sampled_from(ClaimOutcome), max_size=8))
+def test_the_prefix_is_the_longest_that_passes(outcomes: list[ClaimOutcome]) -> None:
     """All before it pass and the next one does not."""
-    verified = verified_prefix(rulings)
-    assert all(one is PASS for one in rulings[:verified])
-    assert verified == len(rulings) or rulings[verified] is not PASS
+    verified = verified_prefix(outcomes)
+    assert all(one is PASS for one in outcomes[:verified])
+    assert verified == len(outcomes) or outcomes[verified] is not PASS
 
 
 @pytest.mark.parametrize(
-    ("levels", "rulings"), [([], []), ([0.1], []), ([0.2, 0.1], [PASS, PASS]), ([0.1, 0.1], [PASS, PASS])]
+    ("levels", "outcomes"), [([], []), ([0.1], []), ([0.2, 0.1], [PASS, PASS]), ([0.1, 0.1], [PASS, PASS])]
 )
-def test_a_grid_that_is_none_is_refused(levels: list[float], rulings: list[Ruling]) -> None:
-    """Levels increase, and each has one ruling."""
+def test_a_grid_that_is_none_is_refused(levels: list[float], outcomes: list[ClaimOutcome]) -> None:
+    """Levels increase, and each has one outcome."""
     with pytest.raises(InvalidInputError, match="received"):
-        grid_reading(levels, rulings)
+        grid_reading(levels, outcomes)

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from sdpo_ref.claims.statistics.ruling import Ruling
+from sdpo_ref.claims.statistics.outcome import ClaimOutcome
 from sdpo_ref.claims.statistics.sign_rule import SignRule
 from sdpo_ref.errors import InvalidInputError
 
@@ -47,17 +47,17 @@ def test_the_boundaries_are_those_of_the_table(
 @pytest.mark.parametrize("poi", [0.0, 0.5, 0.63, 0.8, 1.0])
 def test_the_rates_are_those_of_all_sequences(rule: SignRule, poi: float) -> None:
     """Every sequence of wins and losses, weighted by its probability, gives the stated rates and mean seeds."""
-    rates: defaultdict[Ruling, float] = defaultdict(float)
+    rates: defaultdict[ClaimOutcome, float] = defaultdict(float)
     mean_seeds = 0.0
     for outcome in product([1.0, -1.0], repeat=rule.looks[-1]):
         wins = outcome.count(1.0)
         weight = poi**wins * (1 - poi) ** (len(outcome) - wins)
         if weight > 0.0:
             decision = rule.decide(outcome, resolution=0.0)
-            rates[decision.ruling] += weight
+            rates[decision.outcome] += weight
             mean_seeds += weight * decision.seeds
     exact = rule.outcomes(poi)
-    found = (rates[Ruling.PASS], rates[Ruling.FAIL], rates[Ruling.INCONCLUSIVE], mean_seeds)
+    found = (rates[ClaimOutcome.PASS], rates[ClaimOutcome.FAIL], rates[ClaimOutcome.INCONCLUSIVE], mean_seeds)
     assert found == pytest.approx((exact.passed, exact.failed, exact.undecided, exact.mean_seeds), abs=1e-9)
 
 
@@ -105,40 +105,40 @@ def test_a_look_that_cannot_decide_says_so() -> None:
     """One seed is wrong half of the time in PASS and a fifth of the time in FAIL; a budget of 5 % covers neither."""
     rule = SignRule((1, 8), alpha=0.05, beta=0.05, comparisons=1)
     assert (rule.pass_at[0], rule.fail_at[0]) == (None, None)
-    assert rule.decide([1.0], resolution=0.0).ruling is Ruling.INCONCLUSIVE
+    assert rule.decide([1.0], resolution=0.0).outcome is ClaimOutcome.INCONCLUSIVE
 
 
 def test_a_pass_latches() -> None:
     """Eight wins decide at the first look, whatever the 56 seeds after them say."""
     decision = RULE.decide([1.0] * 8 + [-1.0] * 56, resolution=0.1)
-    assert (decision.ruling, decision.look, decision.seeds, decision.wins) == (Ruling.PASS, 0, 8, 8)
+    assert (decision.outcome, decision.look, decision.seeds, decision.wins) == (ClaimOutcome.PASS, 0, 8, 8)
     refuted = RULE.decide([-1.0] * 8 + [1.0] * 56, resolution=0.1)
-    assert (refuted.ruling, refuted.look, refuted.seeds, refuted.wins) == (Ruling.FAIL, 0, 8, 0)
+    assert (refuted.outcome, refuted.look, refuted.seeds, refuted.wins) == (ClaimOutcome.FAIL, 0, 8, 0)
 
 
 def test_the_deciding_look_is_the_first_that_is_filled_and_decides() -> None:
     """13 wins in 16 decide at the second look; 7 or 15 seeds do not fill one, and a 65th is ignored."""
     losses_first = [-1.0] * 3 + [1.0] * 13
     assert RULE.decide(losses_first, resolution=0.1).look == 1
-    assert RULE.decide([-1.0] * 7, resolution=0.1).ruling is Ruling.INCONCLUSIVE
+    assert RULE.decide([-1.0] * 7, resolution=0.1).outcome is ClaimOutcome.INCONCLUSIVE
     open_still = RULE.decide(losses_first[:15], resolution=0.1)
-    assert (open_still.ruling, open_still.look, open_still.seeds) == (Ruling.INCONCLUSIVE, None, 15)
+    assert (open_still.outcome, open_still.look, open_still.seeds) == (ClaimOutcome.INCONCLUSIVE, None, 15)
     twelve = SignRule(DOUBLING, alpha=0.05, beta=0.01, comparisons=12)
     forty_wins = [1.0, -1.0, 1.0, -1.0, 1.0] * 12 + [1.0] * 4
     decision = twelve.decide(forty_wins, resolution=0.1)
-    assert (decision.ruling, decision.wins, decision.seeds) == (Ruling.INCONCLUSIVE, 40, 64)
+    assert (decision.outcome, decision.wins, decision.seeds) == (ClaimOutcome.INCONCLUSIVE, 40, 64)
     assert twelve.decide([*forty_wins, 1.0], resolution=0.1) == decision
 
 
 def test_ties_are_no_wins_for_pass_and_wins_for_fail() -> None:
     """Eight ties decide nothing; one tie among eight wins withholds PASS, and two among losses withhold FAIL."""
     for tie in (0.0, 0.0999, -0.0999):
-        assert RULE.decide([tie] * 64, resolution=0.1).ruling is Ruling.INCONCLUSIVE
-        assert RULE.decide([tie] + [1.0] * 7, resolution=0.1).ruling is Ruling.INCONCLUSIVE
-        assert RULE.decide([tie] + [-1.0] * 7, resolution=0.1).ruling is Ruling.FAIL
-        assert RULE.decide([tie] * 2 + [-1.0] * 6, resolution=0.1).ruling is Ruling.INCONCLUSIVE
-    assert RULE.decide([0.1] * 8, resolution=0.1).ruling is Ruling.PASS
-    assert RULE.decide([-0.1] * 8, resolution=0.1).ruling is Ruling.FAIL
+        assert RULE.decide([tie] * 64, resolution=0.1).outcome is ClaimOutcome.INCONCLUSIVE
+        assert RULE.decide([tie] + [1.0] * 7, resolution=0.1).outcome is ClaimOutcome.INCONCLUSIVE
+        assert RULE.decide([tie] + [-1.0] * 7, resolution=0.1).outcome is ClaimOutcome.FAIL
+        assert RULE.decide([tie] * 2 + [-1.0] * 6, resolution=0.1).outcome is ClaimOutcome.INCONCLUSIVE
+    assert RULE.decide([0.1] * 8, resolution=0.1).outcome is ClaimOutcome.PASS
+    assert RULE.decide([-0.1] * 8, resolution=0.1).outcome is ClaimOutcome.FAIL
     assert RULE.decide([0.0] * 8, resolution=0.0).ties == 8
 
 
@@ -150,16 +150,16 @@ def test_a_tie_only_keeps_open(differences: list[float], data: st.DataObject) ->
     """
     rule = SignRule((max(len(differences), 1),), alpha=0.05, beta=0.01, comparisons=4)
     tied = [data.draw(st.sampled_from([one, 0.0])) for one in differences]
-    before, after = (rule.decide(one, resolution=0.1).ruling for one in (differences, tied))
-    assert after in (before, Ruling.INCONCLUSIVE)
+    before, after = (rule.decide(one, resolution=0.1).outcome for one in (differences, tied))
+    assert after in (before, ClaimOutcome.INCONCLUSIVE)
 
 
 @given(LIKELY_WINS | DIFFERENCES, st.data())
 def test_raising_a_difference_never_takes_a_pass_away(differences: list[float], data: st.DataObject) -> None:
     """PASS stays PASS, and what was not FAIL does not become FAIL."""
     raised = [one + data.draw(st.sampled_from([0.0, 0.07, 3.0])) for one in differences]
-    before, after = (RULE.decide(one, resolution=0.1).ruling for one in (differences, raised))
-    order = [Ruling.FAIL, Ruling.INCONCLUSIVE, Ruling.PASS]
+    before, after = (RULE.decide(one, resolution=0.1).outcome for one in (differences, raised))
+    order = [ClaimOutcome.FAIL, ClaimOutcome.INCONCLUSIVE, ClaimOutcome.PASS]
     assert order.index(after) >= order.index(before)
 
 
@@ -179,22 +179,22 @@ def test_the_order_within_a_look_does_not_matter(differences: list[float], rando
 def test_the_mirror_image_of_a_pass_does_not_pass(differences: list[float]) -> None:
     """Left cannot be shown to beat right and right to beat left by the same seeds."""
     mirrored = [-one for one in differences]
-    both = [RULE.decide(one, resolution=0.1).ruling for one in (differences, mirrored)]
-    assert both != [Ruling.PASS, Ruling.PASS]
+    both = [RULE.decide(one, resolution=0.1).outcome for one in (differences, mirrored)]
+    assert both != [ClaimOutcome.PASS, ClaimOutcome.PASS]
     for one in both:
-        assert one in (Ruling.PASS, Ruling.FAIL, Ruling.INCONCLUSIVE)
+        assert one in (ClaimOutcome.PASS, ClaimOutcome.FAIL, ClaimOutcome.INCONCLUSIVE)
 
 
 @pytest.mark.parametrize("broken", [math.nan, math.inf, -math.inf])
 def test_a_difference_that_is_not_finite_invalidates_what_uses_it(broken: float) -> None:
     """It is named by its index; one that comes after the deciding look is not used; one that waits for a look is."""
     decision = RULE.decide([1.0, -1.0, broken] + [1.0] * 13, resolution=0.1)
-    assert (decision.ruling, decision.look, decision.further_seeds) == (Ruling.INVALID, None, None)
+    assert (decision.outcome, decision.look, decision.further_seeds) == (ClaimOutcome.INVALID, None, None)
     assert "value 2" in decision.reason
-    assert RULE.decide([1.0] * 8 + [broken] * 8, resolution=0.1).ruling is Ruling.PASS
-    assert RULE.decide([1.0, broken], resolution=0.1).ruling is Ruling.INVALID
+    assert RULE.decide([1.0] * 8 + [broken] * 8, resolution=0.1).outcome is ClaimOutcome.PASS
+    assert RULE.decide([1.0, broken], resolution=0.1).outcome is ClaimOutcome.INVALID
     undecided = SignRule((8,), alpha=0.05, beta=0.01, comparisons=1)
-    assert undecided.decide([1.0, -1.0] * 4 + [broken], resolution=0.1).ruling is Ruling.INCONCLUSIVE
+    assert undecided.decide([1.0, -1.0] * 4 + [broken], resolution=0.1).outcome is ClaimOutcome.INCONCLUSIVE
 
 
 @pytest.mark.parametrize(

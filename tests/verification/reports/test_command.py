@@ -15,7 +15,7 @@ from sdpo_ref.claims.comparison import comparisons
 from sdpo_ref.claims.controls import Control
 from sdpo_ref.claims.procedure import Answer, Compared, Question
 from sdpo_ref.claims.profile import design_of
-from sdpo_ref.claims.reader import released_claims
+from sdpo_ref.claims.records import released_claims
 from sdpo_ref.claims.rule import rule_of
 from sdpo_ref.claims.verdict import ClaimVerdict
 from sdpo_ref.cli import report as report_command

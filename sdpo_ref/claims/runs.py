@@ -1,15 +1,17 @@
-"""Fresh runs: the study's cells with the seeds of verdicts, and an implementation under test in SDPO's place."""
+"""The runs behind a verdict: their seeds, which are needed, and fresh ones, with an implementation under test."""
 
+import hashlib
 import itertools
 import time
 from collections.abc import Callable, Collection, Iterator, Mapping
 from contextlib import closing
 from dataclasses import dataclass, field
+from typing import Protocol, runtime_checkable
 
-from sdpo_ref.claims.controls_settings import MUTANTS
-from sdpo_ref.claims.quantity import Metrics
-from sdpo_ref.claims.seeds import verdict_seed
-from sdpo_ref.claims.source import BUNDLED, UNDER_TEST, Asked
+from sdpo_ref import SPEC_VERSION
+from sdpo_ref.claims.comparison import CellName, Metrics
+from sdpo_ref.claims.schema import Seeds
+from sdpo_ref.claims.wrong_runs import MUTANTS
 from sdpo_ref.errors import TaskError
 from sdpo_ref.simulation.methods import Hybrid, Implementation, Sdpo
 from sdpo_ref.simulation.run_settings import RunSettings, TaskSettings
@@ -17,6 +19,63 @@ from sdpo_ref.study.experiment import Task
 from sdpo_ref.study.outcome import Outcome
 from sdpo_ref.study.simulators import simulator
 from sdpo_ref.study.workers import Broken, ended
+
+_BYTES = 8
+
+
+def verdict_seed(seeds: Seeds, index: int, *, spec_version: str = SPEC_VERSION) -> int:
+    """The seed of one repeat: the first eight bytes of SHA-256(spec version | claim | setting | index).
+
+    Implements: STAT-011.
+
+    Args:
+        seeds: of a claim.
+        index: of the repeat, from 0.
+        spec_version: of the specification that registered the claim.
+
+    Returns:
+        A number from 0 to 2^64 - 1, big end first.
+
+    Example:
+        >>> verdict_seed(Seeds(claim="F01", setting="default"), 0, spec_version="0.2")
+        8891217852884061847
+    """
+    name = f"{spec_version}|{seeds.claim}|{seeds.setting}|{index}"
+    return int.from_bytes(hashlib.sha256(name.encode()).digest()[:_BYTES], "big")
+
+
+UNDER_TEST = ""
+"""The variant in which SDPO is what is being verified."""
+
+BUNDLED = "bundled"
+"""The variant in which SDPO is the bundled reference; other variants are names of mutants of it."""
+
+
+@dataclass(frozen=True)
+class RunName:
+    """One run whose metrics are asked for.
+
+    Attributes:
+        seeds: of the claim.
+        index: of the repeat, from 0.
+        cell: of the study.
+        variant: whose SDPO.
+    """
+
+    seeds: Seeds
+    index: int
+    cell: CellName
+    variant: str = UNDER_TEST
+
+
+@runtime_checkable
+class Source(Protocol):
+    """**Protocol:** gives metrics of runs."""
+
+    def values(self, asked: Collection[RunName]) -> Mapping[RunName, Metrics]:
+        """Metrics of those runs that there was time for, or that there are."""
+        ...
+
 
 Progress = Callable[[int, int], None]
 """Is told how many of how many runs are done."""
@@ -43,7 +102,7 @@ class Fresh:
     progress: Progress = lambda _done, _all: None
     _done: dict[tuple[TaskSettings, int], Metrics] = field(default_factory=dict)
 
-    def values(self, asked: Collection[Asked]) -> Mapping[Asked, Metrics]:
+    def values(self, asked: Collection[RunName]) -> Mapping[RunName, Metrics]:
         """Metrics of the runs that there was time for.
 
         Args:
@@ -57,7 +116,7 @@ class Fresh:
         self._run(todo)
         return {one: self._done[key] for one, key in wanted.items() if key in self._done}
 
-    def _settings(self, one: Asked) -> TaskSettings:
+    def _settings(self, one: RunName) -> TaskSettings:
         settings = one.cell.settings
         if one.variant == UNDER_TEST and self.implementation is not None:
             return implemented(settings, self.implementation, self.offers)
