@@ -52,9 +52,8 @@ class LossOptions:
     def __post_init__(self) -> None:
         """Refuse what means nothing, or would be taken for something else in silence."""
         require_temperature(self.temperature)
-        require_alpha(self.alpha)
-        if self.support.kind == "sampled_token":
-            require_reverse_kl(self.alpha)
+        require = require_reverse_kl if self.support.kind == "sampled_token" else require_alpha
+        require(self.alpha)
         if self.ratio_cap is not None:
             require_ratio_cap(self.ratio_cap)
         for name, allowed in _NAMES.items():
