@@ -82,7 +82,7 @@ class Reference:
 
     Args:
         profile: name of a published variant.
-        losses: which implementation of the loss stands behind its parts.
+        losses: which implementation of the loss its parts call.
     """
 
     def __init__(self, profile: str, *, losses: Losses = REFERENCE_LOSSES) -> None:

@@ -1,7 +1,7 @@
 """The cells on which student and teacher are compared (spec/04-loss, section B).
 
 A support turns log-probabilities over the vocabulary into log-probabilities over cells, which ``divergence`` then
-compares, whatever they stand for.
+compares, whatever they mean.
 """
 
 import torch

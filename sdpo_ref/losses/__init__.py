@@ -39,7 +39,7 @@ def sdpo_loss(
 
     The equation is in :func:`sdpo_ref.losses.reference.sdpo_loss`, the options ``alpha`` to ``top_k_from`` are those of
     :class:`~sdpo_ref.losses.options.LossOptions`. ``token_weights`` is a further factor of each token's loss, a
-    constant that leaves the aggregation's denominator as it is: anything where nothing counts, ``None`` for one
+    constant that does not change the aggregation's denominator: anything where nothing counts, ``None`` for one
     everywhere. Gradient flows into the student's logits, or into the student's hidden states and head; never into the
     teacher's side.
 
@@ -55,7 +55,7 @@ def sdpo_loss(
 
     ``chunk_bytes`` is for ``chunked`` and ``fused``: what the logits of one chunk of tokens may take, both sides
     together, in the dtype of the arithmetic. Time and memory depend on it, the result only by rounding.
-    ``counted_tokens`` is for ``fused``: an upper bound of how many tokens count, if the host knows one, so that the
+    ``counted_tokens`` is for ``fused``: an upper bound of how many tokens count, if the host has one, so that the
     others cost nothing; a bound below the truth makes loss and gradient NaN. With another ``impl`` both are refused.
 
     Returns:

@@ -44,7 +44,7 @@ def sdpo_loss(
     Implements: LOSS-061, LOSS-065, LOSS-067, LOSS-094, LOSS-095, LOSS-096, LOSS-097, LOSS-103.
 
     The options are those of :class:`~sdpo_ref.losses.options.LossOptions`. ``token_weights`` is a further factor of
-    each token's loss, a constant that leaves the aggregation's denominator as it is: anything where nothing counts,
+    each token's loss, a constant that does not change the aggregation's denominator: anything where nothing counts,
     ``None`` for one everywhere. Gradient flows into the student's logits only, or, from hidden states, into these and
     the student's head.
 

@@ -1,4 +1,4 @@
-"""A range ends where it is said to end: the ends are taken, the next number is not."""
+"""A range ends where its documentation says: the ends are accepted, the next number is not."""
 
 import math
 from collections.abc import Callable

@@ -1,4 +1,4 @@
-"""The tail, in both precisions, and what happens where there is none."""
+"""The tail, in both precisions, and supports without one."""
 
 import math
 

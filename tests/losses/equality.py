@@ -59,7 +59,7 @@ def _variants() -> list[Variant]:
 
 
 VARIANTS = _variants()
-"""Every variant that runs here: chunked always, fused where Triton's interpreter stands in for a GPU."""
+"""Every variant that runs here: chunked always, fused where Triton's interpreter replaces a GPU."""
 
 SLACK: Mapping[torch.dtype, tuple[float, float]] = {
     torch.float64: (1e-12, 1e-12),
@@ -141,7 +141,7 @@ def materialized(batch: Batch) -> DistillationBatch:
 
 
 def errors(found: Answers, truth: Answers) -> dict[str, float]:
-    """Relative L2 error of each answer; absolute where the truth is zero, infinite where NaN stands against a number.
+    """Relative L2 error of each answer; absolute where the truth is zero, infinite where only one is NaN.
 
     Args:
         found: from a variant, or from plain torch.

@@ -78,7 +78,7 @@ def test_dtype_that_is_not_taken(variant: Variant) -> None:
 
 
 def test_sides_on_two_devices() -> None:
-    """Named before anything is computed; ``meta`` stands for a second device."""
+    """Named before anything is computed; ``meta`` is the second device."""
     batch = logit_batch(Shape(), dtype=torch.float32)
     batch = replace(batch, teacher_logits=batch.teacher_logits.to("meta"))
     with pytest.raises(InvalidInputError, match="the teacher's side is on meta and the student's side on cpu"):

@@ -1,4 +1,4 @@
-"""What a loss does when it is told nothing, and on the smallest vocabulary that there is."""
+"""What a loss does without options, and on the smallest possible vocabulary."""
 
 from dataclasses import replace
 
@@ -24,7 +24,7 @@ def test_without_options_nothing_is_tempered_or_weighted() -> None:
 
 
 def test_sdft_is_the_forward_kl_of_every_token() -> None:
-    """Unless it is told otherwise."""
+    """By default."""
     batch = every_row(random_batch(72))
     assert torch.equal(sdft_loss(batch), sdpo_loss(batch, alpha=0.0))
 
@@ -59,7 +59,7 @@ def test_sides_of_two_precisions_are_compared_in_the_higher(wide: str, alpha: fl
 
 
 def test_vocabulary_of_one_token() -> None:
-    """Its token is certain on both sides; any id may stand behind the mask."""
+    """Its token is certain on both sides; any id may be at a masked position."""
     logits, mask = torch.ones(1, 2, 1), torch.tensor([[True, False]])
     student = logits.clone().requires_grad_()
     batch = DistillationBatch(student, 2 * logits, torch.tensor([[0, 5]]), mask, mask[:, 0], torch.zeros(1, 2))

@@ -117,7 +117,7 @@ def test_auto_takes_chunks_for_large_logits(
 
 
 class OnCuda:
-    """Stands for completions on a GPU."""
+    """Completions that seem to be on a GPU."""
 
     is_cuda = True
 
@@ -134,7 +134,7 @@ def test_auto_takes_no_experimental_implementation(monkeypatch: pytest.MonkeyPat
 
 
 def test_auto_never_interprets_kernels(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Under Triton's interpreter the fused loss runs on a CPU, for tests; nobody wants that by default."""
+    """Under Triton's interpreter the fused loss runs on a CPU, for tests; it is never the default."""
     monkeypatch.setattr(dispatch, "EXPERIMENTAL", frozenset())
     assert choose("auto", hidden_batch(Shape(), dtype=torch.float32), REVERSE, {}) == "chunked"
 

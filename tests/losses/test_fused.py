@@ -81,7 +81,7 @@ CASES = covering(OPTIONS, is_defined)
 
 
 def test_every_pair_of_options_is_in_some_case() -> None:
-    """Any two values of two options stand in one of the cases, unless no call may have both."""
+    """Any two values of two options occur in one of the cases, unless no call may have both."""
     covered = set().union(*map(pairs, CASES))
     for (one, values), (other, others) in combinations(sorted(OPTIONS.items()), 2):
         for value, second in product(values, others):
@@ -137,7 +137,7 @@ def test_the_number_of_counted_tokens_may_be_known(support: Support) -> None:
 
 @each_support
 def test_a_count_too_small_is_never_a_partial_sum(support: Support) -> None:
-    """Where more tokens count than the caller said, loss, token losses and gradients are NaN."""
+    """Where more tokens count than the caller's bound, loss, token losses and gradients are NaN."""
     batch = hidden_batch(SMALL, dtype=torch.float32)
     bound = int(batch.loss_mask.sum()) - 1
     found = answers(fused.sdpo_loss, batch, alpha=1.0, support=support, counted_tokens=bound)

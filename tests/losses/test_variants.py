@@ -189,7 +189,7 @@ HOLES = {
 def test_logits_of_minus_infinity(variant: Variant, dtype: torch.dtype, alpha: float, support: Support) -> None:
     """Tokens without mass on one side or both, and nearly so: as the reference, infinite divergences included.
 
-    Every hole stands in one batch, with a token without a hole on either side of it. Where the divergence of a token is
+    All holes are in one batch, with a token without a hole on either side of it. Where the divergence of a token is
     infinite its gradient is nothing that one could train on, but it stays where it is.
     """
     others = logit_batch(Shape(rollout=1, time=2 * len(HOLES) + 1, vocab=4), dtype=dtype)

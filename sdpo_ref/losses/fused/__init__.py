@@ -111,7 +111,7 @@ def _call(
     if counted_tokens is not None and counted_tokens < 0:
         raise InvalidInputError(
             f"counted_tokens={counted_tokens}, allowed is an upper bound of how many tokens count; leave it out if the "
-            "host does not know one"
+            "host has none"
         )
     positions = batch.completions.numel()
     room = positions if counted_tokens is None else min(counted_tokens, positions)

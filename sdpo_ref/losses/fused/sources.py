@@ -135,7 +135,7 @@ class LogitsSource:
         out[size:] = _at(self._inputs.teacher, rows.places)
 
     def accumulate(self, rows: PackedTokens, gradient: Float[Tensor, "row vocab"]) -> None:
-        """Copy rows back to where they stand in the batch."""
+        """Copy rows back to their positions in the batch."""
         if self._needs.student:
             _put(self._gradient, rows.places, gradient)
 
