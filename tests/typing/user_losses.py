@@ -48,7 +48,7 @@ def calls() -> None:
     )
     assert_type(implicit_reward(logits, logits, tokens, mask), Tensor)
     assert_type(generalized_jsd(logits.log_softmax(-1), logits.log_softmax(-1), alpha=0.5), Tensor)
-    assert_type(SPEC_VERSION, str)
+    assert_type(SPEC_VERSION.count("."), int)
 
     assert_type(Judgement(torch.ones(2), (Feedback("Good.", ratings=(1.0,)), None)).rewards, Tensor)
     verify("my_sdpo:make")
