@@ -40,8 +40,6 @@ _REACHES: Mapping[str, frozenset[str]] = {
     "functional/sampled_token.py": frozenset({"loss", "hybrid_loss"}),
     "losses/sdft.py": frozenset({"sdft_loss"}),
     "teachers/context.py": frozenset({"context", "demonstration_context"}),
-    "teachers/ema.py": _TRAINERS,
-    "teachers/frozen_difference.py": _TRAINERS,
     "teachers/low_rank.py": frozenset({"low_rank_average"}),
     "simulation/teachers/placebo.py": _TRAINERS,
     "simulation/teachers/read_by_prompt.py": _TRAINERS,
@@ -49,7 +47,7 @@ _REACHES: Mapping[str, frozenset[str]] = {
     "simulation/teachers/read_feedback.py": _TRAINERS,
     "teachers/reprompt.py": _TRAINERS,
     "teachers/success.py": frozenset({"context"}),
-    "teachers/trust_region.py": _TRAINERS,
+    "teachers/weights.py": _TRAINERS,
     "trainers/step.py": frozenset({"step"}),
 }
 """Parts of an implementation that a file's lines can reach, where that is not most of them."""

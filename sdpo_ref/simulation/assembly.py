@@ -30,12 +30,14 @@ from sdpo_ref.simulation.teachers.read_feedback import ReadFeedback
 from sdpo_ref.simulation.third_party import made_by
 from sdpo_ref.simulation.world import World
 from sdpo_ref.simulation.world.corpus import annotate
-from sdpo_ref.teachers.conditioning import Conditioning
-from sdpo_ref.teachers.ema import EmaTeacher
-from sdpo_ref.teachers.frozen import FrozenTeacher
-from sdpo_ref.teachers.frozen_difference import FrozenDifferenceTeacher
-from sdpo_ref.teachers.live import LiveTeacher
-from sdpo_ref.teachers.trust_region import TrustRegionTeacher
+from sdpo_ref.teachers.weights import (
+    Conditioning,
+    EmaTeacher,
+    FrozenDifferenceTeacher,
+    FrozenTeacher,
+    LiveTeacher,
+    TrustRegionTeacher,
+)
 from sdpo_ref.types import Feedback
 
 _KINDS: Mapping[TeacherName, Callable[[Policy, Conditioning], Teacher]] = {

@@ -18,7 +18,7 @@ from sdpo_ref.simulation.world import World, random_stream
 from sdpo_ref.simulation.world.corpus import annotate
 from sdpo_ref.simulation.world.diversity import completion_entropy, distinctness
 from sdpo_ref.simulation.world.exact import expected_score
-from sdpo_ref.teachers.conditioning import Conditioning
+from sdpo_ref.teachers.weights import Conditioning
 from sdpo_ref.types import DistillationBatch, Feedback, Rollouts
 
 REGIMES: tuple[RegimeName, ...] = ("ordinal", "scalar", "rubric", "critique")

@@ -18,8 +18,7 @@ from sdpo_ref.simulation.teachers.placebo import ConstantFeedback
 from sdpo_ref.simulation.teachers.read_feedback import ReadFeedback
 from sdpo_ref.simulation.world import World
 from sdpo_ref.simulation.world.corpus import annotate
-from sdpo_ref.teachers.conditioning import Conditioning
-from sdpo_ref.teachers.live import LiveTeacher
+from sdpo_ref.teachers.weights import Conditioning, LiveTeacher
 from sdpo_ref.trainers.dpo import DpoTrainer
 from sdpo_ref.trainers.grpo import GrpoTrainer
 from sdpo_ref.trainers.hybrid import HybridTrainer

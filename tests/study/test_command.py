@@ -39,7 +39,7 @@ method = { method = "rloo", learning_rate = 0.2 }
 PARTS = """
 import torch
 from sdpo_ref.simulation.oracles.build import build_oracle
-from sdpo_ref.teachers.live import LiveTeacher
+from sdpo_ref.teachers.weights import LiveTeacher
 from sdpo_ref.trainers.rloo import RlooTrainer
 
 def trainer(policy, teacher, *, learning_rate):

@@ -8,9 +8,7 @@ from torch import Tensor
 from sdpo_ref.functional.log_probs import log_probs
 from sdpo_ref.protocols import Policy, Teacher
 from sdpo_ref.simulation.policies.first_order import FirstOrderPolicy
-from sdpo_ref.teachers.frozen import FrozenTeacher
-from sdpo_ref.teachers.frozen_difference import FrozenDifferenceTeacher
-from sdpo_ref.teachers.live import LiveTeacher
+from sdpo_ref.teachers.weights import FrozenDifferenceTeacher, FrozenTeacher, LiveTeacher
 from sdpo_ref.types import Judgement, Rollouts, TeacherView
 from tests.simulation.reader.problems import Problem, problem, without_feedback
 

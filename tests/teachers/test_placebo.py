@@ -11,7 +11,7 @@ from sdpo_ref.protocols import Policy
 from sdpo_ref.simulation.settings import RegimeName
 from sdpo_ref.simulation.teachers.placebo import ConstantFeedback, DerangedFeedback, deranged, derangement
 from sdpo_ref.simulation.world import random_stream
-from sdpo_ref.teachers.conditioning import Conditioning
+from sdpo_ref.teachers.weights import Conditioning
 from sdpo_ref.types import Feedback, Judgement, Rollouts, TeacherView
 from tests.simulation.reader.problems import REGIMES, problem, rows_of, said_of
 

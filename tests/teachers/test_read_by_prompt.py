@@ -14,7 +14,7 @@ from sdpo_ref.simulation.settings import OracleSettings, ReaderSettings, RegimeN
 from sdpo_ref.simulation.teachers.read_by_prompt import ReadByPrompt
 from sdpo_ref.simulation.teachers.read_feedback import ReadFeedback
 from sdpo_ref.simulation.world import World, random_stream
-from sdpo_ref.teachers.conditioning import Conditioning
+from sdpo_ref.teachers.weights import Conditioning
 from sdpo_ref.types import Judgement, Prompts, Rollouts, TeacherView
 from tests.simulation.reader.problems import REGIMES, problem, reader_of, without_feedback
 

@@ -4,8 +4,7 @@ import pytest
 import torch
 
 from sdpo_ref.protocols import Teacher
-from sdpo_ref.teachers.ema import EmaTeacher
-from sdpo_ref.teachers.trust_region import TrustRegionTeacher
+from sdpo_ref.teachers.weights import EmaTeacher, TrustRegionTeacher
 from tests.teachers.test_teachers import JUDGEMENT, REPROMPTER, moved, sampled
 
 

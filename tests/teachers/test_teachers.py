@@ -11,11 +11,8 @@ from sdpo_ref.protocols import Teacher
 from sdpo_ref.protocols.parts import Message
 from sdpo_ref.protocols.profile import ContextRules
 from sdpo_ref.simulation.policies.prefix_sum import PrefixSumPolicy
-from sdpo_ref.teachers.ema import EmaTeacher
-from sdpo_ref.teachers.frozen import FrozenTeacher
-from sdpo_ref.teachers.live import LiveTeacher
 from sdpo_ref.teachers.reprompt import Reprompter, left_padded
-from sdpo_ref.teachers.trust_region import TrustRegionTeacher
+from sdpo_ref.teachers.weights import EmaTeacher, FrozenTeacher, LiveTeacher, TrustRegionTeacher
 from sdpo_ref.trainers.sdpo import SdpoTrainer
 from sdpo_ref.types import Feedback, Judgement, Rollouts
 

@@ -11,8 +11,8 @@ from sdpo_ref.protocols import Trainer
 from sdpo_ref.protocols.parts import Message
 from sdpo_ref.protocols.profile import ContextRules
 from sdpo_ref.simulation.policies.prefix_sum import PrefixSumPolicy
-from sdpo_ref.teachers.frozen import FrozenTeacher
 from sdpo_ref.teachers.reprompt import Reprompter, left_padded
+from sdpo_ref.teachers.weights import FrozenTeacher
 from sdpo_ref.trainers.sdft import SdftTrainer
 from sdpo_ref.trainers.sdpo import SdpoTrainer
 from sdpo_ref.types import DistillationBatch, Feedback, Judgement

@@ -12,8 +12,8 @@ from torch import Tensor
 
 from sdpo_ref.errors import InvalidInputError
 from sdpo_ref.protocols import Policy
-from sdpo_ref.simulation.world.randomness import random_stream
-from sdpo_ref.teachers.conditioning import Conditioning
+from sdpo_ref.simulation.world.world import random_stream
+from sdpo_ref.teachers.weights import Conditioning
 from sdpo_ref.types import Feedback, Judgement, Rollouts, TeacherView
 
 

@@ -12,7 +12,7 @@ from torch import Tensor
 
 from sdpo_ref.errors import InvalidInputError
 from sdpo_ref.protocols import Policy
-from sdpo_ref.teachers.conditioning import Conditioning
+from sdpo_ref.teachers.weights import Conditioning
 from sdpo_ref.types import Judgement, Rollouts, TeacherView
 
 

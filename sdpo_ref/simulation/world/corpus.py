@@ -12,8 +12,7 @@ from jaxtyping import Float, Int
 from torch import Tensor
 
 from sdpo_ref.errors import InvalidInputError
-from sdpo_ref.simulation.world.randomness import random_stream
-from sdpo_ref.simulation.world.world import World
+from sdpo_ref.simulation.world.world import World, random_stream
 
 Basis = Literal["token", "embedding"]
 """In which terms a reader learns loadings: one unknown for each token (V), or for each number of the embedding (r)."""

@@ -17,7 +17,7 @@ from sdpo_ref.simulation.policies.featured import FeaturedPolicy
 from sdpo_ref.simulation.policies.first_order import FirstOrderPolicy
 from sdpo_ref.simulation.teachers.read_feedback import ReadFeedback
 from sdpo_ref.simulation.world import random_stream
-from sdpo_ref.teachers.ema import EmaTeacher
+from sdpo_ref.teachers.weights import EmaTeacher
 from sdpo_ref.types import Prompts, Rollouts
 from tests.simulation.reader.problems import SMALL, problem
 

@@ -8,8 +8,7 @@ from sdpo_ref.functional.log_probs import log_probs
 from sdpo_ref.protocols import Policy
 from sdpo_ref.simulation.policies.first_order import FirstOrderPolicy
 from sdpo_ref.simulation.settings import WorldSettings
-from sdpo_ref.simulation.world.randomness import random_stream
-from sdpo_ref.simulation.world.world import World
+from sdpo_ref.simulation.world.world import World, random_stream
 from sdpo_ref.types import Prompts
 
 SIZES = WorldSettings(prompts=3, time=4, vocab=5)

@@ -12,7 +12,7 @@ from sdpo_ref.functional.log_probs import log_probs
 from sdpo_ref.simulation.reader import Reader
 from sdpo_ref.simulation.settings import ReaderSettings, RegimeName, RegimeSettings
 from sdpo_ref.simulation.teachers.read_feedback import ReadFeedback
-from sdpo_ref.teachers.conditioning import Conditioning
+from sdpo_ref.teachers.weights import Conditioning
 from sdpo_ref.types import Feedback, Judgement
 from tests.simulation.reader.problems import REGIMES, Problem, problem, reader_of, rows_of, said_of, without_feedback
 

@@ -18,8 +18,7 @@ from sdpo_ref.simulation.world.exact import (
     score_variance,
     true_advantage,
 )
-from sdpo_ref.simulation.world.randomness import random_stream
-from sdpo_ref.simulation.world.world import World
+from sdpo_ref.simulation.world.world import World, random_stream
 from tests.simulation.world.brute_force import TINY, enumerated, prompts_of
 from tests.simulation.world.conftest import Tiny
 

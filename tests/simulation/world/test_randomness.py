@@ -5,7 +5,7 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from sdpo_ref.simulation.world.randomness import random_stream
+from sdpo_ref.simulation.world.world import random_stream
 
 KNOWN = [0.8925754129495598, 0.5466896627481777, 0.012300160249116732, 0.6529564757218789]
 """What ``numbers(0, 3, "rollouts")`` gave when the streams were defined."""
