@@ -107,8 +107,8 @@ class FeedbackTeachers:
             ratings = [each.gather(1, source[..., None, None].expand_as(each)) for each in ratings]
         all_have_feedback = moment.judgements.all_have_feedback or self._placebo == "constant"
         tilts = [
-            reader.tilt(moment.tokens.ids, said, has_feedback, all_have_feedback=all_have_feedback)
-            for reader, said in zip(self._readers, ratings, strict=True)
+            reader.tilt(moment.tokens.ids, of_member, has_feedback, all_have_feedback=all_have_feedback)
+            for reader, of_member in zip(self._readers, ratings, strict=True)
         ]
         tilt = tilts[0]
         for member, other in enumerate(tilts[1:], start=1):

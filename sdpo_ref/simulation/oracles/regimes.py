@@ -46,7 +46,7 @@ def rendered(labels: Sequence[str], ratings: Float[Tensor, "rollout rating"]) ->
     for label, values in zip(labels, hundredths, strict=True):
         sentences = _sentences(label)
         columns.append([sentences[value] for value in values])
-    return [" ".join(said) for said in zip(*columns, strict=True)]
+    return [" ".join(sentences) for sentences in zip(*columns, strict=True)]
 
 
 @functools.cache
@@ -90,7 +90,7 @@ class Regime(StagedOracle):
         """Ratings that the scale allows."""
 
     @abstractmethod
-    def reported(self, ratings: Ratings) -> Float[Tensor, "rollout told"]:
+    def reported(self, ratings: Ratings) -> Float[Tensor, "rollout reported"]:
         """The ratings that the feedback contains."""
 
     @abstractmethod
@@ -135,7 +135,7 @@ class OrdinalOracle(Regime):
         """The nearest level."""
         return torch.round(noisy.clamp(0, 1) * (LEVELS - 1)) / (LEVELS - 1)
 
-    def reported(self, ratings: Ratings) -> Float[Tensor, "rollout told"]:
+    def reported(self, ratings: Ratings) -> Float[Tensor, "rollout reported"]:
         """The overall level."""
         return ratings
 
@@ -164,7 +164,7 @@ class ScalarOracle(Regime):
         """Clipped to the ends of the scale."""
         return noisy.clamp(0, 1)
 
-    def reported(self, ratings: Ratings) -> Float[Tensor, "rollout told"]:
+    def reported(self, ratings: Ratings) -> Float[Tensor, "rollout reported"]:
         """The overall rating."""
         return ratings
 
@@ -193,7 +193,7 @@ class RubricOracle(Regime):
         """Clipped to the ends of the scale."""
         return noisy.clamp(0, 1)
 
-    def reported(self, ratings: Ratings) -> Float[Tensor, "rollout told"]:
+    def reported(self, ratings: Ratings) -> Float[Tensor, "rollout reported"]:
         """Every rating, the overall one first."""
         return ratings
 
@@ -239,7 +239,7 @@ class CritiqueOracle(Regime):
         """Clipped to the ends of the scale."""
         return noisy.clamp(0, 1)
 
-    def reported(self, ratings: Ratings) -> Float[Tensor, "rollout told"]:
+    def reported(self, ratings: Ratings) -> Float[Tensor, "rollout reported"]:
         """The ratings of the spans; the overall one is not reported."""
         return ratings[:, 1:]
 
