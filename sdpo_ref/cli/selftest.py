@@ -12,13 +12,11 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 from sdpo_ref._resources import content
 from sdpo_ref.claims.rates import read_rates
 from sdpo_ref.errors import UsageError
-from sdpo_ref.selftest.differences import differences
-from sdpo_ref.selftest.findings import Finding
-from sdpo_ref.selftest.judgement import matrix_of, problems
-from sdpo_ref.selftest.pool import run_targets
+from sdpo_ref.selftest.page import render
+from sdpo_ref.selftest.problems import differences, matrix_of, problems
+from sdpo_ref.selftest.processes import run_targets
 from sdpo_ref.selftest.repeats import read_repeats, repeats_of, write_repeats
-from sdpo_ref.selftest.table import render
-from sdpo_ref.selftest.targets import Target, all_targets, for_check, repeated, select
+from sdpo_ref.selftest.targets import Finding, Target, all_targets, for_check, repeated, select
 from sdpo_ref.verification.diagnosis.kill_matrix import FILE, KillMatrix, read_kill_matrix, write_kill_matrix
 from sdpo_ref.verification.suite.catalogue import Catalogue
 from sdpo_ref.verification.suite.golden import record_golden
@@ -49,10 +47,10 @@ def run(
         Path | None, typer.Option("--to", metavar="FOLDER", help="Write mutants/ into this conformance folder.")
     ] = None,
 ) -> None:
-    """Check that the suite catches every mutant and leaves every right variant alone.
+    """Check that the suite catches every mutant and passes every right variant.
 
-    Exit code 0: it does. 1: a mutant survives or is none, a right variant fails, a MUST kills nothing, a tolerance does
-    not separate right from wrong, or (--check) the matrix on file is another one.
+    Exit code 0: it does. 1: a mutant survives or does not differ from the reference, a right variant fails, a MUST
+    kills nothing, a tolerance does not separate right from wrong, or (--check) the matrix on file differs.
     """
     began = time.monotonic()
     conformance = content("conformance") if to is None else to

@@ -49,7 +49,7 @@ chapter.enter(
     DENOMINATOR,
     "the mean of row means is taken over all rows, usable or not",
     "the step shrinks with the share of rows without a context",
-    "LOSS-053 LOSS-056",
+    "LOSS-053 LOSS-056 LOSS-105",
     loss=of_rows("row_mean_all"),
 )
 chapter.enter(

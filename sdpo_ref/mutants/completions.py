@@ -21,7 +21,7 @@ chapter.enter(
     REWARD,
     "the two policies are swapped",
     "what the context makes less likely is rewarded",
-    "LOSS-080",
+    "LOSS-080 LOSS-110",
     implicit_reward=lambda c, r, y, m: GOOD.implicit_reward(r, c, y, m),
 )
 chapter.enter(

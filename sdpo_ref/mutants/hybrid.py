@@ -117,7 +117,7 @@ chapter.enter(
     MIX,
     "the reward's part is lost",
     "the reward is not trained on at all",
-    "LOSS-117",
+    "LOSS-109 LOSS-117",
     Planted(
         FILE,
         "return weight * of_reward + (1 - weight) * of_distillation",

@@ -23,7 +23,8 @@ from sdpo_ref.verification.suite.capabilities import PARTS
 
 _ROOT = Path(sdpo_ref.__file__).parent
 _STACK = ("functional", "losses", "teachers", "trainers", "bundled")
-"""What is loaded again; types, errors and settings are shared, so that both worlds speak of the same things."""
+"""Packages and modules that are loaded again. The others, such as types, errors and ``simulation``, are shared: the
+altered and the loaded reference take and return objects of the same classes."""
 
 
 _LOSSES = frozenset({"divergence", "loss", "hybrid_loss", "sdft_loss", "implicit_reward", "step", "trust_region"})
@@ -41,10 +42,6 @@ _REACHES: Mapping[str, frozenset[str]] = {
     "losses/sdft.py": frozenset({"sdft_loss"}),
     "teachers/context.py": frozenset({"context", "demonstration_context"}),
     "teachers/low_rank.py": frozenset({"low_rank_average"}),
-    "simulation/teachers/placebo.py": _TRAINERS,
-    "simulation/teachers/read_by_prompt.py": _TRAINERS,
-    "simulation/teachers/read_demonstration.py": _TRAINERS,
-    "simulation/teachers/read_feedback.py": _TRAINERS,
     "teachers/reprompt.py": _TRAINERS,
     "teachers/success.py": frozenset({"context"}),
     "teachers/weights.py": _TRAINERS,
@@ -69,7 +66,9 @@ class Planted:
 
     @property
     def parts(self) -> frozenset[str]:
-        """The parts that can differ from the reference's."""
+        """The parts that can differ from the reference's; none if the file is not loaded again."""
+        if self.file.split("/")[0].removesuffix(".py") not in _STACK:
+            return frozenset()
         return _REACHES.get(self.file, _LOSSES | {"completion_mask"})
 
     def altered(self) -> str:
@@ -101,8 +100,16 @@ def altered_reference(file: str, source: str, *, profile: str | Mapping[str, obj
 
     Returns:
         An implementation that shares no function with the loaded reference.
+
+    Raises:
+        IntegrityError: if the file is none of those that are loaded again, so that the change would be without effect.
     """
     name = "sdpo_ref." + file.removesuffix(".py").replace("/", ".")
+    if not _in_stack(name):
+        raise IntegrityError(
+            f"{file} is not loaded again with the reference, received a change of it; allowed are files of "
+            f"{', '.join(_STACK)}; change one of those, or add its package to _STACK in sdpo_ref/mutants/plant.py"
+        )
     code = compile(source, str(_ROOT / file), "exec")
     factory = "chunked" if file.startswith("losses/chunked/") else "make"
     with _own_stack(_Altered(name, code)):

@@ -6,9 +6,8 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 
 from sdpo_ref.errors import IntegrityError
-from sdpo_ref.selftest.findings import Finding
-from sdpo_ref.selftest.judgement import WARNINGS
-from sdpo_ref.selftest.targets import Target
+from sdpo_ref.selftest.problems import WARNINGS
+from sdpo_ref.selftest.targets import Finding, Target
 
 FILE = Path("mutants") / "repeats.json"
 """In the folder of the suite."""

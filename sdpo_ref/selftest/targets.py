@@ -1,8 +1,9 @@
-"""What is run: every mutant and every right variant, as text that a worker can load."""
+"""What is run, every mutant and every right variant as text that a worker can load, and what was found about each."""
 
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, field, replace
+from typing import Any
 
 from sdpo_ref.errors import UsageError
 from sdpo_ref.mutants import mutants
@@ -11,8 +12,8 @@ from sdpo_ref.mutants.mutant import Mutant
 from sdpo_ref.verification.diagnosis.kill_matrix import KillMatrix
 
 SLOW_CHECKS = ("trainer/test_processes.py::test_one_empty_process", "loss/test_outside.py::test_same_outside_a_test")
-"""These start interpreters, which takes as long as all other checks together. They are run for mutants that only they
-see, for the reference, and for right variants with a loss of their own; for others their outcome is not decided."""
+"""These start interpreters, which takes as long as all other checks together. They are run for mutants that no other
+check finds, for the reference, and for right variants with a loss of their own."""
 
 _OWN_LOSSES = ("profile-paper", "chunked", "gradient-strided", "empty-batches-apart")
 
@@ -75,7 +76,7 @@ def all_targets() -> tuple[Target, ...]:
 
 
 def requested(line: str, known: Mapping[str, Target]) -> Target:
-    """The target that a request stands for.
+    """The target from its request.
 
     Args:
         line: :attr:`Target.request`.
@@ -129,7 +130,7 @@ def repeated(repeats: int) -> tuple[Target, ...]:
 
 
 def select(targets: Sequence[Target], only: Sequence[str]) -> tuple[Target, ...]:
-    """Targets whose name or id, or the beginning of whose family, was asked for.
+    """Targets chosen by name, by id or by the beginning of their family.
 
     Args:
         targets: to choose from.
@@ -152,3 +153,46 @@ def select(targets: Sequence[Target], only: Sequence[str]) -> tuple[Target, ...]
                 f"--only {name!r} is no mutant, family or benign variant; see conformance/mutants/README.md"
             )
     return tuple(target for target in targets if not only or any(named(target, name) for name in only))
+
+
+Margins = dict[str, float]
+"""``check|relative|absolute`` to the largest error in units of the tolerance."""
+
+
+@dataclass
+class Finding:
+    """What was found about one target.
+
+    Attributes:
+        name: of the target.
+        failed: checks that failed or raised.
+        parts: the part of the implementation that each failed check calls first.
+        broken: checks that broke themselves, or what kept the target from being run.
+        requirements: requirements of the failed checks.
+        decided: requirements of which at least one check ran.
+        margins: how near comparisons came to their tolerances.
+        probe: the call that shows a difference from the reference; empty if none does.
+        difference: how far apart the two answers are.
+        seconds: how long it took.
+    """
+
+    name: str
+    failed: list[str] = field(default_factory=list)
+    parts: dict[str, str] = field(default_factory=dict)
+    broken: list[str] = field(default_factory=list)
+    requirements: list[str] = field(default_factory=list)
+    decided: list[str] = field(default_factory=list)
+    margins: Margins = field(default_factory=dict)
+    probe: str = ""
+    difference: str = ""
+    seconds: float = 0.0
+
+    def encode(self) -> str:
+        """One line."""
+        return json.dumps(asdict(self))
+
+    @classmethod
+    def decode(cls, line: str) -> "Finding":
+        """The finding from its line."""
+        fields: dict[str, Any] = json.loads(line)
+        return cls(**fields)

@@ -21,9 +21,8 @@ from hypothesis import is_hypothesis_test
 from sdpo_ref._resources import content
 from sdpo_ref.errors import SdpoRefError
 from sdpo_ref.mutants.mutant import Mutant
-from sdpo_ref.selftest.findings import Finding, Margins
-from sdpo_ref.selftest.liveness import first_difference
-from sdpo_ref.selftest.targets import SLOW_CHECKS, Target, all_targets, requested
+from sdpo_ref.selftest.difference_from_reference import first_difference
+from sdpo_ref.selftest.targets import SLOW_CHECKS, Finding, Margins, Target, all_targets, requested
 from sdpo_ref.verification.checks.comparison import margins_to
 from sdpo_ref.verification.checks.inputs import inputs_of
 from sdpo_ref.verification.isolation.events import Check, Collected, Event, Finished, Started
@@ -37,14 +36,14 @@ from sdpo_ref.verification.suite.catalogue import Catalogue
 from sdpo_ref.verification.suite.spec_text import read_catalogue
 
 ANY = "reference"
-"""A request must name an implementation for checks to be kept; which one is decided for each target."""
+"""A request must name an implementation, or no check is kept; each target replaces it."""
 
 _EXAMPLES = 20
 """Inputs of a property, a third of what ``sdpo-ref verify`` tries; what is caught with fewer is caught with more."""
 
 
 _LIMIT = 30
-"""Seconds for a check where changes are made blindly, so that some loop for ever; those by hand say so (isolated)."""
+"""Seconds for a check where every small change is made, so that some never end; mutants that do are marked isolated."""
 
 
 @contextmanager
@@ -93,23 +92,23 @@ class ManyImplementations:
         self._margins: Margins = {}
         self._target: Target | None = None
         self._current = ""
-        self._telling = False
-        self._told_apart: Counter[str] = Counter()
+        self._keeps_margins = False
+        self._kills: Counter[str] = Counter()
 
-    def hear(self, event: Event) -> None:
-        """Take note of what the recorder says."""
+    def record(self, event: Event) -> None:
+        """Keep what the recorder reports."""
         match event:
             case Collected(checks):
                 self._checks = {check.id: check for check in checks}
             case Started(check):
                 started, mutant = self._checks[check], self._target.mutant if self._target else None
                 self._current = started.function
-                self._telling = mutant is None or bool(set(started.requirements) & set(mutant.caught_by))
+                self._keeps_margins = mutant is None or bool(set(started.requirements) & set(mutant.caught_by))
             case Finished():
                 self._finished.append(event)
 
     def pytest_configure(self, config: pytest.Config) -> None:
-        """Leave out what only people need: tracebacks, and the search for the smallest input that fails."""
+        """Switch off what is for readers only: tracebacks, and the search for the smallest input that fails."""
         config.option.tbstyle = "value"
         suite = hypothesis.settings.get_profile("conformance")
         phases = (hypothesis.Phase.explicit, hypothesis.Phase.generate)
@@ -134,8 +133,8 @@ class ManyImplementations:
     def _run(self, session: pytest.Session, target: Target) -> Finding:
         self._finished, self._margins, self._target = [], {}, target
         loaded = load(target.address)
-        asked = target.mutant is not None and not self._first_only
-        found = first_difference(loaded.implementation, target.parts, target.filed_probe) if asked else None
+        compared = target.mutant is not None and not self._first_only
+        found = first_difference(loaded.implementation, target.parts, target.filed_probe) if compared else None
         plugin = SuitePlugin(self._catalogue, loaded)
         session.config.pluginmanager.register(plugin)
         items = [item for item in session.items if self._concerns(target, self._checks[item.nodeid])]
@@ -174,27 +173,27 @@ class ManyImplementations:
 
     def _run_until_one_fails(self, items: Sequence[pytest.Item]) -> None:
         """Run checks until one fails, those first that have failed for many targets before."""
-        for item in sorted(items, key=lambda item: -self._told_apart[item.nodeid]):
+        for item in sorted(items, key=lambda item: -self._kills[item.nodeid]):
             _prepare(item, 0)
             with _limited(_LIMIT):  # nextitem None: fixtures are torn down after each check
                 item.config.hook.pytest_runtest_protocol(item=item, nextitem=None)
             if self._finished[-1].status in (Status.FAIL, Status.ERROR):
-                self._told_apart[item.nodeid] += 1
+                self._kills[item.nodeid] += 1
                 break
 
     def _failed(self) -> list[str]:
         return [it.check for it in self._finished if it.status in (Status.FAIL, Status.ERROR)]
 
     def _note_margin(self, relative: float, absolute: float, units: float) -> None:
-        """Keep it, if this check is there for this target: a mutant also shows where nobody looks for it, but less."""
-        if not self._telling:
+        """Keep a margin of a right variant, or of a mutant in a check of the requirements that it names."""
+        if not self._keeps_margins:
             return
         key = f"{self._current}|{relative:g}|{absolute:g}"
         self._margins[key] = max(units, self._margins.get(key, 0.0))
 
     @staticmethod
     def _concerns(target: Target, check: Check) -> bool:
-        """Whether a check can tell this target from the reference."""
+        """Whether this target can fail a check that the reference passes."""
         if check.function in SLOW_CHECKS and not target.with_slow_checks:
             return False
         needs = {part_of(need) for need in check.needs}
@@ -261,7 +260,7 @@ def run(targets: Iterable[Target], report: Callable[[Finding], None], *, first_o
         plugins=[
             SuitePlugin(catalogue, None),
             plugin,
-            Recorder(Request(ANY, conformance, spec), catalogue, plugin.hear),
+            Recorder(Request(ANY, conformance, spec), catalogue, plugin.record),
         ],
     )
 
@@ -272,7 +271,7 @@ def main() -> None:
     os.dup2(2, 1)
     known = {target.name: target for target in all_targets()}
 
-    def asked() -> Iterator[Target]:
+    def requests() -> Iterator[Target]:
         for line in commands:
             yield requested(line, known)
 
@@ -281,7 +280,7 @@ def main() -> None:
         while line:
             line = line[os.write(findings, line) :]
 
-    run(asked(), report)
+    run(requests(), report)
     os._exit(0)  # a thread that an implementation left behind must not keep this process alive
 
 

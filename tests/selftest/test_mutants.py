@@ -1,6 +1,8 @@
 """Mutants are ordinary implementations with permanent names, and nothing of them leaks into the reference."""
 
+import re
 import sys
+from collections.abc import Mapping
 
 import pytest
 import torch
@@ -10,52 +12,78 @@ from sdpo_ref._resources import content
 from sdpo_ref.errors import IntegrityError, LoadError
 from sdpo_ref.mutants import make, make_benign, mutants
 from sdpo_ref.mutants.benign import BENIGN
-from sdpo_ref.mutants.plant import Planted
+from sdpo_ref.mutants.mutant import Mutant
+from sdpo_ref.mutants.plant import _REACHES, _ROOT, Planted, altered_reference
 from sdpo_ref.types import FULL
 from sdpo_ref.verification.isolation.loader import load
 from sdpo_ref.verification.suite.capabilities import PARTS
 from sdpo_ref.verification.suite.spec_text import read_catalogue
 
-MUTANTS = mutants()
 PAIR = torch.tensor([[0.5, 0.5]], dtype=torch.float64).log(), torch.tensor([[0.9, 0.1]], dtype=torch.float64).log()
 
 
 def test_names_and_ids_are_unique() -> None:
     """No two mutants share a name or an id, and no name is an id."""
-    names = [name for mutant in MUTANTS for name in (mutant.id, mutant.name)]
+    names = [name for mutant in mutants() for name in (mutant.id, mutant.name)]
     assert len(set(names)) == len(names)
 
 
 def test_same_defect_means_an_earlier_mutant_of_its_own_kind() -> None:
-    """What is said to be the same defect is there, comes before, and is itself no repetition."""
-    known = {mutant.id: mutant for mutant in MUTANTS}
-    for mutant in MUTANTS:
-        first = known[mutant.defect]
-        assert first.defect == first.id
-        assert first.id <= mutant.id
+    """The first mutant of a defect exists, comes before the others, and does not refer to another one."""
+    known = {mutant.id: mutant for mutant in mutants()}
+
+    def right(mutant: Mutant) -> bool:
+        first = known.get(mutant.defect)
+        return first is not None and first.defect == first.id <= mutant.id
+
+    assert [mutant.id for mutant in known.values() if not right(mutant)] == []
 
 
 def test_requirements_exist() -> None:
     """Every requirement that must catch a mutant is in the specification."""
     known = set(read_catalogue(content("spec")).requirements)
-    assert {name for mutant in MUTANTS for name in mutant.caught_by} <= known
+    assert [(it.id, name) for it in mutants() for name in it.caught_by if name not in known] == []
 
 
-PLANTED = {mutant.id: mutant.build for mutant in MUTANTS if isinstance(mutant.build, Planted)}
-ONE_OF_EACH_FILE = {build.file: name for name, build in PLANTED.items()}.values()
+def test_where_a_defect_was_seen_is_a_repository_an_issue_or_a_release() -> None:
+    """``owner/repository``, perhaps with the number of an issue, or the name of a release; never a sentence."""
+    places = [(mutant.id, place) for mutant in mutants() for place in mutant.seen_in]
+    assert len(places) > 40
+    form = re.compile(r"[\w-]+/[\w.-]+(#\d+)?|[a-z-]+-\d+(\.\d+)+")
+    assert [(id_, place) for id_, place in places if not form.fullmatch(place)] == []
 
 
-@pytest.mark.parametrize("name", [*(it.id for it in MUTANTS if it.id not in PLANTED), *ONE_OF_EACH_FILE])
-def test_is_an_implementation(name: str) -> None:
-    """Each is made by ``module:factory`` from its name, and has parts."""
-    loaded = load(f"sdpo_ref.mutants:make,name={name}")
-    assert any(callable(getattr(loaded.implementation, part, None)) for part in PARTS)
+@pytest.fixture(scope="module")
+def planted() -> Mapping[str, Planted]:
+    """Mutants that replace a line of the reference, by id."""
+    return {mutant.id: mutant.build for mutant in mutants() if isinstance(mutant.build, Planted)}
 
 
-@pytest.mark.parametrize("name", PLANTED)
-def test_line_is_there_once(name: str) -> None:
-    """What a mutant exchanges stands in its file once, and the altered file is Python."""
-    compile(PLANTED[name].altered(), name, "exec")
+def test_is_an_implementation(planted: Mapping[str, Planted]) -> None:
+    """Each is made by ``module:factory`` from its name and has parts; of those with a line, one for each file."""
+    one_of_each_file = {build.file: name for name, build in planted.items()}.values()
+    names = [*(it.id for it in mutants() if it.id not in planted), *one_of_each_file]
+    assert len(names) > 150
+
+    def has_parts(name: str) -> bool:
+        implementation = load(f"sdpo_ref.mutants:make,name={name}").implementation
+        return any(callable(getattr(implementation, part, None)) for part in PARTS)
+
+    assert [name for name in names if not has_parts(name)] == []
+
+
+def test_line_is_there_once(planted: Mapping[str, Planted]) -> None:
+    """The line that a mutant replaces is in its file once, the altered file is Python, and it is loaded again."""
+
+    def fault(name: str, build: Planted) -> str:
+        try:
+            compile(build.altered(), name, "exec")
+        except (IntegrityError, SyntaxError) as error:
+            return f"{name}: {error}"
+        return "" if build.parts else f"{name}: {build.file} is not loaded again"
+
+    assert len(planted) > 150
+    assert [line for name, build in planted.items() if (line := fault(name, build))] == []
 
 
 @pytest.mark.filterwarnings("ignore:.torch.jit:DeprecationWarning")  # of torch.compile itself
@@ -74,9 +102,9 @@ def test_id_serves_as_name() -> None:
 
 @pytest.mark.parametrize("factory", [make, make_benign])
 def test_unknown_name_is_refused(factory: object) -> None:
-    """A name that is nobody's is an error that says where the names are."""
-    with pytest.raises(LoadError, match="nobody"):
-        factory("nobody")  # type: ignore[operator]
+    """An unknown name is an error that says where the names are."""
+    with pytest.raises(LoadError, match="unheard_of"):
+        factory("unheard_of")  # type: ignore[operator]
 
 
 def test_planted_line_reaches_everything_and_leaks_nowhere() -> None:
@@ -95,3 +123,16 @@ def test_line_that_is_gone_is_an_error() -> None:
     """A mutant whose line was rewritten does not become a copy of the reference."""
     with pytest.raises(IntegrityError, match="0 times"):
         Planted("functional/divergence.py", "no such line", "nothing")()
+
+
+def test_files_that_reach_few_parts_exist() -> None:
+    """Every file in the table of what a line can reach is there, under its name of today."""
+    assert [file for file in _REACHES if not (_ROOT / file).is_file()] == []
+
+
+def test_a_change_that_would_have_no_effect_is_refused() -> None:
+    """The simulation is shared by altered and loaded reference: a change there would be a copy of the reference."""
+    file = "simulation/teachers/placebo.py"
+    assert Planted(file, "", "").parts == frozenset()
+    with pytest.raises(IntegrityError, match="not loaded again"):
+        altered_reference(file, (_ROOT / file).read_text(encoding="utf-8"))

@@ -8,10 +8,9 @@ import torch
 
 from sdpo_ref._resources import content
 from sdpo_ref.errors import IntegrityError
-from sdpo_ref.selftest.findings import Finding
-from sdpo_ref.selftest.pool import run_targets
+from sdpo_ref.selftest.processes import run_targets
 from sdpo_ref.selftest.repeats import FILE, read_repeats, repeats_of, write_repeats
-from sdpo_ref.selftest.targets import all_targets, repeated, select
+from sdpo_ref.selftest.targets import Finding, all_targets, repeated, select
 from sdpo_ref.verification.checks.inputs import inputs_of, random_batch
 
 

@@ -7,9 +7,8 @@ import pytest
 from typer.testing import CliRunner
 
 from sdpo_ref.cli.selftest import app
-from sdpo_ref.selftest.findings import Finding
-from sdpo_ref.selftest.pool import run_targets
-from sdpo_ref.selftest.targets import Target, all_targets, for_check, select
+from sdpo_ref.selftest.processes import run_targets
+from sdpo_ref.selftest.targets import Finding, Target, all_targets, for_check, select
 from sdpo_ref.verification.diagnosis.kill_matrix import read_kill_matrix
 
 TARGETS = all_targets()

@@ -3,16 +3,13 @@
 Written for these tests, in torch, from the closed forms; shares nothing with the derivation or the reference.
 """
 
+from collections.abc import Iterator
 from typing import Any
 
-import pytest
 import torch
 from torch import Tensor
 
 from sdpo_ref.vectors.store import Vector, load
-
-DIVERGENCES = [vector for vector in load("divergence") if "gradient" in vector.expected]
-LOSSES = load("loss")
 
 
 def buckets(log_probs: Tensor, options: Any, chosen: Tensor) -> tuple[Tensor, Tensor]:
@@ -55,18 +52,28 @@ def closed_form(student: Tensor, teacher: Tensor, options: Any) -> tuple[Tensor,
     return value, result
 
 
-@pytest.mark.parametrize("vector", DIVERGENCES, ids=lambda vector: vector.id)
-def test_divergence_gradients(vector: Vector) -> None:
+def test_divergence_gradients() -> None:
     """The closed form passes every divergence vector, value and gradient."""
+    vectors = [vector for vector in load("divergence") if "gradient" in vector.expected]
+    assert len(vectors) > 100
+    assert [line for vector in vectors for line in wrong_divergences(vector)] == []
+
+
+def wrong_divergences(vector: Vector) -> Iterator[str]:
     pairs = zip(vector.inputs["student_log_probs"], vector.inputs["teacher_log_probs"], strict=True)
     rows = [closed_form(student, teacher, vector.options) for student, teacher in pairs]
-    check(vector, "value", torch.stack([value for value, _ in rows]))
-    check(vector, "gradient", torch.stack([slope for _, slope in rows]))
+    yield from beyond(vector, "value", torch.stack([value for value, _ in rows]))
+    yield from beyond(vector, "gradient", torch.stack([slope for _, slope in rows]))
 
 
-@pytest.mark.parametrize("vector", LOSSES, ids=lambda vector: vector.id)
-def test_losses(vector: Vector) -> None:
+def test_losses() -> None:
     """Closed forms, weighted by ratio and aggregation, pass every loss vector under all five aggregations."""
+    vectors = load("loss")
+    assert len(vectors) > 50
+    assert [line for vector in vectors for line in wrong_losses(vector)] == []
+
+
+def wrong_losses(vector: Vector) -> Iterator[str]:
     inputs, options = vector.inputs, dict(vector.options)
     tau: Any = options["temperature"]
     mask = inputs["completion_mask"] & inputs["self_distillation_mask"][:, None]
@@ -89,8 +96,8 @@ def test_losses(vector: Vector) -> None:
             ratio = log_ratio.exp().clamp(max=options["ratio_cap"])
         values[where], slopes[where] = ratio * value, ratio * slope / tau
     for name, weights in aggregations(mask).items():
-        check(vector, f"value/{name}", (weights * values).sum())
-        check(vector, f"gradient/{name}", weights[..., None] * slopes)
+        yield from beyond(vector, f"value/{name}", (weights * values).sum())
+        yield from beyond(vector, f"gradient/{name}", weights[..., None] * slopes)
 
 
 def aggregations(mask: Tensor) -> dict[str, Tensor]:
@@ -107,9 +114,14 @@ def aggregations(mask: Tensor) -> dict[str, Tensor]:
     }
 
 
-@pytest.mark.parametrize("vector", load("hybrid"), ids=lambda vector: vector.id)
-def test_hybrid_gradients(vector: Vector) -> None:
+def test_hybrid_gradients() -> None:
     """Autograd of the hybrid loss with a detached advantage passes every hybrid vector."""
+    vectors = load("hybrid")
+    assert len(vectors) >= 10
+    assert [line for vector in vectors for line in wrong_hybrids(vector)] == []
+
+
+def wrong_hybrids(vector: Vector) -> Iterator[str]:
     inputs, weight = vector.inputs, vector.options["reward_weight"]
     assert isinstance(weight, float)
     logits = inputs["student_logits"].clone().requires_grad_()
@@ -122,12 +134,14 @@ def test_hybrid_gradients(vector: Vector) -> None:
     advantage = (weight * centred[:, None] + (1 - weight) * distillation).detach()
     mask = inputs["completion_mask"]
     loss = -(advantage * student)[mask].sum() / mask.sum()
-    check(vector, "value", loss.detach())
-    check(vector, "gradient", torch.autograd.grad(loss, logits)[0])
+    yield from beyond(vector, "value", loss.detach())
+    yield from beyond(vector, "gradient", torch.autograd.grad(loss, logits)[0])
 
 
-def check(vector: Vector, name: str, got: Tensor) -> None:
+def beyond(vector: Vector, name: str, got: Tensor) -> Iterator[str]:
+    """A line if some number lies beyond the vector's tolerance."""
     expected = vector.expected[name]
     pairs = zip(got.flatten().tolist(), expected.flatten().tolist(), strict=True)
     bad = [(g, e) for g, e in pairs if not vector.tolerance.allows(g, e)]
-    assert not bad, f"{vector.id} {name}: {bad[:3]} beyond {vector.tolerance.absolute}"
+    if bad:
+        yield f"{vector.id} {name}: {bad[:3]} beyond {vector.tolerance.absolute}"

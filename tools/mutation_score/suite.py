@@ -10,8 +10,7 @@ from sdpo_ref.mutants.mutant import Mutant
 from sdpo_ref.mutants.plant import Planted
 from sdpo_ref.protocols.profile import PROFILES, Profile, resolve_profile
 from sdpo_ref.selftest import worker
-from sdpo_ref.selftest.findings import Finding
-from sdpo_ref.selftest.targets import Target
+from sdpo_ref.selftest.targets import Finding, Target
 from sdpo_ref.verification.suite.capabilities import PARTS
 from tools.mutation_score.mutations import UNCHANGED
 

@@ -1,4 +1,4 @@
-"""Calls on which a wrong implementation shows: awkward inputs for every part, in the order of the specification.
+"""Calls on which wrong implementations differ from the reference: awkward inputs for every part, in the spec's order.
 
 They share no input with the checks, so that a mutant's difference from the reference is a fact of its own.
 """
@@ -22,7 +22,7 @@ from sdpo_ref.verification.checks.problems import cut, step_problem, with_a_conf
 from sdpo_ref.verification.checks.subject import Subject
 
 Call = Callable[[Subject], object]
-"""Asks an implementation something."""
+"""Calls a part of an implementation."""
 
 SUPPORTS = (FULL, Support("top_k_tail", 1), Support("top_k_tail", 3), Support("top_k_renormalized", 3))
 ALPHAS = (0.0, 0.005, 0.1, 0.5, 1.0)

@@ -140,7 +140,7 @@ def test_unit_tests_are_asked_in_a_process_of_their_own() -> None:
 def test_command() -> None:
     """A small file's score: the suite notices all six changes of the surrogate."""
     ended = subprocess.run(
-        [sys.executable, "-m", "tools.mutation_score.__main__", "functional/sampled_token.py", "--jobs", "2"],
+        [sys.executable, "-m", "tools.mutation_score", "functional/sampled_token.py", "--jobs", "2"],
         capture_output=True,
         text=True,
         check=False,

@@ -5,9 +5,8 @@ import math
 import pytest
 
 from sdpo_ref._resources import content
-from sdpo_ref.selftest.findings import Finding
-from sdpo_ref.selftest.judgement import UNBREAKABLE, decorations, matrix_of, problems, tolerances, too_near
-from sdpo_ref.selftest.targets import Target, all_targets, select
+from sdpo_ref.selftest.problems import UNBREAKABLE, matrix_of, musts_without_a_kill, problems, tolerances, too_near
+from sdpo_ref.selftest.targets import Finding, Target, all_targets, select
 from sdpo_ref.verification.diagnosis.kill_matrix import Tolerance
 from sdpo_ref.verification.suite.spec_text import read_catalogue
 
@@ -65,15 +64,15 @@ def test_broken_check() -> None:
 def test_must_that_kills_nothing_is_decoration() -> None:
     """Every MUST of levels 0 to 3 kills, but for the stated exceptions."""
     musts = {it.id for it in CATALOGUE if it.strength == "MUST" and it.level <= 3}
-    assert list(decorations(CATALOGUE, musts - set(UNBREAKABLE))) == []
-    (line,) = decorations(CATALOGUE, musts - set(UNBREAKABLE) - {"LOSS-061"})
+    assert list(musts_without_a_kill(CATALOGUE, musts - set(UNBREAKABLE))) == []
+    (line,) = musts_without_a_kill(CATALOGUE, musts - set(UNBREAKABLE) - {"LOSS-061"})
     assert line.startswith("LOSS-061 kills no mutant")
 
 
 def test_exception_that_is_none() -> None:
     """A stated exception that kills is taken off the list."""
     musts = {it.id for it in CATALOGUE if it.strength == "MUST" and it.level <= 3}
-    lines = list(decorations(CATALOGUE, musts))
+    lines = list(musts_without_a_kill(CATALOGUE, musts))
     assert len(lines) == len(UNBREAKABLE)
 
 

@@ -1,4 +1,4 @@
-"""Proof that a mutant is one: a call to which it answers otherwise than the reference."""
+"""Proof that a mutant is live: a call to which it answers differently from the reference."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import fields, is_dataclass
@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from sdpo_ref.mutants.mutant import GOOD
-from sdpo_ref.selftest.probes import probes_of
+from sdpo_ref.selftest.probe_calls import probes_of
 from sdpo_ref.verification.checks.mismatch import ImplementationRaisedError, Mismatch, NotOfferedError
 from sdpo_ref.verification.checks.subject import Subject
 
@@ -23,7 +23,7 @@ Answer = Tensor | str
 
 
 def first_difference(implementation: object, parts: frozenset[str], likely: str = "") -> tuple[str, str] | None:
-    """The first call to which an implementation answers otherwise than the reference.
+    """The first call to which an implementation answers differently from the reference.
 
     Args:
         implementation: what to compare.
@@ -36,7 +36,7 @@ def first_difference(implementation: object, parts: frozenset[str], likely: str 
     try:
         mutant = Subject(implementation)
     except SystemExit:
-        return "being asked for its precision", "SystemExit instead of an answer"
+        return "reading its precision", "SystemExit instead of an answer"
     probes = probes_of()
     for name in sorted(probes, key=lambda name: name != likely):
         part, call = probes[name]

@@ -1,10 +1,9 @@
-"""From findings to the kill matrix, and to what is wrong with the suite."""
+"""From findings to the kill matrix, to what is wrong with the suite, and to differences from the matrix on file."""
 
 import math
 from collections.abc import Collection, Iterable, Mapping, Sequence
 
-from sdpo_ref.selftest.findings import Finding
-from sdpo_ref.selftest.targets import Target
+from sdpo_ref.selftest.targets import Finding, Target
 from sdpo_ref.verification.diagnosis.kill_matrix import KillMatrix, Liveness, Row, Tolerance
 from sdpo_ref.verification.suite.catalogue import Catalogue
 
@@ -101,13 +100,13 @@ def _rounded(units: float) -> float:
 def problems(
     targets: Sequence[Target], findings: Mapping[str, Finding], catalogue: Catalogue, *, everything: bool
 ) -> tuple[str, ...]:
-    """What is wrong, one line each; nothing if the suite has the power that it claims.
+    """What is wrong with the suite or its mutants, one line each; nothing if the suite catches all that it claims to.
 
     Args:
         targets: what was run.
         findings: by name.
         catalogue: the specification.
-        everything: whether all targets were run, so that a MUST that kills nothing can be told.
+        everything: whether all targets were run, so that a MUST that kills nothing can be found.
 
     Returns:
         Lines for a person.
@@ -115,7 +114,7 @@ def problems(
     lines = [line for target in targets for line in _of_target(target, findings[target.name])]
     if everything:
         killed = {name for it in targets if it.mutant for name in findings[it.name].requirements}
-        lines += decorations(catalogue, killed)
+        lines += musts_without_a_kill(catalogue, killed)
         lines += [
             f"tolerance of {it.check} ({it.relative:g}, {it.absolute:g}): {text}"
             for it in tolerances(targets, findings)
@@ -124,15 +123,15 @@ def problems(
     return tuple(lines)
 
 
-def decorations(catalogue: Catalogue, killed: Collection[str]) -> Iterable[str]:
-    """MUSTs of levels 0 to 3 that no mutant fails, and stated exceptions that one does."""
+def musts_without_a_kill(catalogue: Catalogue, killed: Collection[str]) -> Iterable[str]:
+    """MUSTs of levels 0 to 3 that no mutant fails, and stated exceptions that a mutant does fail."""
     for requirement in catalogue:
         if requirement.strength != "MUST" or requirement.level > 3:
             continue
         if requirement.id not in killed and requirement.id not in UNBREAKABLE:
-            yield f"{requirement.id} kills no mutant: it is decoration, or a mutant is missing"
+            yield f"{requirement.id} kills no mutant: enter a mutant that breaks it, or remove the requirement"
         if requirement.id in killed and requirement.id in UNBREAKABLE:
-            yield f"{requirement.id} kills a mutant; take it out of UNBREAKABLE in sdpo_ref/selftest/judgement.py"
+            yield f"{requirement.id} kills a mutant; take it out of UNBREAKABLE in sdpo_ref/selftest/problems.py"
 
 
 def too_near(tolerance: Tolerance) -> Iterable[str]:
@@ -167,4 +166,44 @@ def _of_target(target: Target, found: Finding) -> Iterable[str]:
     elif missed:
         yield f"{name} is not caught by {', '.join(missed)}, but by {', '.join(found.requirements)}"
     if not found.probe:
-        yield f"{name} is not live: no probe tells it from the reference"
+        yield f"{name} is not live: it differs from the reference on no call of sdpo_ref/selftest/probe_calls.py"
+
+
+def differences(filed: KillMatrix, found: KillMatrix, *, complete: bool) -> list[str]:
+    """How the result of ``sdpo-ref selftest --check`` differs from the matrix on file, one line for each difference.
+
+    Measured numbers may differ, and so may single checks of a requirement, because rounding depends on the machine.
+    A mutant may not fail a requirement that it does not fail on file. Of the requirements that fail on file, only
+    those in ``caught_by`` are compared: checks of the others are not run.
+
+    Args:
+        filed: the matrix on file.
+        found: by this run.
+        complete: whether the run was of everything, so that what is missing from it is gone.
+
+    Returns:
+        Lines for a person.
+    """
+    before = {row.id: row for row in filed.rows}
+    lines = [line for row in found.rows for line in _changed(before.get(row.id), row)]
+    if complete:
+        after = {row.id for row in found.rows}
+        lines += [f"{name} is in the matrix on file and no longer a mutant" for name in before if name not in after]
+        if set(filed.benign) != set(found.benign):
+            lines.append(f"right variants are {', '.join(found.benign)}, on file {', '.join(filed.benign)}")
+    return [f"{line}; write the matrix with `sdpo-ref selftest`" for line in lines]
+
+
+def _changed(before: Row | None, now: Row) -> Iterable[str]:
+    if before is None:
+        yield f"{now.id} {now.name} is not in the matrix on file"
+        return
+    for name in ("name", "family", "defect", "wrong", "effect", "caught_by", "seen_in"):
+        if getattr(before, name) != getattr(now, name):
+            yield f"{now.id} {now.name}: its {name} differs from the one on file"
+    more = sorted(set(now.failed) - set(before.failed))
+    less = sorted(set(before.failed).intersection(now.caught_by) - set(now.failed))
+    if more:
+        yield f"{now.id} {now.name}: now also fails {', '.join(more)}"
+    if less:
+        yield f"{now.id} {now.name}: no longer fails {', '.join(less)}"

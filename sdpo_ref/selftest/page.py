@@ -1,11 +1,12 @@
-"""The kill matrix as a page: ``conformance/mutants/README.md``."""
+"""The kill matrix as a page, ``conformance/mutants/README.md``, with how accurate the diagnosis is."""
 
 from collections.abc import Mapping
+from dataclasses import dataclass
 
 from sdpo_ref.claims.power import DEFECTS
-from sdpo_ref.selftest.judgement import BENIGN_MARGIN, BOUNDED, UNBREAKABLE, WRONG_MARGIN, too_near
-from sdpo_ref.selftest.leave_one_out import leave_one_out
+from sdpo_ref.selftest.problems import BENIGN_MARGIN, BOUNDED, UNBREAKABLE, WRONG_MARGIN, too_near
 from sdpo_ref.selftest.repeats import Repeats
+from sdpo_ref.verification.diagnosis.diagnosis import ranking
 from sdpo_ref.verification.diagnosis.kill_matrix import KillMatrix, Row
 from sdpo_ref.verification.suite.catalogue import Catalogue
 
@@ -45,10 +46,11 @@ def render(matrix: KillMatrix, catalogue: Catalogue, repeats: Repeats, wrong: Wr
 
 
 def _summary(matrix: KillMatrix) -> str:
-    found = leave_one_out(matrix)
+    found = diagnosis_accuracy(matrix)
+    defect = f"{found.right} of {found.with_sibling} left out in turn, {found.share:.0%}"
     killed = sum(1 for row in matrix.rows if row.failed)
     families = {row.family for row in matrix.rows}
-    akin = found.akin / max(found.rows, 1)
+    family = f"{found.right_family} of {found.rows}, {found.right_family / max(found.rows, 1):.0%}"
     return "\n".join(
         [
             "| | |",
@@ -56,8 +58,8 @@ def _summary(matrix: KillMatrix) -> str:
             f"| mutants | {len(matrix.rows)} in {len(families)} families |",
             f"| killed | {killed} |",
             f"| right variants | {len(matrix.benign)} |",
-            f"| diagnosis: right defect first | {found.right} of {found.asked} left out in turn, {found.share:.0%} |",
-            f"| diagnosis: right family first, each left out in turn | {found.akin} of {found.rows}, {akin:.0%} |",
+            f"| diagnosis: right defect first | {defect} |",
+            f"| diagnosis: right family first, each left out in turn | {family} |",
         ]
     )
 
@@ -81,9 +83,11 @@ def _trainers(wrong: WrongTrainers) -> str:
         "| | what is wrong | passed | verdicts |",
         "|---|---|---|---|",
     ]
-    for name, rulings in wrong.items():
-        listed = ", ".join(f"{ruling} {count}" for ruling, count in rulings.items())
-        lines.append(f"| `{name}` | {DEFECTS[name]} | {rulings.get('PASS', 0)} of {sum(rulings.values())} | {listed} |")
+    for name, verdicts in wrong.items():
+        listed = ", ".join(f"{verdict} {count}" for verdict, count in verdicts.items())
+        lines.append(
+            f"| `{name}` | {DEFECTS[name]} | {verdicts.get('PASS', 0)} of {sum(verdicts.values())} | {listed} |"
+        )
     return "\n".join(lines)
 
 
@@ -144,3 +148,49 @@ def _tolerances(matrix: KillMatrix) -> str:
         mark = "".join(f" ({text})" for text in too_near(it))
         lines.append(f"| {it.check} | {it.relative:g} | {it.absolute:g} | {it.benign:.2g} | {wrong}{mark} |")
     return "\n".join(lines)
+
+
+@dataclass(frozen=True)
+class DiagnosisAccuracy:
+    """How often the diagnosis is right when each mutant is left out of the matrix and diagnosed from all others.
+
+    Attributes:
+        with_sibling: number of mutants whose defect another mutant has as well, so that it can be named.
+        right: number of these for which such a mutant is named first.
+        misses: the others, each with what was named instead; ``None`` where nothing was near.
+        rows: number of mutants.
+        right_family: number of mutants for which one of the same family is named first: what to expect of a new defect.
+    """
+
+    with_sibling: int
+    right: int
+    misses: tuple[tuple[Row, Row | None], ...]
+    rows: int
+    right_family: int
+
+    @property
+    def share(self) -> float:
+        """Share of right ones among those with a sibling."""
+        return self.right / max(self.with_sibling, 1)
+
+
+def diagnosis_accuracy(matrix: KillMatrix) -> DiagnosisAccuracy:
+    """Diagnose each mutant from all others.
+
+    Args:
+        matrix: which mutant fails what.
+
+    Returns:
+        How often the right defect came first.
+    """
+    with_sibling, right_family, misses = 0, 0, []
+    for row in matrix.rows:
+        others = [other for other in matrix.rows if other.id != row.id]
+        found = next((it.row for it in ranking(row.checks, others, matrix.parts)), None)
+        right_family += found is not None and found.family == row.family
+        if not any(other.defect == row.defect for other in others):
+            continue
+        with_sibling += 1
+        if found is None or found.defect != row.defect:
+            misses.append((row, found))
+    return DiagnosisAccuracy(with_sibling, with_sibling - len(misses), tuple(misses), len(matrix.rows), right_family)

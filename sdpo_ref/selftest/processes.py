@@ -1,4 +1,4 @@
-"""Runs targets in a few worker processes; what may hang or leave gets a process of its own, behind the real engine."""
+"""Runs targets in a few worker processes; what may hang or exit gets one of its own, isolated as by ``verify``."""
 
 import contextlib
 import queue
@@ -11,8 +11,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from sdpo_ref.errors import SdpoRefError
-from sdpo_ref.selftest.findings import Finding
-from sdpo_ref.selftest.targets import Target
+from sdpo_ref.selftest.targets import Finding, Target
 from sdpo_ref.verification.engine import verify
 from sdpo_ref.verification.isolation.process import isolated_environment
 from sdpo_ref.verification.report import Report
@@ -31,7 +30,7 @@ def run_targets(targets: Sequence[Target], *, jobs: int, observe: Observe = lamb
     Args:
         targets: what to run.
         jobs: number of processes.
-        observe: is told each finding as it comes.
+        observe: called with each finding as it comes.
 
     Returns:
         One finding for each target, in the order of the targets.
@@ -48,16 +47,16 @@ def run_targets(targets: Sequence[Target], *, jobs: int, observe: Observe = lamb
             observe(finding)
 
     with tempfile.TemporaryDirectory(prefix="sdpo-ref-", ignore_cleanup_errors=True) as home:
-        lanes = [threading.Thread(target=_serve, args=(waiting, Path(home), keep)) for _ in range(jobs)]
-        for lane in lanes:
-            lane.start()
-        for lane in lanes:
-            lane.join()
+        threads = [threading.Thread(target=_serve, args=(waiting, Path(home), keep)) for _ in range(jobs)]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join()
     return [found[target.key] for target in targets]
 
 
 def _serve(waiting: "queue.SimpleQueue[Target]", home: Path, keep: Observe) -> None:
-    """Take targets until there are none; start another worker when one is lost."""
+    """Take targets until none are left; start another worker when one is lost."""
     worker: _Worker | None = None
     while True:
         try:
@@ -107,7 +106,7 @@ class _Worker:
         return Finding.decode(line) if line else None
 
     def printed(self) -> str:
-        """The last line that it printed."""
+        """The last line of its output."""
         lines = self._printed.read_text(encoding="utf-8", errors="replace").strip().splitlines()
         return lines[-1] if lines else "nothing was printed"
 
@@ -138,7 +137,7 @@ def _deciding(target: Target) -> tuple[str, ...]:
 
 
 def finding_of(name: str, report: Report) -> Finding:
-    """What a report says, as a finding; a check that hung or died is the proof that the mutant is one.
+    """A report as a finding; a check that hung or died is the proof that the mutant differs.
 
     Args:
         name: of the target.
