@@ -1,5 +1,6 @@
 """The study's claims as pre-registered records, and the procedure that decides them (spec/07-claims).
 
-Read in this order: ``record`` (what a claim is), ``quantity`` (what is compared, seed by seed), ``procedure`` (looks
-and outcomes), ``controls``, ``findings`` (what was decided for the bundled reference).
+Read in this order: ``schema`` (what a claim is), ``records`` (those of the specification), ``comparison`` (what is
+compared, seed by seed), ``runs``, ``procedure`` (looks and outcomes), ``controls``, ``verdict``, ``findings`` (what was
+decided for the bundled reference), ``rates`` (how often the procedure is right).
 """

@@ -81,10 +81,10 @@ def anchors(answers: Sequence[Answer], fresh: Source, stored: Source, *, impleme
     for answer in answers:
         metric = answer.question.part.metric
         for cell, asked in _bundled_runs(answer, implementation=implementation):
-            theirs, ours = (source.values(asked) for source in (stored, fresh))
+            of_stored, of_fresh = (source.values(asked) for source in (stored, fresh))
             for one in asked:
-                if one in theirs:
-                    gap = ours[one].get(metric, math.nan) - theirs[one].get(metric, math.nan)
+                if one in of_stored:
+                    gap = of_fresh[one].get(metric, math.nan) - of_stored[one].get(metric, math.nan)
                     gaps.setdefault((cell, metric), {})[one] = gap
                 else:
                     missing[cell] = None
@@ -156,8 +156,8 @@ def _bundled_runs(answer: Answer, *, implementation: bool) -> Iterable[tuple[Cel
     for compared in answer.compared:
         for cell in compared.comparison.cells:
             settings = cell.settings
-            ours = isinstance(settings, RunSettings) and isinstance(settings.method, Sdpo | Hybrid)
-            if implementation and (ours or not isinstance(settings, RunSettings)):
+            of_fresh = isinstance(settings, RunSettings) and isinstance(settings.method, Sdpo | Hybrid)
+            if implementation and (of_fresh or not isinstance(settings, RunSettings)):
                 continue
             runs = [RunName(question.claim.seeds, index, cell, UNDER_TEST) for index in range(len(compared.values))]
             if runs:

@@ -95,7 +95,7 @@ class ClaimFinding(_Kept):
     Attributes:
         outcome: of all its parts and controls.
         record: fingerprint of the record that was decided.
-        controls: how many held, and what the others said.
+        controls: how many held, and what came out of the others.
         parts: each.
     """
 
@@ -173,10 +173,10 @@ def checked_parts(
     Implements: STAT-019.
 
     Args:
-        claims: that are asked about.
+        claims: that are checked.
         findings: for the bundled reference; ``None`` if nothing was decided yet.
-        rates: that say how reliably.
-        implementation: whether somebody else's trainer is asked, who cannot answer for the bundled gradient.
+        rates: how reliably.
+        implementation: whether another trainer is checked, which has no part in the bundled gradient.
     """
     return {
         claim.id: [
@@ -209,7 +209,7 @@ def read_findings(conformance: Path) -> Findings | None:
         The findings; ``None`` if there is no file.
 
     Raises:
-        IntegrityError: if the file is none of ours.
+        IntegrityError: if the file is not one of these.
     """
     path = conformance / FILE_NAME
     if not path.exists():

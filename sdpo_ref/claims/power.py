@@ -21,7 +21,7 @@ SEEDS = 8
 """Of each repeat: the first look. A defect that is refuted there is refuted for good."""
 
 REGIME = "scalar"
-"""A claim passes if every comparison does, so whoever is kept from passing in one regime is kept from passing."""
+"""A claim passes if every comparison does, so what does not pass in one regime does not pass."""
 
 
 @dataclass(frozen=True)
@@ -36,9 +36,9 @@ class Shifted:
     source: Source
     by: int
 
-    def values(self, asked: Collection[RunName]) -> Mapping[RunName, Metrics]:
-        """Metrics of the later runs, under the names of those asked for."""
-        later = {one: replace(one, index=one.index + self.by) for one in asked}
+    def values(self, runs: Collection[RunName]) -> Mapping[RunName, Metrics]:
+        """Metrics of the later runs, under the names of the wanted ones."""
+        later = {one: replace(one, index=one.index + self.by) for one in runs}
         found = self.source.values(later.values())
         return {one: found[other] for one, other in later.items() if other in found}
 
@@ -50,10 +50,10 @@ class _Known:
     fresh: Source
     stored: Source
 
-    def values(self, asked: Collection[RunName]) -> Mapping[RunName, Metrics]:
-        theirs = [one for one in asked if one.variant == UNDER_TEST and dict(one.cell.labels)["method"] == "sdpo"]
-        ours = [one for one in asked if one not in set(theirs)]
-        return {**self.fresh.values(theirs), **self.stored.values(ours)}
+    def values(self, runs: Collection[RunName]) -> Mapping[RunName, Metrics]:
+        under_test = [one for one in runs if one.variant == UNDER_TEST and dict(one.cell.labels)["method"] == "sdpo"]
+        stored_runs = [one for one in runs if one not in set(under_test)]
+        return {**self.fresh.values(under_test), **self.stored.values(stored_runs)}
 
 
 class _HeldBack(Fresh):
@@ -77,7 +77,7 @@ def outcomes_of_bad(
     seeds: int = SEEDS,
     progress: Progress = lambda _done, _all: None,
 ) -> Counter[str]:
-    """How F01 is decided in the scalar regime for something that is wrong, over and over at new seeds.
+    """How F01 in the scalar regime comes out for something that is wrong, repeatedly at new seeds.
 
     Args:
         name: of :data:`~sdpo_ref.claims.wrong_runs.KNOWN_BAD`, or ``sandbagged``.
@@ -86,7 +86,7 @@ def outcomes_of_bad(
         repeats: how many; each has seeds of its own.
         jobs: worker processes.
         seeds: of each repeat.
-        progress: is told how far the runs are.
+        progress: is called with how far the runs are.
 
     Returns:
         How often which outcome was reached.

@@ -26,7 +26,7 @@ PROMOTED_SHARE = 0.95
 
 
 class Repeats(BaseModel):
-    """What the whole procedure said of the bundled reference, over and over.
+    """Outcomes of the whole procedure for the bundled reference, over and over.
 
     Attributes:
         profile: how thorough.
@@ -54,8 +54,8 @@ class Rates(BaseModel):
     Attributes:
         spec_version: of the specification whose seeds were used.
         code: fingerprint of the code that was run.
-        promotion: of every part that the reference has passed; decides which of them are asked of implementations.
-        reference: of what is asked, in other orders than those of the promotion.
+        promotion: of every part that the reference has passed; decides which of them are checked on implementations.
+        reference: of what is checked, in other orders than those of the promotion.
         wrong: defect to how often F01 got which outcome.
     """
 
@@ -68,7 +68,7 @@ class Rates(BaseModel):
     wrong: Mapping[str, Mapping[str, int]] = {}
 
     def promoted(self, claim: str, part: str) -> bool:
-        """Whether a part is stable enough to be asked of others: it never failed, and passed often enough.
+        """Whether a part is stable enough to be checked on others: it never failed, and passed often enough.
 
         Args:
             claim: its id.
@@ -88,7 +88,7 @@ def read_rates(conformance: Path) -> Rates:
         conformance: folder of the checks.
 
     Raises:
-        IntegrityError: if the file is none of ours.
+        IntegrityError: if the file is not one of these.
     """
     path = conformance / FILE_NAME
     if not path.exists():
@@ -115,7 +115,7 @@ def keep(conformance: Path, **measured: object) -> None:
 
 
 PROMOTING, CONFIRMING = 0, 1
-"""Seeds of the orders in which parts are promoted, and in which what is asked is confirmed."""
+"""Seeds of the orders in which parts are promoted, and in which what is checked is confirmed."""
 
 
 def repeat(
@@ -130,11 +130,11 @@ def repeat(
     """Decide claims over and over; each repeat takes the stored seeds in an order of its own.
 
     Runs are those of the reference distributions, so what is repeated is the procedure with its looks and its mutants.
-    Levels are compared with themselves and always hold; whether fresh runs have them is asked of each real run.
+    Levels are compared with themselves and always hold; each real run compares fresh runs with them.
     Implements: STAT-010.
 
     Args:
-        wanted: id of a claim to its parts that are asked about.
+        wanted: id of a claim to its parts that are checked.
         claims: all there are.
         folder: of the reference distributions.
         profile: how thorough.

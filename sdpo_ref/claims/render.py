@@ -21,7 +21,7 @@ _FROM, _TO = "<!-- findings -->", "<!-- end of findings -->"
 """Between these marks the README has the table."""
 
 _BESIDE = {"F01": "F13"}
-"""A claim to the one that is read beside it, because it says where the first one ends."""
+"""A claim to the one that is read beside it, because it limits the first one."""
 
 _WORDS: Mapping[ClaimOutcome | None, str] = {
     ClaimOutcome.PASS: "PASS",
@@ -54,7 +54,7 @@ comparison at PoI ½ (or at its margin). It is REFUTED with the first comparison
 error, if all hold, is at most the false-FAIL rate. Refuted is that the quantity is positive with a probability of .8 or
 more: it may be level, or behind. INCONCLUSIVE names further seeds where those would likely settle it. Means have 95 %
 intervals over the seeds used, IQM is the interquartile mean over all comparisons and seeds with a stratified bootstrap
-interval; both are shown and decide nothing, and a rule that stops when it knows enough makes means a little too good.
+interval; both are shown and decide nothing, and a rule that stops early makes means a little too good.
 Final reward: 0 is the base policy, 1 the optimum.
 
 """
@@ -165,17 +165,17 @@ def _measured(rates: Rates) -> Iterator[str]:
             if not rates.promoted(claim, part)
         ]
         yield (
-            "Asked of implementations is what the reference has passed and passes reliably: of "
+            "Implementations are checked for what the reference has passed and passes reliably: of "
             f"{rates.promotion.repeats} repeats on stored runs in random orders none fails and {PROMOTED_SHARE:.0%} "
             "pass. Passed once and not "
-            f"asked: {'; '.join(shaky) or 'nothing'}. `sdpo-ref claims promote --keep`\n"
+            f"checked: {'; '.join(shaky) or 'nothing'}. `sdpo-ref claims promote --keep`\n"
         )
     if rates.reference is not None:
         measured = rates.reference
         bad = sum(counts.get(outcome, 0) for counts in measured.outcomes.values() for outcome in ("FAIL", "INVALID"))
         least, most = min(measured.stored.values()), max(measured.stored.values())
         yield (
-            f"What is asked, {measured.repeats} repeats of the whole procedure for the bundled reference, in other "
+            f"What is checked, {measured.repeats} repeats of the whole procedure for the bundled reference, in other "
             "orders, under the profile "
             f"`{measured.profile}`, each on stored runs drawn without replacement, from {least} seeds for some claims "
             f"and {most} for others: {bad} FAIL or INVALID. With none in 299, false FAIL is at most 1 % with 95 % "
@@ -251,12 +251,12 @@ def _reading(record: Part, lane: Grid, found: PartFinding) -> str:
     outcomes = []
     for level in levels:
         own = [one.outcome for one in found.comparisons if str(level) in one.name.split(", ")]
-        known = [outcome for outcome in own if outcome is not None]
+        present = [outcome for outcome in own if outcome is not None]
         worst = next(
-            (r for r in (ClaimOutcome.INVALID, ClaimOutcome.FAIL, ClaimOutcome.INCONCLUSIVE) if r in known),
+            (r for r in (ClaimOutcome.INVALID, ClaimOutcome.FAIL, ClaimOutcome.INCONCLUSIVE) if r in present),
             ClaimOutcome.PASS,
         )
-        outcomes.append(worst if len(known) == len(own) or worst is ClaimOutcome.FAIL else ClaimOutcome.INCONCLUSIVE)
+        outcomes.append(worst if len(present) == len(own) or worst is ClaimOutcome.FAIL else ClaimOutcome.INCONCLUSIVE)
     return grid_reading(levels, outcomes)
 
 
@@ -302,11 +302,11 @@ def _lines(claim: Claim) -> Iterator[str]:
         yield ""
         yield f"{part.name}: {part.says}"
         yield f"  {part.lane.kind}, {part.metric}{' (log)' if part.log else ''}, experiment {part.experiment}"
-        yield f"  {_decided(part.lane, Design(claim.looks, claim.alpha, claim.beta), count)}"
+        yield f"  {_operating_points(part.lane, Design(claim.looks, claim.alpha, claim.beta), count)}"
         yield f"  {len(comparisons(part))} comparisons: {'; '.join(one.name for one in comparisons(part))}"
 
 
-def _decided(lane: Lane, design: Design, count: int) -> str:
+def _operating_points(lane: Lane, design: Design, count: int) -> str:
     match lane:
         case Direction() | Grid():
             rule = SignRule(design.looks, design.alpha, design.beta, count, lane.least)

@@ -1,4 +1,4 @@
-"""From a part's lane to the rule that decides its comparisons."""
+"""From how a part is decided to the rule that decides its comparisons."""
 
 import math
 from collections.abc import Callable, Sequence
@@ -18,7 +18,7 @@ from sdpo_ref.errors import InvalidInputError
 
 @dataclass(frozen=True)
 class Decision:
-    """What the seeds so far say about one comparison.
+    """What the seeds so far decide about one comparison.
 
     Attributes:
         outcome: what.
@@ -41,7 +41,7 @@ class Rule:
 
     Attributes:
         decide: from its quantities in the order of seeds.
-        false_pass: chance of PASS at the lane's boundary.
+        false_pass: chance of PASS at the rule's boundary.
         false_fail: chance of FAIL where the comparison holds.
     """
 
@@ -51,7 +51,7 @@ class Rule:
 
 
 def rule_of(lane: Lane, design: Design, *, comparisons: int) -> Rule:
-    """The rule of a lane.
+    """The rule of a part.
 
     Args:
         lane: of a part.

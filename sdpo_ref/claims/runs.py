@@ -53,7 +53,7 @@ BUNDLED = "bundled"
 
 @dataclass(frozen=True)
 class RunName:
-    """One run whose metrics are asked for.
+    """One run whose metrics are wanted.
 
     Attributes:
         seeds: of the claim.
@@ -72,18 +72,18 @@ class RunName:
 class Source(Protocol):
     """**Protocol:** gives metrics of runs."""
 
-    def values(self, asked: Collection[RunName]) -> Mapping[RunName, Metrics]:
+    def values(self, runs: Collection[RunName]) -> Mapping[RunName, Metrics]:
         """Metrics of those runs that there was time for, or that there are."""
         ...
 
 
 Progress = Callable[[int, int], None]
-"""Is told how many of how many runs are done."""
+"""Called with how many of how many runs are done."""
 
 
 @dataclass
 class Fresh:
-    """Runs whatever is asked for, each task once.
+    """Executes the wanted runs, each task once.
 
     Attributes:
         implementation: ``module:factory[,key=value]`` of what stands in SDPO's place; ``None`` for the bundled SDPO.
@@ -91,7 +91,7 @@ class Fresh:
         jobs: worker processes.
         until: moment of :func:`time.monotonic` after which no further batch is begun; ``None`` for no end.
         time_limit: seconds that one batch of an implementation may take.
-        progress: is told how far it is.
+        progress: is called with how far it is.
     """
 
     implementation: str | None
@@ -102,16 +102,16 @@ class Fresh:
     progress: Progress = lambda _done, _all: None
     _done: dict[tuple[TaskSettings, int], Metrics] = field(default_factory=dict)
 
-    def values(self, asked: Collection[RunName]) -> Mapping[RunName, Metrics]:
+    def values(self, runs: Collection[RunName]) -> Mapping[RunName, Metrics]:
         """Metrics of the runs that there was time for.
 
         Args:
-            asked: which.
+            runs: which.
 
         Raises:
             TaskError: if a run raises, hangs or dies.
         """
-        wanted = {one: (self._settings(one), verdict_seed(one.seeds, one.index)) for one in asked}
+        wanted = {one: (self._settings(one), verdict_seed(one.seeds, one.index)) for one in runs}
         todo = [Task(*key) for key in dict.fromkeys(wanted.values()) if key not in self._done]
         self._run(todo)
         return {one: self._done[key] for one, key in wanted.items() if key in self._done}
@@ -140,7 +140,7 @@ class Fresh:
 
 
 def implemented(settings: TaskSettings, implementation: str, offers: Collection[str]) -> TaskSettings:
-    """Settings in which an implementation stands in the place of ours, as far as it offers that.
+    """Settings in which an implementation replaces the bundled SDPO, as far as it has the part for it.
 
     Args:
         settings: of a cell.

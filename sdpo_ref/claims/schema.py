@@ -48,7 +48,7 @@ class Magnitude(_Record):
     """How large is the mean of the quantity? Decided by two nested bands.
 
     Attributes:
-        claimed: what the claim says.
+        claimed: what the claim states.
         tolerated: what an implementation may have; holds ``claimed``.
     """
 
@@ -84,7 +84,7 @@ class Collapse(_Record):
 
     Attributes:
         most: the rate that is shown not to be reached.
-        usual: a rate that nobody is blamed for.
+        usual: a rate that is not held against an implementation.
     """
 
     kind: Literal["collapse"] = "collapse"
@@ -126,14 +126,14 @@ class Term(_Record):
 
 
 class Part(_Record):
-    """One thing that a claim says. Its comparisons are all combinations of the values of ``over``.
+    """One statement of a claim. Its comparisons are all combinations of the values of ``over``.
 
     Attributes:
         name: one or two words.
         says: the sentence that is decided.
         experiment: whose cells are compared.
-        asks_trainer: whether the trainer of an implementation can be asked; if not, it is about a gradient or a signal
-            of the bundled one.
+        asks_trainer: whether the trainer of an implementation can be checked; if not, it is about a gradient or a
+            signal of the bundled one.
         lane: how it is decided.
         metric: name in :data:`~sdpo_ref.study.outcome.METRICS`.
         log: whether the metric's logarithm is taken.

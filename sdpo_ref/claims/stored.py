@@ -55,16 +55,16 @@ class Stored:
     folder: Path
     order: Sequence[int] | None = None
 
-    def values(self, asked: Collection[RunName]) -> Mapping[RunName, Metrics]:
+    def values(self, runs: Collection[RunName]) -> Mapping[RunName, Metrics]:
         """Metrics of those runs that are stored.
 
         Args:
-            asked: which.
+            runs: which.
 
         Raises:
             IntegrityError: if a file is broken, or of another version of the specification.
         """
-        found = ((one, self._value(one)) for one in asked)
+        found = ((one, self._value(one)) for one in runs)
         return {one: value for one, value in found if value is not None}
 
     def count(self, seeds: Seeds) -> int:
@@ -133,9 +133,9 @@ def generate(claims: Iterable[Claim], seeds: Seeds, count: int, source: Source, 
         The file with the axes.
     """
     columns, metrics = wanted_columns(claims, seeds)
-    asked = [[RunName(seeds, index, cell, variant) for index in range(count)] for cell, variant in columns]
-    found = source.values([one for row in asked for one in row])
-    table = [[[found[one].get(metric, math.nan) for metric in metrics] for one in row] for row in asked]
+    runs = [[RunName(seeds, index, cell, variant) for index in range(count)] for cell, variant in columns]
+    found = source.values([one for row in runs for one in row])
+    table = [[[found[one].get(metric, math.nan) for metric in metrics] for one in row] for row in runs]
     axes = _Axes(
         spec_version=SPEC_VERSION,
         seeds=seeds,

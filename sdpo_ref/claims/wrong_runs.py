@@ -40,7 +40,7 @@ def informed(settings: TaskSettings) -> TaskSettings:
 
 
 def ungated(settings: TaskSettings) -> TaskSettings:
-    """A hybrid that believes every teacher."""
+    """A hybrid that follows every teacher."""
     if isinstance(settings, RunSettings) and isinstance(settings.method, Hybrid):
         return settings.model_copy(update={"method": settings.method.model_copy(update={"gated": False})})
     return settings
@@ -129,7 +129,7 @@ _ALTERED = {"deaf": _deaf, "shuffled": _shuffled, "peeking": _peeking}
 KNOWN_BAD: Mapping[str, str] = {
     "shuffled": "every prompt's teacher reads the feedback of its neighbour",
     "forward_kl": "forward KL in place of reverse",
-    "deaf": "ignores its feedback: the teacher says what the student says",
+    "deaf": "ignores its feedback: the teacher has the scores of the student",
     "peeking": "looks up the true quality in the simulator's frames and adds it to the teacher's scores",
 }
 """Name to what is wrong."""
@@ -145,7 +145,7 @@ def make(name: str) -> SimpleNamespace:
         UsageError: if there is no such defect.
     """
     if name not in KNOWN_BAD:
-        raise UsageError(f"no trainer is known as {name!r}; there are {', '.join(KNOWN_BAD)}")
+        raise UsageError(f"no wrong trainer is called {name!r}; there are {', '.join(KNOWN_BAD)}")
 
     def trainer(policy: FirstOrderPolicy, teacher: Teacher, *, learning_rate: float) -> SdpoTrainer:
         seen = _Altered(policy, teacher, _ALTERED[name]) if name in _ALTERED else teacher

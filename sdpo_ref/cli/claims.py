@@ -177,7 +177,7 @@ def promote(
     kept: Keep = False,
     suite_at: Folder = None,
 ) -> None:
-    """Which of the parts that the reference has passed are asked of others: those that never fail and pass reliably.
+    """Which of the parts that the reference has passed are checked on others: those that never fail and pass reliably.
 
     Decided over and over on stored runs of the reference, in ever new orders.
     """
@@ -198,8 +198,8 @@ def promote(
     rates = read_rates(suite.conformance).model_copy(update={"promotion": found})
     for name, parts in found.parts.items():
         for part, counts in parts.items():
-            typer.echo(f"{name} {part}: {_counted(counts)}{'' if rates.promoted(name, part) else '; not asked'}")
-    typer.echo(f"asked is what never fails and passes {PROMOTED_SHARE:.0%} of {repeats} repeats")
+            typer.echo(f"{name} {part}: {_counted(counts)}{'' if rates.promoted(name, part) else '; not checked'}")
+    typer.echo(f"checked is what never fails and passes {PROMOTED_SHARE:.0%} of {repeats} repeats")
 
 
 @app.command()
@@ -211,7 +211,7 @@ def repeat(
     kept: Keep = False,
     suite_at: Folder = None,
 ) -> None:
-    """How often which verdict is reached on what is asked, for the reference, in other orders than `promote` has.
+    """How often which verdict is reached on what is checked, for the reference, in other orders than `promote` has.
 
     Exit code 1 if the reference fails once, or a control does.
     """

@@ -61,12 +61,17 @@ def teacher_contexts(
     succeeded = successes([attempt.reward for attempt in attempts], [attempt.group for attempt in attempts], rules)
     contexts = []
     for index, attempt in enumerate(attempts):
-        shown = _demonstration(index, attempts, succeeded, rules)
-        said = _feedback(attempt, rules, failed=not succeeded[index], has_demonstration=shown is not None)
+        demonstration = _demonstration(index, attempts, succeeded, rules)
+        feedback = _feedback(attempt, rules, failed=not succeeded[index], has_demonstration=demonstration is not None)
         text = None
-        if shown is not None or said is not None:
+        if demonstration is not None or feedback is not None:
             text = _fitting_text(
-                _question(attempt.prompt), shown, said, words=words, max_length=rules.max_length, length=length
+                _question(attempt.prompt),
+                demonstration,
+                feedback,
+                words=words,
+                max_length=rules.max_length,
+                length=length,
             )
         if text is None:
             contexts.append(TeacherContext(attempt.prompt, usable=False))
@@ -160,21 +165,21 @@ def _feedback(attempt: Attempt, rules: ContextRules, *, failed: bool, has_demons
     return attempt.feedback if passes else None
 
 
-def _joined(question: str, shown: str | None, said: str | None, words: Template) -> str:
+def _joined(question: str, demonstration: str | None, feedback: str | None, words: Template) -> str:
     """The question, the evidence and the instruction, joined and never formatted: braces in any part are text.
 
     Implements: TEACH-008, TEACH-009.
     """
     blocks = [question]
-    blocks += [f"{words.demonstration_heading}\n{shown}"] if shown is not None else []
-    blocks += [f"{words.feedback_heading}\n{said}"] if said is not None else []
+    blocks += [f"{words.demonstration_heading}\n{demonstration}"] if demonstration is not None else []
+    blocks += [f"{words.feedback_heading}\n{feedback}"] if feedback is not None else []
     return "\n\n".join([*blocks, words.instruction])
 
 
 def _fitting_text(
     question: str,
-    shown: str | None,
-    said: str | None,
+    demonstration: str | None,
+    feedback: str | None,
     *,
     words: Template,
     max_length: int | None,
@@ -186,14 +191,14 @@ def _fitting_text(
     before the turn ends, scores the attempt under a different task.
     Implements: TEACH-042, TEACH-043, TEACH-044, TEACH-045.
     """
-    text = _joined(question, shown, said, words)
+    text = _joined(question, demonstration, feedback, words)
     while max_length is not None and length(text) > max_length:
         excess = length(text) - max_length
-        if said and len(said) >= len(shown or ""):
-            said = said[: max(len(said) - excess, 0)]
-        elif shown:
-            shown = shown[: max(len(shown) - excess, 0)]
+        if feedback and len(feedback) >= len(demonstration or ""):
+            feedback = feedback[: max(len(feedback) - excess, 0)]
+        elif demonstration:
+            demonstration = demonstration[: max(len(demonstration) - excess, 0)]
         else:
             return None
-        text = _joined(question, shown or None, said or None, words)
-    return text if shown or said else None
+        text = _joined(question, demonstration or None, feedback or None, words)
+    return text if demonstration or feedback else None

@@ -20,10 +20,10 @@ class Told:
     say: Callable[[RunName], Metrics | None]
     asked: list[RunName] = field(default_factory=list)
 
-    def values(self, asked: Collection[RunName]) -> Mapping[RunName, Metrics]:
+    def values(self, runs: Collection[RunName]) -> Mapping[RunName, Metrics]:
         """What the function says; a run of which it says nothing is missing."""
-        self.asked += asked
-        told = {one: self.say(one) for one in asked}
+        self.asked += runs
+        told = {one: self.say(one) for one in runs}
         return {one: metrics for one, metrics in told.items() if metrics is not None}
 
 

@@ -17,7 +17,7 @@ MOST_SEEDS = 1_000_000
 
 @dataclass(frozen=True)
 class Measured:
-    """What values over seeds say about the mean in question.
+    """Estimate of the mean in question from values over seeds.
 
     Attributes:
         mean: in the unit of the values.
@@ -57,14 +57,14 @@ class BandDecision:
 class Bands:
     """Two nested bands for a mean, and the looks at which it is compared with them.
 
-    PASS says that the mean lies in the tolerated band, by two one-sided tests; FAIL that it does not lie in the claimed
-    one. A mean that is precisely known to lie between the two fulfils both conditions. It passes: that is what
+    PASS means that the mean lies in the tolerated band, by two one-sided tests; FAIL that it does not lie in the
+    claimed one. A mean that is shown precisely to lie between the two fulfils both conditions. It passes: that is what
     tolerating means, and neither error rate is touched.
 
     Attributes:
         looks: increasing numbers of seeds, of which those below ``least_seeds`` decide nothing and cost nothing.
         least_seeds: at least 2.
-        claimed: where the claim says that the mean lies.
+        claimed: where the mean lies by the claim.
         tolerated: contains ``claimed``.
         alpha: false-pass rate, (0, 1/2), spent evenly over the looks that may decide.
         beta: false-fail rate, (0, 1/2), likewise, and evenly over the comparisons.
@@ -123,7 +123,7 @@ class Bands:
 
         Args:
             values: one for each seed, in the order of the seeds; those beyond the last look are ignored.
-            measure: what at least two of them say about the mean.
+            measure: the estimate of the mean from at least two of them.
         """
         for seeds in self.deciding:
             if seeds > len(values):

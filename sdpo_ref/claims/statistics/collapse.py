@@ -1,4 +1,4 @@
-"""The lane of rare events: does a run collapse too often? Means do not see it."""
+"""Exact binomial test of rare events: does a run collapse too often? Means do not show it."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass

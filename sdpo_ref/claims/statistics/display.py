@@ -51,7 +51,7 @@ def stratified_bootstrap(
         confidence: of the interval, (0, 1).
 
     Returns:
-        Lower and upper end. Too narrow for few seeds: a resample knows no values but those that were seen.
+        Lower and upper end. Too narrow for few seeds: a resample has no values but those that were seen.
 
     Raises:
         InvalidInputError: if there is no stratum or no value in one, or a number is outside its range.
@@ -77,5 +77,5 @@ def _check(values: Sequence[float]) -> None:
     if broken is not None:
         raise InvalidInputError(
             f"received {values[broken]} as value {broken} (counted from 0); allowed are finite values; leave out runs "
-            "without a result and say how many"
+            "without a result and report their number"
         )

@@ -1,4 +1,4 @@
-"""The lane of sameness: do two differ by less than a margin?"""
+"""Equivalence test: do two means differ by less than a margin?"""
 
 import math
 from collections.abc import Sequence
@@ -101,7 +101,7 @@ class EquivalenceRule:
 
 
 def _measure_unpaired(values: Sequence[float], stored: Sample) -> Measured:
-    """What values say about the difference of their mean from the stored one."""
+    """Estimate of the difference of the mean of values from the stored one."""
     sample = Sample.from_values(values)
     return Measured(
         sample.mean - stored.mean,

@@ -37,7 +37,7 @@ class Sample:
             values: at least two, finite.
 
         Raises:
-            InvalidInputError: if there are fewer than two: one value says nothing about its spread.
+            InvalidInputError: if there are fewer than two: one value has no spread.
 
         Example:
             >>> Sample.from_values([0.1, 0.1, 0.1]).spread
@@ -50,21 +50,6 @@ class Sample:
             return cls(values[0], 0.0, len(values))
         mean = math.fsum(values) / len(values)
         return cls(mean, spread, len(values), max(abs(value - mean) for value in values) / spread)
-
-
-def student_half_width(spread: float, count: int, confidence: float) -> float:
-    """Half the width of a two-sided interval for a mean; takes the values for independent and roughly normal.
-
-    Args:
-        spread: standard deviation, at least 0.
-        count: how many values, at least 2.
-        confidence: of the interval, (0, 1).
-
-    Example:
-        >>> round(student_half_width(1.0, 5, 0.95), 4)
-        1.2417
-    """
-    return float(stdtrit(count - 1, (1.0 + confidence) / 2.0)) * spread / math.sqrt(count)
 
 
 def welch_half_width(spread: float, count: int, reference: Sample, confidence: float) -> float:

@@ -1,11 +1,12 @@
-"""The lane of sizes: does a mean lie where the claim says that it lies?"""
+"""Interval test of a mean: does it lie in the band that the claim states?"""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
 
 from sdpo_ref.claims.statistics.bands import BandDecision, Bands, Measured
-from sdpo_ref.claims.statistics.interval import Interval, Sample, student_half_width
+from sdpo_ref.claims.statistics.interval import Interval, Sample
+from sdpo_ref.study.summary import student_half_width
 
 MagnitudeDecision = BandDecision
 """What a magnitude rule returns."""
@@ -20,7 +21,7 @@ class MagnitudeRule:
     A mean between the bands is tolerated: where both hold, PASS. The rates hold for independent and roughly normal
     values; a rare collapse is invisible to them, so a claim about a mean needs a companion about collapse.
 
-    n values have no residual above (n - 1)/sqrt(n) standard deviations, so a bound of 4.5 says nothing before n = 23.
+    n values have no residual above (n - 1)/sqrt(n) standard deviations, so a bound of 4.5 has no effect before n = 23.
 
     Attributes:
         looks: increasing numbers of seeds.
@@ -80,7 +81,7 @@ class MagnitudeRule:
 
 
 def measure(values: Sequence[float]) -> Measured:
-    """What values say about their mean, by Student's t.
+    """Estimate of the mean of values, by Student's t.
 
     Args:
         values: at least two, finite.

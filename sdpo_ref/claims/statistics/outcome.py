@@ -8,7 +8,7 @@ from sdpo_ref.errors import InvalidInputError
 
 
 class ClaimOutcome(StrEnum):
-    """What the evidence allows to be said of one comparison or of one claim."""
+    """What the evidence allows to conclude about one comparison or one claim."""
 
     PASS = "PASS"  # noqa: S105  (a verdict)
     """The claim holds; wrong with at most the rule's false-pass rate."""
@@ -24,7 +24,7 @@ class ClaimOutcome(StrEnum):
 
 
 def all_of(outcomes: Iterable[ClaimOutcome]) -> ClaimOutcome:
-    """ClaimOutcome of a claim that says that every comparison holds: an intersection for PASS, a union for FAIL.
+    """Outcome of a claim that every comparison holds: an intersection for PASS, a union for FAIL.
 
     Implements: STAT-027.
 

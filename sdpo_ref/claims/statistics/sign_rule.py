@@ -1,4 +1,4 @@
-"""The lane of directions: which of two is better at the same seed, decided by counting wins."""
+"""Group-sequential sign test: which of two is better at the same seed, decided by counting wins."""
 
 import math
 from collections.abc import Iterator, Sequence
@@ -74,7 +74,7 @@ class SignRule:
     (beta/comparisons) k/K: PASS is spent early, because few seeds decide only by a clean sweep and its probability is
     indivisible; FAIL evenly, because a refutation has no hurry. What a look cannot spend is there for the next.
     Both boundaries are computed as if the other did not exist. That overstates either rate a little, makes PASS
-    independent of the number of comparisons, and keeps the guarantees for whoever goes on after a decision. Where they
+    independent of the number of comparisons, and keeps the guarantees for those who go on after a decision. Where they
     would overlap, PASS has the wins, and FAIL ends one below.
 
     Attributes:
@@ -106,14 +106,14 @@ class SignRule:
 
     @cached_property
     def pass_at(self) -> tuple[int | None, ...]:
-        """Wins from which on each look says PASS; ``None`` where it cannot."""
+        """Wins from which on each look gives PASS; ``None`` where it cannot."""
         return tuple(
             wins if wins <= seeds else None for wins, seeds in zip(self._pass_boundaries, self.looks, strict=True)
         )
 
     @cached_property
     def fail_at(self) -> tuple[int | None, ...]:
-        """Wins up to which each look says FAIL; ``None`` where it cannot. Implements: STAT-023."""
+        """Wins up to which each look gives FAIL; ``None`` where it cannot. Implements: STAT-023."""
         budgets = [self.beta / self.comparisons * spent for spent in self._share_of_looks]
         losses = smallest_crossings(self.looks, 1.0 - self.least, budgets)
         most = [
@@ -241,7 +241,7 @@ class SignRule:
         return SignDecision(ClaimOutcome.INCONCLUSIVE, None, seeds, wins, ties, further, reason)
 
     def _walk(self, wins: int, ties: int, seeds: int, poi: float) -> Iterator[tuple[int, float, float]]:
-        """For each look ahead: its seeds, and the probabilities that it is the first to say PASS, and FAIL."""
+        """For each look ahead: its seeds, and the probabilities that it is the first to give PASS, and FAIL."""
         walk = np.zeros(wins + 1)
         walk[wins] = 1.0
         before = seeds

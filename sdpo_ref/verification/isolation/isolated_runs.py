@@ -65,18 +65,18 @@ class IsolatedRuns:
             {"implementation": implementation, "offers": sorted(offers), "jobs": jobs, "time_limit": time_limit},
         )
 
-    def values(self, asked: Collection[RunName]) -> Mapping[RunName, Metrics]:
+    def values(self, runs: Collection[RunName]) -> Mapping[RunName, Metrics]:
         """Metrics of the runs that were done within the budget.
 
         Args:
-            asked: the requested runs.
+            runs: the requested runs.
 
         Raises:
             TaskError: if a run raises, hangs or dies, or the process does, or it returns anything but numbers.
         """
-        runs = list(asked)
+        ordered = list(runs)
         left = None if self._until is None else max(0.0, self._until - time.monotonic())
-        self._send({"runs": REQUESTS.dump_python(runs, mode="json"), "seconds_left": left})
+        self._send({"runs": REQUESTS.dump_python(ordered, mode="json"), "seconds_left": left})
         while True:
             line = self._line()
             try:
@@ -84,7 +84,7 @@ class IsolatedRuns:
                 if "error" in answer:
                     raise TaskError(str(answer["error"]))
                 if "metrics" in answer:
-                    return _metrics(runs, answer["metrics"])
+                    return _metrics(ordered, answer["metrics"])
                 self._progress(int(answer["done"]), int(answer["runs"]))
             except (AttributeError, KeyError, TypeError, ValueError) as error:
                 raise TaskError(

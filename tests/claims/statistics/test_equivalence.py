@@ -8,10 +8,10 @@ from hypothesis import strategies as st
 from scipy.stats import ttest_ind
 
 from sdpo_ref.claims.statistics.equivalence import EquivalenceRule
-from sdpo_ref.claims.statistics.interval import Sample, student_half_width, welch_half_width
+from sdpo_ref.claims.statistics.interval import Sample, welch_half_width
 from sdpo_ref.claims.statistics.outcome import ClaimOutcome
 from sdpo_ref.errors import InvalidInputError
-from sdpo_ref.study.summary import estimate
+from sdpo_ref.study.summary import estimate, student_half_width
 
 RULE = EquivalenceRule((8, 16, 32), alpha=0.05, beta=0.01, margin=0.1)
 VALUES = st.lists(st.floats(-1.0, 1.0), min_size=8, max_size=40)
