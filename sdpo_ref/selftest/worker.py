@@ -148,6 +148,7 @@ class ManyImplementations:
                     self._run_all(items, target)
         finally:
             session.config.pluginmanager.unregister(plugin)
+            torch.set_default_dtype(torch.float32)  # M439 leaves another one to the targets after it
         return self._finding(target.key, found or ("", ""))
 
     def _run_all(self, items: Sequence[pytest.Item], target: Target) -> None:
