@@ -47,6 +47,28 @@ chapter.enter(
     same_as=376,
 )
 chapter.enter(
+    440,
+    "ids_wrap_around",
+    NARROW,
+    "token ids are taken modulo 32,768, in every loss and in the implicit reward",
+    "ids above 32,767 are other tokens, without an error",
+    "LOSS-106 LOSS-107 LOSS-109 LOSS-110",
+    Planted(
+        "functional/log_probs.py",
+        "return log_probs.gather(-1, token_ids[..., None])",
+        "return log_probs.gather(-1, token_ids[..., None] % 32_768)",
+    ),
+)
+chapter.enter(
+    441,
+    "head_from_low_ids",
+    NARROW,
+    "the most likely tokens are chosen among the first 32,768 of the vocabulary",
+    "the tokens that both sides find likeliest may be missing from the head",
+    "LOSS-108",
+    Planted("functional/support.py", "return log_probs.topk(", "return log_probs[..., :32_768].topk("),
+)
+chapter.enter(
     414,
     "group_ids_in_8_bits",
     NARROW,
@@ -110,6 +132,24 @@ chapter.enter(
     "the ends of long answers are not trained",
     "LOSS-104",
     Planted(REFERENCE, RESULT, f"token_losses[:, 1024:] = 0.0\n    {RESULT}"),
+)
+chapter.enter(
+    442,
+    "large_vocabulary_cut",
+    LIMITS,
+    "only the first 32,768 tokens of the vocabulary are compared",
+    "the rest of the vocabulary is not trained",
+    "LOSS-103",
+    Planted("functional/divergence.py", "return terms.sum(-1)", "return terms[..., :32_768].sum(-1)"),
+)
+chapter.enter(
+    443,
+    "large_batch_cut",
+    LIMITS,
+    "only the first 256 rollouts of a batch count",
+    "the rest of a large batch is sampled and judged for nothing",
+    "LOSS-105",
+    Planted(REFERENCE, RESULT, f"token_losses[256:] = 0.0\n    {RESULT}"),
 )
 chapter.enter(
     383,

@@ -31,7 +31,7 @@ ALPHAS = (0.0, 0.005, 0.1, 0.5, 1.0)
 @cache
 def probes_of() -> Mapping[str, tuple[str, Call]]:
     """Name to the part that is called, and the call."""
-    every = (_divergence, _loss, _hybrid, _completions, _context, _weights, _step)
+    every = (_divergence, _loss, _hybrid, _completions, _context, _weights, _step, _sizes)
     return {name: (part, call) for chapter in every for name, part, call in chapter()}
 
 
@@ -434,3 +434,17 @@ def _step() -> Entries:
 
 def _steps(problem: StepProblem) -> Call:
     return lambda it: it.step(problem)
+
+
+def _sizes() -> Entries:
+    """The loss of batches of which one side is as large as in training, on the whole vocabulary and on a head."""
+    student, teacher = torch.randn(2, 300, 1, 3, generator=input_generator(916), dtype=torch.float64)
+    true = torch.ones(300, 1, dtype=torch.bool)
+    many = DistillationBatch(student, teacher, torch.zeros(300, 1, dtype=torch.long), true, true[:, 0])
+    for name, large in {**_large(), "many rollouts": many}.items():
+        for support in (FULL, Support("top_k_tail", 2)):
+            yield (
+                f"loss of {name}, {support.kind}",
+                "loss",
+                lambda it, b=large, p=support: it.loss(b, alpha=0.0, support=p),  # type: ignore[misc]
+            )
