@@ -53,7 +53,7 @@ class HybridTrainer:
             reference.
 
     References:
-        arXiv:2601.20802, equation 3; the gate is ours.
+        arXiv:2601.20802, equation 3; the gate is of this package.
     """
 
     def __init__(

@@ -15,7 +15,7 @@ SDPO_LEADS = 0.1
 
 @dataclass
 class Told:
-    """A source that says what a function says, and remembers what it was asked."""
+    """A source that returns what a function returns, and stores the runs that were wanted."""
 
     say: Callable[[RunName], Metrics | None]
     asked: list[RunName] = field(default_factory=list)

@@ -1,4 +1,4 @@
-"""Level 4 as its user meets it: the README's trainer, wrong trainers, budgets, and what nobody is asked."""
+"""Level 4 as its user meets it: the README's trainer, wrong trainers, budgets, and what is not checked."""
 
 import contextlib
 import json
@@ -32,7 +32,7 @@ ROOT = Path(__file__).parent.parent.parent
 
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Where somebody works who has copied the README's trainer, and three of their own that are wrong."""
+    """The folder of a user who has copied the README's trainer, and three of their own that are wrong."""
     path = tmp_path_factory.mktemp("theirs")
     readme = (ROOT / "README.md").read_text(encoding="utf-8")
     (block,) = re.findall(r"^```python\n# my_trainer\.py\n(.*?)^```$", readme, re.MULTILINE | re.DOTALL)
@@ -72,7 +72,7 @@ def test_the_readmes_trainer_reproduces_f01(folder: Path) -> None:
 
 @pytest.mark.slow
 def test_a_trainer_that_raises_is_an_error_by_name(folder: Path) -> None:
-    """Its own exception, with its own line, and no traceback of ours; exit code 1."""
+    """Its own exception, with its own line, and no traceback of this package; exit code 1."""
     done = verify(folder, "wrong:raises", "--only", "F01", "--profile", "smoke")
     assert done.returncode == 1
     assert "RuntimeError: no GPU" in " ".join(done.stdout.split())
@@ -160,13 +160,13 @@ def test_only_what_is_offered_is_replaced() -> None:
 
 
 def test_a_run_that_ended_early_has_collapsed() -> None:
-    """It has that metric and no other, so that whatever else is asked of it is missing."""
+    """It has that metric and no other, so that every other metric of it is missing."""
     assert kept(Outcome(error="not finite")) == {"collapsed": 1.0}
     assert kept(Outcome(metrics={"area": 0.5})) == {"area": 0.5}
 
 
-def test_nobody_is_asked_for_what_the_reference_does_not_reproduce() -> None:
-    """Refuted and undecided parts are left out; a trainer is not asked about the bundled gradient."""
+def test_only_what_the_reference_reproduces_is_checked() -> None:
+    """Refuted and undecided parts are left out; a trainer is not checked on the bundled gradient."""
     claims, findings = tuple(released_claims().values()), read_findings(content("conformance"))
     rates = read_rates(content("conformance"))
     assert findings is not None
@@ -174,14 +174,14 @@ def test_nobody_is_asked_for_what_the_reference_does_not_reproduce() -> None:
     for claim in claims:
         asked = {part.name for part in bundled[claim.id]}
         assert asked <= findings.passed(claim.id)
-        assert asked, f"nothing of {claim.id} is asked"
+        assert asked, f"nothing of {claim.id} is checked"
     theirs = checked_parts(claims, findings, rates, implementation=True)
     assert (theirs["F03"], theirs["F07"]) == ([], [])
     assert checked_parts(claims, None, rates, implementation=False)["F01"] == []
 
 
 def test_a_part_is_promoted_by_passing_reliably() -> None:
-    """One FAIL in 299 keeps it out, and so does passing less than 95 of 100; what was not measured is not asked."""
+    """One FAIL in 299 keeps it out, and so does passing less than 95 of 100; what was not measured is not checked."""
 
     def promoted(**counts: int) -> bool:
         measured = Repeats(

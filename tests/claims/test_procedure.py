@@ -1,4 +1,4 @@
-"""Looks: which runs are asked for, when a comparison is settled, and what a part says in the end."""
+"""Looks: which runs are wanted, when a comparison is settled, and the outcome of a part."""
 
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -12,7 +12,7 @@ from tests.claims.fakes import Told, leading, question, tiny_claim, tiny_part
 
 
 def methods(source: Told) -> list[tuple[str, int]]:
-    """Method and index of every run that was asked for, each once."""
+    """Method and index of every run that was wanted, each once."""
     return list(dict.fromkeys((str(dict(one.cell.labels)["method"]), one.index) for one in source.asked))
 
 
@@ -65,7 +65,7 @@ def test_a_run_that_is_missing_leaves_the_part_undecided() -> None:
 
 
 def test_a_look_for_which_there_is_no_time_is_not_begun() -> None:
-    """With time for no look at all the source is not asked."""
+    """With time for no look at all the source is not used."""
     source = Told(leading)
     (answer,) = decide([question(tiny_claim())], source, has_time=lambda _look: False)
     assert (answer.outcome, source.asked) == (None, [])

@@ -16,7 +16,7 @@ CLAIM = tiny_claim()
 
 
 def test_what_is_written_is_read_back(tmp_path: Path) -> None:
-    """Every run of every cell and of the mutant, to the rounding of float32; nothing that was not asked for."""
+    """Every run of every cell and of the mutant, to the rounding of float32; nothing else."""
     generate([CLAIM], CLAIM.seeds, 5, Told(leading), tmp_path)
     columns, metrics = wanted_columns([CLAIM], CLAIM.seeds)
     assert metrics == ("final_reward",)
@@ -40,7 +40,7 @@ def test_an_order_draws_without_replacement(tmp_path: Path) -> None:
 
 
 def test_missing_files_hold_nothing(tmp_path: Path) -> None:
-    """Nothing stored is no error here; whoever needs a level says so."""
+    """Nothing stored is no error here; what needs a level reports it."""
     assert Stored(tmp_path).count(CLAIM.seeds) == 0
 
 

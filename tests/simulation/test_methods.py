@@ -89,7 +89,7 @@ def test_sdpo_learns_from_every_regime(regime: RegimeName) -> None:
 
 
 def test_constant_feedback_teaches_nothing() -> None:
-    """The placebo: the same judgement for everybody leaves the policy where it was."""
+    """The placebo: the same judgement for all leaves the policy where it was."""
     said = Feedback("always the same", (0.5,))
     curve = trained("sdpo", "scalar", conditioned=lambda inner: ConstantFeedback(inner, said, 0.5))
     assert curve[-1].reward == pytest.approx(0.0, abs=1e-9)

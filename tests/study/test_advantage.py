@@ -33,7 +33,7 @@ def test_the_baseline_with_the_highest_mean_is_compared_seed_by_seed() -> None:
 
 
 def test_a_third_partys_trainer_is_no_baseline() -> None:
-    """Nobody knows what it learns from; it can be compared with the baselines itself."""
+    """What it learns from is unknown; it can be compared with the baselines itself."""
     rewards = {"sdpo": [0.5], "rloo": [0.4], "mine:make": [0.9]}
     found, others = (advantage(setting(rewards), "final_reward", method=name) for name in ("sdpo", "mine:make"))
     assert found is not None

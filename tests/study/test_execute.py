@@ -112,7 +112,7 @@ def test_placebos_teach_nothing_or_little() -> None:
 
 
 def test_the_features_are_the_readers() -> None:
-    """The student of F13 combines what the reader of the same run knows, and starts as the base policy."""
+    """The student of F13 combines what the reader of the same run has learned, and starts as the base policy."""
     parts = assemble(settings(Rloo(student="features")), seed=4)
     held = parts.trainer.policy.weights()
     assert torch.equal(held["features"], parts.knowledge.loadings)

@@ -46,7 +46,7 @@ def test_labels_say_what_the_settings_are(name: str) -> None:
 
 
 def test_the_reader_knows_the_noise_and_not_the_bias() -> None:
-    """Fairness both ways: the teacher's assumption is the oracle's noise, and nobody tells it of a bias (SIM-060)."""
+    """Fairness both ways: the teacher's assumption is the oracle's noise, and it is not given a bias (SIM-060)."""
     for cell in EXPERIMENTS["F06"]().cells:
         assert cell.settings.readers[0].feedback == cell.settings.oracle.regimes[0]
     biased = [cell for cell in EXPERIMENTS["F08"]().cells if cell.labels["bias"] != "none"]
@@ -54,7 +54,7 @@ def test_the_reader_knows_the_noise_and_not_the_bias() -> None:
 
 
 def test_without_noise_the_reader_is_told_the_truth_at_rates_that_hold_the_tuned_ones() -> None:
-    """Nobody's ratings have noise, the reader knows that and the slope, and each method's own rate is on the grid."""
+    """Ratings have no noise, the reader is given that and the slope, and each method's own rate is on the grid."""
     cells = EXPERIMENTS["R03"]().cells
     for cell in cells:
         reader = cell.settings.readers[0]

@@ -10,7 +10,7 @@ from tests.study import tiny
 
 
 def test_they_come_cell_by_cell(tmp_path: Path) -> None:
-    """Labels and seeds go through the cells, and in each through the seeds in the order that was asked for."""
+    """Labels and seeds go through the cells, and in each through the seeds in the given order."""
     with Store(tmp_path / "s") as store:
         run_tasks(tiny.tasks(3), store, jobs=1, simulator=alone(tiny.answer))
         seen = observations(tiny.experiment(), (2, 0), store)

@@ -35,7 +35,7 @@ def git_of(folder: Path) -> str:
 
 
 def git(folder: Path, *words: str) -> str:
-    """Run git for somebody who has no settings."""
+    """Run git without any settings of a user."""
     who = ["-c", "user.name=a", "-c", "user.email=a@b"]
     return subprocess.run(["git", *who, *words], cwd=folder, capture_output=True, text=True, check=True).stdout.strip()
 

@@ -12,7 +12,7 @@ COUNTS = st.integers(1, 5000)
 
 @given(COUNTS, COUNTS)
 def test_no_claim_uses_a_seed_of_tuning(claims: int, tuning: int) -> None:
-    """Whatever their numbers, the two have no seed in common, and each has as many as were asked for."""
+    """Whatever their numbers, the two have no seed in common, and each has the wanted number."""
     ours, others = claim_seeds(claims), tuning_seeds(tuning)
     assert (len(set(ours)), len(set(others))) == (claims, tuning)
     assert not set(ours) & set(others)

@@ -1,4 +1,4 @@
-"""Status compares what is asked for with what the store has."""
+"""Status compares what is wanted with what the store has."""
 
 import io
 

@@ -118,7 +118,7 @@ def test_it_is_one_file(path: Path) -> None:
 
 
 def test_entries_are_read_whoever_wrote_them(path: Path) -> None:
-    """Rows whose settings this version does not know are counted, and named when their numbers are asked for."""
+    """Rows whose settings this version cannot read are counted, and named when their numbers are read."""
     with Store(path) as store:
         store.put(record(1))
         store._connection.execute('UPDATE task SET settings = \'{"kind": "walk"}\'')
@@ -170,7 +170,7 @@ def test_another_programs_tables_are_not_taken_for_a_blank_file(path: Path) -> N
 
 
 def test_a_store_that_was_killed_at_birth_is_blank(path: Path) -> None:
-    """An empty file has no rows, is not written by somebody who only reads, and can be filled."""
+    """An empty file has no rows, is not written by a process that only reads, and can be filled."""
     path.touch()
     with Store(path, read_only=True) as store:
         assert store.keys() == frozenset()
@@ -300,7 +300,7 @@ def test_a_file_that_may_not_be_written(as_nobody: Path) -> None:
 
 
 def test_a_damaged_file_is_reported(path: Path) -> None:
-    """Pages that somebody has overwritten are named as damage."""
+    """Pages that were overwritten are named as damage."""
     with Store(path) as store:
         for seed in range(50):
             store.put(record(seed))

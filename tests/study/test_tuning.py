@@ -9,7 +9,7 @@ from sdpo_ref.study.tuning import LEARNING_RATES, RULE, Trial, grid, tuned, tuni
 
 
 def test_every_arm_has_the_same_learning_rates() -> None:
-    """Nobody is tuned more finely than anybody else (SIM-137)."""
+    """No method is tuned more finely than another (SIM-137)."""
     for trials in grid().values():
         assert sorted({trial.learning_rate for trial in trials}) == list(LEARNING_RATES)
 

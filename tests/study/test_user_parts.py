@@ -1,4 +1,4 @@
-"""Third parties' parts stand beside ours or in place of ours, and what does not fit is refused before anything runs."""
+"""Third parties' parts stand beside the bundled ones or in their place, and what does not fit is refused early."""
 
 import sys
 from collections.abc import Iterator
@@ -76,7 +76,7 @@ def test_an_arm_is_a_method_too() -> None:
 
 
 def test_a_teacher_teaches_sdpo() -> None:
-    """With SDPO's settings, beside ours."""
+    """With SDPO's settings, beside the bundled one."""
     made = with_parts(of(SDPO, RLOO), teacher="door_parts:teacher")
     assert [cell.labels["method"] for cell in made.cells] == ["sdpo", "sdpo+door_parts:teacher", "rloo"]
     taught = made.cells[1].settings

@@ -66,7 +66,7 @@ def slow(asked: TaskSettings, seed: int) -> Outcome:
 
 
 def fails_at_three(asked: TaskSettings, seed: int) -> Outcome:
-    """A mistake in somebody's code that shows at seed 3."""
+    """A mistake in a user's code that shows at seed 3."""
     if seed == 3:
         raise KeyError("no such tensor")
     return answer(asked, seed)

@@ -24,7 +24,7 @@ class Sharpening:
         return TeacherView(logits, torch.ones(len(judgement.feedback), dtype=torch.bool))
 
 
-def said(policy: FirstOrderPolicy, given: Problem) -> Tensor:
+def log_probs_of(policy: FirstOrderPolicy, given: Problem) -> Tensor:
     """Log-probabilities of a policy along the rollouts."""
     rollouts = given.rollouts
     return log_probs(policy.logits(rollouts.prompts, rollouts.completions, rollouts.completion_mask)).detach()
@@ -39,13 +39,13 @@ def moved(policy: FirstOrderPolicy) -> None:
 def test_is_the_student_plus_a_frozen_difference() -> None:
     """Log-probabilities add up as the definition says, with the initial weights in the difference (SIM-073)."""
     given = problem("scalar")
-    before = said(given.policy, given)
+    before = log_probs_of(given.policy, given)
     teacher = FrozenDifferenceTeacher(given.policy, Sharpening())
     moved(given.policy)
     view = teacher.view(given.rollouts, given.judgement)
     kept = [0, 2, 3, 4]
     sharpened = log_probs(2 * before[..., kept])
-    expected = said(given.policy, given)[..., kept] + sharpened - before[..., kept]
+    expected = log_probs_of(given.policy, given)[..., kept] + sharpened - before[..., kept]
     torch.testing.assert_close(view.logits[..., kept], expected, rtol=0, atol=1e-12)
     assert bool((view.logits[..., 1] == -torch.inf).all())
     assert not view.logits.requires_grad
@@ -101,4 +101,4 @@ def test_follows_the_student_and_keeps_the_mask() -> None:
     silent = without_feedback(given.judgement, set(range(6)))
     view = teacher.view(given.rollouts, silent)
     assert view.self_distillation_mask.tolist() == [False] * 6 + [True] * 12
-    torch.testing.assert_close(log_probs(view.logits)[:6], said(other, given)[:6], rtol=0, atol=1e-12)
+    torch.testing.assert_close(log_probs(view.logits)[:6], log_probs_of(other, given)[:6], rtol=0, atol=1e-12)

@@ -20,11 +20,11 @@ from tests.simulation.reader.problems import REGIMES, problem, rows_of, said_of
 class Listening:
     """A conditioning that keeps what it is given to read."""
 
-    heard: list[Judgement] = field(default_factory=list)
+    received: list[Judgement] = field(default_factory=list)
 
     def view(self, policy: Policy, rollouts: Rollouts, judgement: Judgement) -> TeacherView:
         """Nothing but the policy."""
-        self.heard.append(judgement)
+        self.received.append(judgement)
         logits = policy.logits(rollouts.prompts, rollouts.completions, rollouts.completion_mask)
         return TeacherView(logits.detach(), torch.ones(len(judgement.feedback), dtype=torch.bool))
 
@@ -47,21 +47,21 @@ def test_constant_feedback_leaves_the_student(regime: RegimeName, rating: float)
 def test_constant_feedback_says_one_thing() -> None:
     """Every rollout gets the same words and reward; ratings that differ among themselves are refused."""
     given, inner = problem("scalar"), Listening()
-    said = Feedback("So it is.", (0.4,))
-    ConstantFeedback(inner, said, reward=0.25).view(given.policy, given.rollouts, given.judgement)
-    assert inner.heard[0].feedback == (said,) * 18
-    assert inner.heard[0].rewards.tolist() == [0.25] * 18
+    given_feedback = Feedback("So it is.", (0.4,))
+    ConstantFeedback(inner, given_feedback, reward=0.25).view(given.policy, given.rollouts, given.judgement)
+    assert inner.received[0].feedback == (given_feedback,) * 18
+    assert inner.received[0].rewards.tolist() == [0.25] * 18
     with pytest.raises(InvalidInputError, match="one number throughout"):
         ConstantFeedback(inner, Feedback("", (0.4, 0.5)))
-    assert isinstance(ConstantFeedback(inner, said), Conditioning)
+    assert isinstance(ConstantFeedback(inner, given_feedback), Conditioning)
 
 
 def test_constant_feedback_praises_nobody_and_stays_as_it_is() -> None:
-    """By default its reward is zero, below every threshold of success; nobody can change it later."""
+    """By default its reward is zero, below every threshold of success; it cannot be changed later."""
     given, inner = problem("scalar"), Listening()
     placebo = ConstantFeedback(inner, Feedback("So it is."))
     placebo.view(given.policy, given.rollouts, given.judgement)
-    assert inner.heard[0].rewards.tolist() == [0.0] * 18
+    assert inner.received[0].rewards.tolist() == [0.0] * 18
     with pytest.raises(FrozenInstanceError):
         placebo.reward = 1.0  # type: ignore[misc]
 
@@ -84,7 +84,7 @@ def test_derangements_are_equally_likely() -> None:
 
 
 @pytest.mark.parametrize("count", [0, 1])
-def test_one_prompt_has_nobody_to_exchange_with(count: int) -> None:
+def test_one_prompt_has_no_other_to_swap_with(count: int) -> None:
     """A batch of one prompt is refused, not left as it is."""
     with pytest.raises(InvalidInputError, match="2 or more prompts"):
         derangement(count, generator=random_stream(0))
@@ -96,41 +96,41 @@ def test_one_prompt_has_nobody_to_exchange_with(count: int) -> None:
         )
 
 
-def test_whole_groups_are_exchanged() -> None:
-    """Every rollout hears of another prompt's, each group of one other, in order and in turn; rewards stay."""
+def test_whole_groups_are_swapped() -> None:
+    """Every rollout gets the feedback of another prompt's, each group of one other, in turn; rewards stay."""
     group_ids = torch.tensor([5, 5, 3, 3, 3, 9])
-    said = tuple(Feedback(f"{group}.{row}") for row, group in enumerate(group_ids.tolist()))
-    judgement = Judgement(torch.arange(6.0), said)
+    given_feedback = tuple(Feedback(f"{group}.{row}") for row, group in enumerate(group_ids.tolist()))
+    judgement = Judgement(torch.arange(6.0), given_feedback)
     found = deranged(judgement, group_ids, generator=random_stream(2))
-    heard = [one.text.split(".") for one in found.feedback if one is not None]
-    source = {int(own): int(other) for own, (other, _) in zip(group_ids, heard, strict=True)}
+    received = [one.text.split(".") for one in found.feedback if one is not None]
+    source = {int(own): int(other) for own, (other, _) in zip(group_ids, received, strict=True)}
     assert sorted(source.values()) == [3, 5, 9]
     assert all(own != other for own, other in source.items())
     for own, other in source.items():
         rows = (group_ids == own).nonzero()[:, 0].tolist()
-        theirs = (group_ids == other).nonzero()[:, 0].tolist()
-        expected = [theirs[place % len(theirs)] for place in range(len(rows))]
-        assert [int(heard[row][1]) for row in rows] == expected
+        others = (group_ids == other).nonzero()[:, 0].tolist()
+        expected = [others[place % len(others)] for place in range(len(rows))]
+        assert [int(received[row][1]) for row in rows] == expected
     assert torch.equal(found.rewards, judgement.rewards)
 
 
-def test_the_exchange_depends_on_seed_and_batch_alone() -> None:
-    """Looking twice shows the same; another seed or another batch shows another exchange, sooner or later."""
+def test_the_swap_depends_on_seed_and_batch_alone() -> None:
+    """Looking twice shows the same; another seed or another batch shows another swap, sooner or later."""
     inner = Listening()
     given, other = problem("scalar"), problem("scalar", seed=1)
 
-    def heard(seed: int, number: int) -> Judgement:
+    def received(seed: int, number: int) -> Judgement:
         one = (given, other)[number]
         DerangedFeedback(inner, seed=seed).view(one.policy, one.rollouts, one.judgement)
-        return inner.heard[-1]
+        return inner.received[-1]
 
-    first = [heard(seed, 0) for seed in range(8)]
-    assert [heard(seed, 0).feedback for seed in range(8)] == [one.feedback for one in first]
+    first = [received(seed, 0) for seed in range(8)]
+    assert [received(seed, 0).feedback for seed in range(8)] == [one.feedback for one in first]
     assert len({one.feedback for one in first}) == 2  # three prompts have two derangements
     moved = [_source(first[seed], given.judgement) for seed in range(8)]
-    elsewhere = [_source(heard(seed, 1), other.judgement) for seed in range(8)]
+    elsewhere = [_source(received(seed, 1), other.judgement) for seed in range(8)]
     assert moved != elsewhere
 
 
-def _source(heard: Judgement, said: Judgement) -> int:
-    return said.feedback.index(heard.feedback[0])
+def _source(received: Judgement, given_feedback: Judgement) -> int:
+    return given_feedback.feedback.index(received.feedback[0])

@@ -1,4 +1,4 @@
-"""Readers by prompt: each prompt as its own reader says, in order, and whoever has no reader is refused."""
+"""Readers by prompt: each prompt as its own reader reads it, in order, and a prompt without a reader is refused."""
 
 from dataclasses import dataclass
 
@@ -35,7 +35,7 @@ class Signed:
         logits[..., 0] = self.number
         logits[..., 1] = rollouts.prompts.group_ids[:, None]
         logits[..., 2] = rollouts.completions
-        return TeacherView(logits, torch.tensor([said is not None for said in judgement.feedback]))
+        return TeacherView(logits, torch.tensor([feedback is not None for feedback in judgement.feedback]))
 
 
 @pytest.mark.parametrize("regime", REGIMES)
@@ -89,15 +89,16 @@ def test_rows_come_back_in_order(member_of: list[int], rows: list[tuple[int, boo
         some.behaviour_log_probs,
     )
     judgement = without_feedback(
-        batch.judgement.select(torch.arange(len(rows))), {row for row, (_, told) in enumerate(rows) if not told}
+        batch.judgement.select(torch.arange(len(rows))),
+        {row for row, (_, has_feedback) in enumerate(rows) if not has_feedback},
     )
     view = ReadByPrompt((Signed(0), Signed(1), Signed(2)), tuple(member_of)).view(batch.policy, rollouts, judgement)
-    for row, (_, told) in enumerate(rows):
+    for row, (_, has_feedback) in enumerate(rows):
         prompt = int(groups[row])
         assert view.logits[row, :, 0].tolist() == [member_of[prompt]] * 4
         assert view.logits[row, :, 1].tolist() == [prompt] * 4
         assert view.logits[row, :, 2].tolist() == rollouts.completions[row].tolist()
-        assert bool(view.self_distillation_mask[row]) is told
+        assert bool(view.self_distillation_mask[row]) is has_feedback
 
 
 def test_what_was_dealt_is_what_the_oracle_deals() -> None:

@@ -1,4 +1,4 @@
-"""What the teachers do unless they are told otherwise, and which settings they take."""
+"""What the teachers do by default, and which settings they take."""
 
 import pytest
 import torch

@@ -91,7 +91,7 @@ def assert_same(found: Tensor, expected: Tensor) -> None:
 
 
 class GivenTeacher:
-    """Says what it was told to, and counts how often it is asked to follow."""
+    """Returns a given view, and counts how often it is updated."""
 
     def __init__(self, logits: Tensor, usable: Tensor | None = None) -> None:
         self.logits = logits

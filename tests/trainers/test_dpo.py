@@ -117,7 +117,7 @@ def test_only_the_order_counts() -> None:
 
 
 def test_saturation() -> None:
-    """A pair that is told apart by a thousand nats costs nothing; the wrong way round it costs beta for each nat."""
+    """A pair that is separated by a thousand nats costs nothing; the wrong way round it costs beta for each nat."""
     far = torch.tensor([1000.0, -1000.0])
     assert preference_losses(far, torch.zeros(2), beta=0.1).tolist() == pytest.approx([0.0, 100.0])
 

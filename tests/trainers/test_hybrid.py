@@ -213,8 +213,8 @@ def test_the_gate_hears_usable_rows_of_its_group_only() -> None:
 def test_nothing_to_learn_from_changes_nothing() -> None:
     """Equal rewards and no usable row: finite, and no weight moves (SIM-104)."""
     for gated in (False, True):
-        nobody = torch.zeros(6).bool()
-        moved, report = change(POLICY, hybrid(nobody, gated=gated), ROLLOUTS, torch.full((6,), 0.3).double())
+        none_usable = torch.zeros(6).bool()
+        moved, report = change(POLICY, hybrid(none_usable, gated=gated), ROLLOUTS, torch.full((6,), 0.3).double())
         assert moved.abs().max() < 1e-12
         assert report.metrics["hybrid/open_share"] == 0.0
         assert report.metrics["self_distillation/reprompt_sample_fraction"] == 0.0
@@ -241,7 +241,7 @@ def test_unusable_rows_may_hold_anything() -> None:
 
 
 def test_it_is_a_trainer_whose_teacher_follows() -> None:
-    """The protocol is met, and the teacher is told once a step."""
+    """The protocol is met, and the teacher is updated once a step."""
     policy, teacher = copy.deepcopy(POLICY), GivenTeacher(teacher_logits())
     trainer = HybridTrainer(policy, teacher, torch.optim.SGD(policy.parameters(), lr=0.1))
     assert isinstance(trainer, Trainer)

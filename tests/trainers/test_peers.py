@@ -26,7 +26,7 @@ REWARDS = torch.tensor([0.3, 0.9, 0.1, 0.7, 0.2, 0.4], dtype=torch.float64)
 MASK = torch.arange(5)[None] < torch.tensor([5, 2, 3, 1, 4, 5])[:, None]
 COMPLETIONS = torch.randint(3, (6, 5), generator=torch.Generator().manual_seed(0))
 LENGTH = 7
-"""Longest completion that TRL is told to expect; Dr. GRPO divides by it."""
+"""Longest completion that TRL is set to expect; Dr. GRPO divides by it."""
 
 
 def old_rollouts() -> Rollouts:

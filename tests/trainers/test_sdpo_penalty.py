@@ -154,7 +154,7 @@ def test_rows_without_context_feel_it() -> None:
 
 
 def test_the_reference_stays() -> None:
-    """It is asked and never moved."""
+    """It is evaluated and never moved."""
     policy, reference = small_policy(), small_policy(1)
     before = copy.deepcopy(flat(reference))
     optimizer = torch.optim.SGD(policy.parameters(), lr=1.0)

@@ -28,7 +28,7 @@ GROUPS = [0, 1, 0, 1, 0]
 
 
 def critique(ratings: list[list[float] | None]) -> Judgement:
-    """Feedback from rows of ratings; the rewards contradict it, and nobody is to notice."""
+    """Feedback from rows of ratings; the rewards contradict it, and must not matter."""
     said = tuple(None if row is None else Feedback("", tuple(row)) for row in ratings)
     return Judgement(torch.arange(len(ratings)).double() * -7, said)
 

@@ -34,7 +34,7 @@ class Adam:
 
         Args:
             gradients: of the parameters, in their order.
-            stepping: False for runs that skip the step, in which nothing of theirs moves; ``None`` for no such run.
+            stepping: False for runs that skip the step, which do not move; ``None`` for no such run.
         """
         if stepping is not None and not bool(stepping.all()):
             self._step_some(gradients, stepping)

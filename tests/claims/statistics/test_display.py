@@ -32,7 +32,7 @@ def test_the_bootstrap_resamples_within_each_stratum() -> None:
 
 
 def test_the_bootstrap_interval_is_about_that_of_the_mean() -> None:
-    """For 200 normal values: 1.96 standard errors to either side, within a fifth; narrower where asked for less."""
+    """For 200 normal values: 1.96 standard errors to either side, within a fifth; narrower at a lower confidence."""
     generator = np.random.default_rng(4)
     values = generator.standard_normal(200)
     error = float(values.std() / math.sqrt(200))

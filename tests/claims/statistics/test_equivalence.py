@@ -107,7 +107,7 @@ def test_the_reference_is_used_whole_at_every_look() -> None:
 
 
 def test_values_that_are_not_finite() -> None:
-    """In the implementation they make the outcome INVALID; in the stored reference they are an error of ours."""
+    """In the implementation they make the outcome INVALID; in the stored reference they are an error."""
     assert RULE.decide([0.0] * 7 + [math.nan]).outcome is ClaimOutcome.INVALID
     decision = RULE.decide_unpaired([0.0] * 3 + [math.inf] * 5, [0.0, 1.0])
     assert decision.outcome is ClaimOutcome.INVALID

@@ -18,7 +18,7 @@ T_OF_15_FOR_90 = 1.7530503556925547
 
 
 def around(mean: float, deviation: float, seeds: int) -> list[float]:
-    """Values whose mean and sample standard deviation are as asked, for an even number of seeds."""
+    """Values whose mean and sample standard deviation are as given, for an even number of seeds."""
     step = deviation * math.sqrt((seeds - 1) / seeds)
     return [mean + step, mean - step] * (seeds // 2)
 

@@ -165,7 +165,7 @@ def test_raising_a_difference_never_takes_a_pass_away(differences: list[float], 
 
 @given(LIKELY_WINS | DIFFERENCES, st.randoms(use_true_random=False))
 def test_the_order_within_a_look_does_not_matter(differences: list[float], random: Random) -> None:
-    """Seeds between two looks can be exchanged."""
+    """Seeds between two looks can be swapped."""
     edges = [0, *DOUBLING]
     shuffled: list[float] = []
     for start, end in zip(edges, [*DOUBLING, None], strict=True):

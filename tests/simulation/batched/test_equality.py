@@ -47,7 +47,7 @@ BIASES: Mapping[str, Mapping[str, float]] = {
         **dict.fromkeys(("verbosity", "position", "self_preference", "halo", "central_tendency"), 0.3),
         **dict.fromkeys(("severity", "positivity", "misleading_share", "missing_share"), 0.3),
     },
-    "nothing is told": {"missing_share": 1.0},
+    "no feedback": {"missing_share": 1.0},
 }
 
 
@@ -73,7 +73,7 @@ def test_every_wrapper(regime: RegimeName, bias: Mapping[str, float]) -> None:
 
 
 def test_exchanged_feedback_has_gaps() -> None:
-    """A prompt that hears of another one hears nothing where nothing was said there."""
+    """A prompt that gets the feedback of another one gets none where that one has none."""
     one = settings("rubric", Sdpo(placebo="deranged"), oracle={"missing_share": 0.5})
     assert max(differences([one, one], (0, 1))) < BOUND
 

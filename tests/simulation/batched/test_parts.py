@@ -101,7 +101,7 @@ def test_adam_is_that_of_torch(rates: tuple[float, float], skipped: list[bool], 
 
 
 def test_draws_are_those_of_the_clear_simulator() -> None:
-    """Named by seed and step; equal seeds hear the same, and the number of ratings asked for changes none of them."""
+    """Named by seed and step; equal seeds get the same, and the number of ratings changes none of them."""
     sizes = Sizes(PROMPTS, ROLLOUTS, TIME, 3)
     drawn = step_draws([4, 9, 4], 7, sizes, device=torch.device("cpu"))
     uniform = torch.rand(PROMPTS * ROLLOUTS, TIME, generator=random_stream(4, 7, "rollouts"), dtype=torch.float64)

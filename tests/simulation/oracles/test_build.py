@@ -100,7 +100,7 @@ def test_the_stated_share_of_prompts_misleads(world: World, share: float, count:
 
 
 def test_a_higher_share_misleads_the_same_prompts_and_more(world: World) -> None:
-    """So that a sweep over the share adds prompts and exchanges none."""
+    """So that a sweep over the share adds prompts and replaces none."""
     chosen = []
     for share in (0.2, 0.4, 0.6, 0.8):
         oracle = build_oracle(world, OracleSettings(misleading_share=share), seed=7)

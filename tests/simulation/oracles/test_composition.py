@@ -1,4 +1,4 @@
-"""Wrappers compose with every oracle and with each other, and none knows another."""
+"""Wrappers compose with every oracle and with each other, and none depends on another."""
 
 import ast
 import itertools
@@ -121,7 +121,7 @@ class Inverted(Bias):
 
 
 def test_a_strangers_bias_composes(world: World, rollouts: Rollouts) -> None:
-    """A lens is all it takes, inside and outside of ours."""
+    """A lens is all it takes, inside and outside of the bundled ones."""
     clean = judged(ScalarOracle(world, 0.0), rollouts).rewards
     inside = judged(Positivity(Inverted(ScalarOracle(world, 0.0)), 0.6), rollouts).rewards
     outside = judged(Inverted(Positivity(ScalarOracle(world, 0.0), 0.6)), rollouts).rewards

@@ -155,7 +155,7 @@ def test_a_single_token_has_no_position() -> None:
 
 
 def test_self_preference_rates_up_what_is_likely(world: World, rollouts: Rollouts) -> None:
-    """The score rises by s sqrt(T) where the policy was sure, nothing at chance, and follows the logarithm."""
+    """The score rises by s sqrt(T) where the policy was certain, nothing at chance, and follows the logarithm."""
     sizes = world.settings
     plain = clean_scores(ScalarOracle(world, 0.0), rollouts)[:, 0]
     for log_prob, expected in ((0.0, 0.4), (-math.log(10), 0.0), (-2 * math.log(10), -0.4), (-math.log(10) / 2, 0.2)):

@@ -21,13 +21,13 @@ PSI = 0.2
 STREAM_SEED = 4
 
 
-def random_reader(regime: RegimeName, *, sure: bool = False) -> Reader:
-    """A reader of a tiny world with made-up beliefs; a sure one has no doubt about loadings."""
+def random_reader(regime: RegimeName, *, confident: bool = False) -> Reader:
+    """A reader of a tiny world with made-up beliefs; a confident one has no doubt about loadings."""
     stream = random_stream(STREAM_SEED, "knowledge")
     loadings = torch.randn(T, V, K, generator=stream, dtype=torch.float64)
-    variance = torch.rand(T, V, K, generator=stream, dtype=torch.float64) * (0 if sure else 1)
+    variance = torch.rand(T, V, K, generator=stream, dtype=torch.float64) * (0 if confident else 1)
     feedback = RegimeSettings(regime=regime, spans=2)
-    settings = ReaderSettings(feedback=feedback, idiosyncrasy=0.0 if sure else PSI)
+    settings = ReaderSettings(feedback=feedback, idiosyncrasy=0.0 if confident else PSI)
     return Reader.from_settings(Knowledge(loadings, variance), settings)
 
 
@@ -100,7 +100,7 @@ def test_posterior_is_dense_conditioning(regime: RegimeName) -> None:
 
 
 def test_unsampled_tokens_get_what_taste_says() -> None:
-    """Only tokens that somebody sampled are credited with more than the posterior mean of taste (SIM-065)."""
+    """Only tokens that were sampled are credited with more than the posterior mean of taste (SIM-065)."""
     reader = random_reader("scalar")
     completions, linearized, told = random_case(1)
     reading = reader.infer(completions, linearized, told)
@@ -112,8 +112,8 @@ def test_unsampled_tokens_get_what_taste_says() -> None:
 
 @pytest.mark.parametrize("regime", REGIMES)
 def test_without_noise_taste_is_recovered(regime: RegimeName) -> None:
-    """A reader that knows the loadings, in a world that taste explains, finds taste, whatever the leniency."""
-    reader = random_reader(regime, sure=True)
+    """A reader with the true loadings, in a world that taste explains, finds taste, whatever the leniency."""
+    reader = random_reader(regime, confident=True)
     completions, _, told = random_case(1)
     taste = torch.tensor([[0.6, -0.8], [-1.0, 0.1]], dtype=torch.float64)
     scores = torch.einsum("xijk,xk->xij", reader.prior.taste_rows(reader.design, completions), taste)
@@ -207,7 +207,7 @@ def test_credit_is_true_and_truer_the_richer_the_feedback() -> None:
 
 
 def test_other_feedback_than_expected_is_refused() -> None:
-    """The message says how many ratings the reader expects, and of how many tokens it knows anything."""
+    """The message says how many ratings the reader expects, and for how many tokens it was made."""
     reader = random_reader("rubric")
     completions, linearized, told = random_case(2)
     with pytest.raises(InvalidInputError, match="expects 3 for each rollout"):

@@ -1,6 +1,6 @@
 """The truth by enumeration: every completion of a tiny world, its probability and its score, one after the other.
 
-Nothing here knows a recursion. Probabilities come from the policy's ``logits``, which read the completion itself, and
+Nothing here uses a recursion. Probabilities come from the policy's ``logits``, which read the completion itself, and
 scores from ``World.latent_score``.
 """
 

@@ -1,4 +1,4 @@
-"""The page in a browser: it is drawn, and nothing is asked of the network. Skipped where there is no Chromium."""
+"""The page in a browser: it is drawn, and no network is used. Skipped where there is no Chromium."""
 
 import shutil
 import subprocess
