@@ -84,3 +84,27 @@ def test_the_project_is_searched() -> None:
 def test_nothing_is_called_utils() -> None:
     """A file is named after what it holds."""
     assert [file for file in project_files() if re.fullmatch(r"(utils?|helpers?|misc|common)\.py", file.name)] == []
+
+
+def test_few_names_stand_directly_under_the_package() -> None:
+    """A reader who opens the package has at most eighteen names to know."""
+    found = {
+        path.name.removesuffix(".py") for path in (ROOT / "sdpo_ref").iterdir() if not path.name.startswith(("_", "."))
+    }
+    assert len(found - {"py.typed"}) <= 18, sorted(found)
+
+
+PRIVATE_WORDS = r"(?i)\b(?:mend(?:s|ed|ing)?|farewells?|whoever|somebody|secluded|in vain|shut the doors?)\b"
+"""Words of an earlier private language; the field has plain ones (spec/00-notation)."""
+
+
+def test_nothing_is_written_in_a_private_language() -> None:
+    """Code, specification and pages use the field's words; records of decisions and changes keep theirs."""
+    kept = (ROOT / "spec" / "decisions", ROOT / "CHANGELOG.md", Path(__file__))
+    found = {
+        str(file.relative_to(ROOT)): lines
+        for file in project_files()
+        if not any(file.is_relative_to(one) for one in kept)
+        and (lines := occurrences(PRIVATE_WORDS, file.read_text(encoding="utf-8")))
+    }
+    assert found == {}

@@ -1,4 +1,4 @@
-"""Controls inside every run: if one of them is wrong, nothing can be said about what was judged beside it."""
+"""Controls inside every run: if one of them fails, the results of that run show nothing."""
 
 import math
 from collections.abc import Iterable, Sequence
@@ -74,7 +74,7 @@ def anchors(answers: Sequence[Answer], fresh: Source, stored: Source, *, impleme
         answers: to the questions about one claim.
         fresh: source of the runs that were judged.
         stored: source of the reference distribution.
-        implementation: whether somebody else's trainer stands in SDPO's place.
+        implementation: whether a third party's trainer takes SDPO's place.
     """
     gaps: dict[tuple[CellName, str], dict[RunName, float]] = {}
     missing: dict[CellName, None] = {}
@@ -126,7 +126,7 @@ def positive_control(answers: Sequence[Answer]) -> Control:
 
 
 def saturated(answers: Sequence[Answer], fresh: Source) -> list[Control]:
-    """Baselines whose reward stands at the floor or the ceiling: whoever beats those has shown nothing.
+    """Baselines whose reward stands at the floor or the ceiling: beating them shows nothing.
 
     Implements: STAT-018.
 

@@ -33,7 +33,7 @@ class Question:
     comparisons: tuple[Comparison, ...] = ()
 
     def compared(self) -> tuple[Comparison, ...]:
-        """What is compared; the whole part if nothing else was said."""
+        """What is compared; the whole part by default."""
         return self.comparisons or comparisons(self.part)
 
 

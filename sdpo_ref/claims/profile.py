@@ -9,7 +9,7 @@ ProfileName = Literal["smoke", "standard", "certify"]
 """Five seeds, which is the study's own protocol; the claims' own looks; the same looks at stricter rates."""
 
 SMOKE_SEEDS = "F01"
-"""Claims with these seeds are asked under ``smoke``: all that is said of the runs in the four regimes."""
+"""Claims with these seeds are checked under ``smoke``: those about the runs in the four regimes."""
 
 FIVE_SEEDS = (5,)
 """Looks of the study's own protocol."""

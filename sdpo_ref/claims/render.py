@@ -317,7 +317,7 @@ def _operating_points(lane: Lane, design: Design, count: int) -> str:
         case Equivalence() | Reproduction():
             return f"margin {lane.margin:g}"
         case Collapse():
-            return f"below {lane.most:g}; {lane.usual:g} is nobody's fault"
+            return f"below {lane.most:g}; {lane.usual:g} is the usual rate of runs without a defect"
 
 
 def _list(numbers: Sequence[float | int | None]) -> str:

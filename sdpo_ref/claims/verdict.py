@@ -1,4 +1,4 @@
-"""Claims before their rules, with controls: what is printed, written into findings, and asked of implementations."""
+"""Verdicts on claims: the results of all parts, with controls, as printed, reported and kept in findings."""
 
 import math
 from collections.abc import Callable, Mapping, Sequence
@@ -94,7 +94,7 @@ def judge(
         fresh: source of the runs that are judged.
         stored: source of the reference distribution.
         profile: how thorough.
-        implementation: whether somebody else's trainer stands in SDPO's place.
+        implementation: whether a third party's trainer takes SDPO's place.
         has_time: whether the look of an index may begin.
 
     Returns:

@@ -123,7 +123,7 @@ class Attempt:
         prompt: chat messages, the last one from the user.
         completion: what the policy answered.
         reward: its reward.
-        feedback: what the oracle said about this very attempt, or ``None``.
+        feedback: the oracle's feedback on this very attempt, or ``None``.
     """
 
     group: int
@@ -305,7 +305,7 @@ class Implementation(Protocol):
     """**Protocol:** documentation of every attribute that ``verify`` looks for; all are optional but one part.
 
     ``profile`` is the name of a published variant, or a mapping of profile fields (spec/08-conformance); without it
-    the paper's choices are assumed. ``precision`` is told from the dtype of what is returned; declare ``"float32"``
+    the paper's choices are assumed. ``precision`` is derived from the dtype of what is returned; declare ``"float32"``
     where that does not show. ``capabilities`` lists what is offered; without it, every capability of the
     parts that are present. ``defaults`` returns the defaults of the published configuration, by profile name.
     """

@@ -1,4 +1,4 @@
-"""The peers' teacher contexts through our door."""
+"""The peers' teacher contexts behind our Protocols."""
 
 from collections.abc import Callable
 from types import SimpleNamespace

@@ -1,4 +1,4 @@
-"""The peers' divergences through our door."""
+"""The peers' divergences behind our Protocols."""
 
 import math
 

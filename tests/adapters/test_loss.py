@@ -1,4 +1,4 @@
-"""The peers' losses through our door."""
+"""The peers' losses behind our Protocols."""
 
 from collections.abc import Callable
 from dataclasses import replace

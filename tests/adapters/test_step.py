@@ -1,4 +1,4 @@
-"""The peers' training steps through our door."""
+"""The peers' training steps behind our Protocols."""
 
 import itertools
 from collections.abc import Callable, Mapping, Sequence

@@ -60,7 +60,7 @@ def test_every_claim_and_every_part_is_decided_or_says_why_not() -> None:
 
 
 def test_limits_and_refuted_parts_stand_on_the_page() -> None:
-    """Whoever reads a verdict reads where it ends, and what was refuted is there by name."""
+    """A reader of a verdict finds its limits, and what was refuted, by name."""
     text = (ROOT / "FINDINGS.md").read_text(encoding="utf-8")
     for name, found in released().claims.items():
         assert limits()[name] in text

@@ -85,7 +85,7 @@ def test_a_frontier_is_read_between_neighbours() -> None:
 def test_a_frontier_falls_as_more_diversity_is_asked_for(
     spreads: list[float], rewards: list[float], one: float, other: float
 ) -> None:
-    """Whoever has more diversity has less as well, so asking for more never gives more reward."""
+    """What has more diversity also has less, so requiring more never gives more reward."""
     less, more = sorted((one, other))
     low, high = on_frontier(less, spreads, rewards), on_frontier(more, spreads, rewards)
     assert math.isnan(high) or low >= high - 1e-12

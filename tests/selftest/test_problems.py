@@ -50,7 +50,7 @@ def test_right_variant_fails() -> None:
 
 
 def test_warnings_about_precision_are_allowed() -> None:
-    """Float32 is told that it is float32."""
+    """A float32 implementation is recognised as float32."""
     assert judged(RIGHT, requirements=["CONF-003"]) == ()
 
 

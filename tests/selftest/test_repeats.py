@@ -68,7 +68,7 @@ def test_what_fails_is_kept_and_warnings_are_not(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("text", ["", "[]", '{"repeats": 1}', '{"repeats": 1, "variants": [], "failed": []}'])
 def test_what_holds_no_repeats_is_refused(tmp_path: Path, text: str) -> None:
-    """A broken file is named, with the command that mends it."""
+    """A broken file is named, with the command that writes it again."""
     (tmp_path / FILE.parent).mkdir()
     (tmp_path / FILE).write_text(text)
     with pytest.raises(IntegrityError, match="sdpo-ref selftest --repeats"):

@@ -52,7 +52,7 @@ def declarations() -> tuple[str, ...]:
 
 @cache
 def parts_to_ask(declares: str) -> frozenset[str]:
-    """The parts that answer otherwise than under every profile before this one; to ask the others again is in vain.
+    """The parts that answer differently than under every profile before this one; the others need no second run.
 
     Args:
         declares: one of :func:`declarations`.

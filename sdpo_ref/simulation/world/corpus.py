@@ -1,6 +1,6 @@
 """The annotated corpus: what a model learns about aspects before it is trained ("pre-training", spec/06-simulation).
 
-Somebody has marked tokens for how much they express each aspect, with errors. A reader sees the marks and not the
+Annotators have marked tokens for how much they express each aspect, with errors. A reader sees the marks and not the
 loadings; how good its estimate is, rho, follows from the corpus and the basis in which it learns. It is a result.
 """
 

@@ -1,4 +1,4 @@
-"""Text in GitHub-flavoured Markdown that stays text, whatever somebody else put into it."""
+"""Text in GitHub-flavoured Markdown that stays text, whatever an implementation put into it."""
 
 import re
 
