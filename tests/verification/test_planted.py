@@ -1,13 +1,16 @@
 """A stranger's copy of the reference with one wrong line: the report names the requirement of that line."""
 
-import contextlib
+import json
+import subprocess
+import sys
 from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
 
 import sdpo_ref
-from sdpo_ref.verification.engine import verify
+
+pytestmark = [pytest.mark.slow, pytest.mark.xdist_group("planted")]
 
 _PACKAGE = Path(sdpo_ref.__file__).parent
 _DIVERGENCE = "functional/divergence.py"
@@ -130,18 +133,46 @@ def plant(folder: Path, slip: Slip) -> None:
     (folder / "my_copy.py").write_text(loss, encoding="utf-8")
 
 
-@pytest.mark.slow
+VERIFY = """
+import json, os, sys
+from pathlib import Path
+from sdpo_ref import verify
+
+found = {}
+root, here = Path.cwd(), sys.path[:]
+for folder in sorted(root.iterdir()):
+    os.chdir(folder)
+    report = verify("my_copy:make", level=1, in_process=True)
+    diagnosis = None if report.diagnosis is None else report.diagnosis.sentence
+    found[folder.name] = [report.verdict.exit_code, diagnosis, str(report)]
+    sys.path[:] = here
+    for name in ("my_copy", "my_divergence"):
+        sys.modules.pop(name, None)
+(root / "found.json").write_text(json.dumps(found))
+"""
+
+
+@pytest.fixture(scope="module")
+def reports(tmp_path_factory: pytest.TempPathFactory) -> dict[str, tuple[int, str | None, str]]:
+    """Exit code, diagnosis and text of each slip's report; one process verifies them one after the other."""
+    root = tmp_path_factory.mktemp("slips")
+    for slip in SLIPS:
+        (root / slip.name).mkdir()
+        plant(root / slip.name, slip)
+    done = subprocess.run([sys.executable, "-c", VERIFY], cwd=root, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    found: dict[str, tuple[int, str | None, str]] = json.loads((root / "found.json").read_text())
+    return found
+
+
 @pytest.mark.parametrize("slip", SLIPS, ids=lambda slip: slip.name)
-def test_the_wrong_line_is_found(slip: Slip, tmp_path: Path) -> None:
+def test_the_wrong_line_is_found(slip: Slip, reports: dict[str, tuple[int, str | None, str]]) -> None:
     """The run fails, the first block printed is the line's requirement, and the diagnosis is about that defect."""
-    plant(tmp_path, slip)
-    with contextlib.chdir(tmp_path):
-        report = verify("my_copy:make", level=1)
-    printed = str(report)
-    assert report.verdict.exit_code == 1
+    exit_code, diagnosis, printed = reports[slip.name]
+    assert exit_code == 1
     blocks = [line.split()[0] for line in printed.splitlines() if line.endswith(("FAIL  MUST", "ERROR  MUST"))]
     assert blocks[0] == slip.requirement
     assert len(printed.splitlines()) < LONGEST
-    assert report.diagnosis is not None
-    assert report.diagnosis.sentence.startswith(slip.diagnosis)
+    assert diagnosis is not None
+    assert diagnosis.startswith(slip.diagnosis)
     assert "Diagnosis" in printed
