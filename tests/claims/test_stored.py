@@ -78,6 +78,7 @@ def test_the_released_distributions_hold_every_column() -> None:
             assert all(metrics[0] in values for values in found.values())
 
 
+@pytest.mark.slow
 def test_the_released_distributions_are_of_this_code() -> None:
     """One seed of the first cell and of the mutant, run again: distributions of older code would misjudge others."""
     claims = read_claims(content("spec"))

@@ -101,6 +101,7 @@ def test_verify_writes_what_it_is_asked_for(command: Command, tmp_path: Path) ->
     assert ET.parse(to_junit).getroot().tag == "testsuites"  # noqa: S314 - written by ourselves
 
 
+@pytest.mark.slow
 def test_what_is_known_to_fail_can_be_waived(command: Command, tmp_path: Path) -> None:
     """A user writes down what fails, gets a green build and an honest sentence, and is warned of stale entries."""
     entry = '[[waiver]]\nid = "{id}"\nreason = "known"\nlink = "https://example.org/7"\nexpires = {expires:%Y-%m-%d}\n'
@@ -194,6 +195,7 @@ def test_requirements_are_listed_by_chapter(command: Command, chapter: str) -> N
     assert "LOSS" not in text
 
 
+@pytest.mark.slow
 def test_lock_says_what_changed_and_refuses_strays(command: Command, suite: Suite) -> None:
     """A locked suite locks again without a change; a check of an unknown requirement is not locked."""
     before = (suite.conformance / "manifest.json").read_text()

@@ -11,6 +11,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, fields, replace
 from typing import Any
 
+import pytest
 import torch
 from torch import Tensor
 
@@ -60,6 +61,15 @@ def _variants() -> list[Variant]:
 
 VARIANTS = _variants()
 """Every variant that runs here: chunked always, fused where Triton's interpreter replaces a GPU."""
+
+
+def marks(variant: Variant) -> list[pytest.MarkDecorator]:
+    """What the fused variant has in common with the others is slow, for it runs in the interpreter."""
+    return [pytest.mark.slow] if variant.name == "fused" else []
+
+
+EACH = [pytest.param(variant, marks=marks(variant)) for variant in VARIANTS]
+"""Every variant as a parameter."""
 
 SLACK: Mapping[torch.dtype, tuple[float, float]] = {
     torch.float64: (1e-12, 1e-12),

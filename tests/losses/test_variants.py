@@ -14,11 +14,13 @@ from sdpo_ref.losses import reference
 from sdpo_ref.types import FULL, SAMPLED_TOKEN, Aggregation, DistillationBatch, Head, Support, TopKFrom
 from sdpo_ref.vectors.store import Vector, load
 from tests.losses.equality import (
+    EACH,
     VARIANTS,
     Variant,
     answers,
     assert_equal_to_reference,
     in_float64,
+    marks,
     materialized,
     with_gradients,
 )
@@ -26,7 +28,7 @@ from tests.losses.pairs import Case, covering
 from tests.losses.problems import Shape, hidden_batch, logit_batch, token_weights
 
 CHUNKED = VARIANTS[0]
-each_variant = pytest.mark.parametrize("variant", VARIANTS, ids=str)
+each_variant = pytest.mark.parametrize("variant", EACH, ids=str)
 
 TAIL, RENORMALIZED = Support("top_k_tail", 3), Support("top_k_renormalized", 4)
 DIVERGENCES = [
@@ -91,7 +93,7 @@ def shapes(variant: Variant) -> Mapping[str, Sequence[str | torch.dtype]]:
 @pytest.mark.parametrize(
     ("variant", "case"),
     [
-        pytest.param(variant, case, id="-".join([str(variant), *(str(value) for value in case.values())]))
+        pytest.param(variant, case, marks=marks(variant), id="-".join([str(variant), *map(str, case.values())]))
         for variant in VARIANTS
         for case in covering(shapes(variant))
     ],
@@ -181,7 +183,12 @@ HOLES = {
 
 @pytest.mark.parametrize(
     ("variant", "dtype"),
-    [(variant, dtype) for variant in VARIANTS for dtype in variant.dtypes if dtype.itemsize >= 4],
+    [
+        pytest.param(variant, dtype, marks=marks(variant))
+        for variant in VARIANTS
+        for dtype in variant.dtypes
+        if dtype.itemsize >= 4
+    ],
     ids=lambda value: str(value).removeprefix("torch."),
 )
 @pytest.mark.parametrize("alpha", [0.0, 0.3, 1.0])
@@ -274,7 +281,7 @@ def test_random_problems(  # noqa: PLR0917 -- hypothesis passes by name
 @pytest.mark.parametrize(
     ("variant", "vector"),
     [
-        pytest.param(variant, vector, id=f"{variant}-{vector.id}")
+        pytest.param(variant, vector, marks=marks(variant), id=f"{variant}-{vector.id}")
         for variant in VARIANTS
         for vector in load("loss")
         if vector.inputs["student_logits"].dtype in variant.dtypes

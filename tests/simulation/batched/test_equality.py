@@ -1,8 +1,10 @@
 """The batched simulator against the clear one: the same numbers for everything that a run can be."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from typing import Any
 
 import pytest
+from _pytest.mark.structures import ParameterSet
 from hypothesis import given
 from hypothesis import settings as hypothesis_settings
 from hypothesis import strategies as st
@@ -51,8 +53,18 @@ BIASES: Mapping[str, Mapping[str, float]] = {
 }
 
 
-@pytest.mark.parametrize("method", METHODS.values(), ids=METHODS.keys())
-@pytest.mark.parametrize("regime", REGIMES)
+def pairs(regimes: Sequence[RegimeName], others: Mapping[str, Any]) -> list[ParameterSet]:
+    """Every regime with every other choice; all but one regime of each choice are slow."""
+    return [
+        pytest.param(
+            regime, other, marks=[] if place % len(regimes) == number else [pytest.mark.slow], id=f"{regime}-{name}"
+        )
+        for number, regime in enumerate(regimes)
+        for place, (name, other) in enumerate(others.items())
+    ]
+
+
+@pytest.mark.parametrize(("regime", "method"), pairs(REGIMES, METHODS))
 def test_every_method_under_every_regime(regime: RegimeName, method: MethodSettings) -> None:
     """Two worlds in one batch, in step with two runs of the clear simulator."""
     assert max(differences([settings(regime, method)] * 2, (0, 1))) < BOUND
@@ -64,8 +76,7 @@ def test_credit_for_spans() -> None:
     assert max(differences(runs, (0, 1))) < BOUND
 
 
-@pytest.mark.parametrize("bias", BIASES.values(), ids=BIASES.keys())
-@pytest.mark.parametrize("regime", ["ordinal", "rubric", "critique"])
+@pytest.mark.parametrize(("regime", "bias"), pairs(("ordinal", "rubric", "critique"), BIASES))
 def test_every_wrapper(regime: RegimeName, bias: Mapping[str, float]) -> None:
     """Beside a run in the same batch that does not have the bias."""
     runs = [settings(regime, Sdpo(), oracle=bias), settings(regime, Sdpo()), settings(regime, Sdpo(), oracle=bias)]
