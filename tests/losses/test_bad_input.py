@@ -10,7 +10,7 @@ import torch
 from sdpo_ref.errors import InvalidInputError, UnsupportedError
 from sdpo_ref.losses import reference
 from sdpo_ref.types import DistillationBatch, HiddenBatch, Support
-from tests.losses.equality import EACH, Variant
+from tests.losses.equality import EACH, VARIANTS, Variant
 from tests.losses.problems import Shape, hidden_batch, logit_batch
 
 each_variant = pytest.mark.parametrize("variant", EACH, ids=str)
