@@ -1,4 +1,4 @@
-"""Published implementations behind the doors of :mod:`sdpo_ref.protocols.parts`.
+"""Published implementations with the parts of :mod:`sdpo_ref.protocols.parts`; a peer is three files.
 
 Each package runs its peer's own code and repairs nothing, so that ``sdpo-ref verify sdpo_ref.adapters.trl:sdpo``
 reports what a user of that peer gets. Peers are imported by the factories and not before: importing an adapter is

@@ -5,8 +5,8 @@ import math
 import pytest
 import torch
 
-from sdpo_ref.adapters.sdpo_rl.divergence import divergence as sdpo_rl_divergence
-from sdpo_ref.adapters.trl.divergence import divergence as trl_divergence
+from sdpo_ref.adapters.sdpo_rl.losses import divergence as sdpo_rl_divergence
+from sdpo_ref.adapters.trl.losses import divergence as trl_divergence
 from sdpo_ref.errors import UnsupportedError
 from sdpo_ref.protocols.parts import Divergence
 from sdpo_ref.types import FULL, Support

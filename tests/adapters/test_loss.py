@@ -9,7 +9,7 @@ import pytest
 import torch
 
 from sdpo_ref.adapters import sdpo_rl, trl
-from sdpo_ref.adapters.trl.hybrid_loss import hybrid_loss
+from sdpo_ref.adapters.trl.losses import hybrid_loss
 from sdpo_ref.errors import UnsupportedError
 from sdpo_ref.types import FULL, Support
 from tests.adapters.problems import QUARTER_DIVERGENCE, golden_batch

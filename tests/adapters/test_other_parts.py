@@ -7,7 +7,7 @@ import pytest
 import torch
 
 from sdpo_ref.adapters import sdpo_rl, trl
-from sdpo_ref.adapters.toys.chat import character_tokenizer, read_messages
+from sdpo_ref.adapters.toys.texts import character_tokenizer, read_messages
 from sdpo_ref.verification.suite.capabilities import declared_capabilities
 from tests.adapters.problems import PROMPT
 

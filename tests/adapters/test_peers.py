@@ -1,4 +1,4 @@
-"""Loading a peer: what is said when it is absent or another release."""
+"""Loading a peer: the message when it is absent or another release."""
 
 import sys
 from collections.abc import Callable

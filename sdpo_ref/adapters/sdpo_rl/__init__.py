@@ -7,13 +7,8 @@ constructor of the class above it, TRL's ``GRPOTrainer``, is replaced, which wou
 from types import SimpleNamespace
 
 from sdpo_ref.adapters.peers import assembled, require_sdpo_rl
-from sdpo_ref.adapters.sdpo_rl.context import context
-from sdpo_ref.adapters.sdpo_rl.defaults import defaults
-from sdpo_ref.adapters.sdpo_rl.divergence import divergence
-from sdpo_ref.adapters.sdpo_rl.loss import loss
-from sdpo_ref.adapters.sdpo_rl.low_rank_average import low_rank_average
-from sdpo_ref.adapters.sdpo_rl.step import step
-from sdpo_ref.adapters.sdpo_rl.trust_region import trust_region
+from sdpo_ref.adapters.sdpo_rl.losses import divergence, loss
+from sdpo_ref.adapters.sdpo_rl.training import context, defaults, low_rank_average, step, trust_region
 
 _CAPABILITIES = (
     "divergence",

@@ -1,7 +1,7 @@
 """The loop around a trainer: gradient accumulation, plain gradient descent, the trainer's own callbacks.
 
-The work on each micro-batch is done by ``transformers.Trainer.training_step`` itself, so that whether anybody divides
-by the number of accumulation steps is seen and not assumed.
+Each micro-batch is processed by ``transformers.Trainer.training_step`` itself, so that whether the loss is divided by
+the number of accumulation steps is seen and not assumed.
 """
 
 from collections.abc import Callable, Mapping
@@ -11,7 +11,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from sdpo_ref.adapters.toys.model import weights
+from sdpo_ref.adapters.toys.models import weights
 from sdpo_ref.protocols.parts import MicroBatch, StepProblem, StepTrace
 
 

@@ -9,14 +9,15 @@ from types import SimpleNamespace
 from typing import Any
 
 from sdpo_ref.adapters.peers import assembled, require_trl
-from sdpo_ref.adapters.trl.completion_mask import completion_mask
-from sdpo_ref.adapters.trl.context import context, demonstration_context
-from sdpo_ref.adapters.trl.defaults import defaults
-from sdpo_ref.adapters.trl.divergence import divergence
-from sdpo_ref.adapters.trl.hybrid_loss import hybrid_loss
-from sdpo_ref.adapters.trl.loss import loss, sdft_loss
-from sdpo_ref.adapters.trl.low_rank_average import low_rank_average
-from sdpo_ref.adapters.trl.step import step
+from sdpo_ref.adapters.trl.losses import divergence, hybrid_loss, loss, sdft_loss
+from sdpo_ref.adapters.trl.training import (
+    completion_mask,
+    context,
+    defaults,
+    demonstration_context,
+    low_rank_average,
+    step,
+)
 
 _SHARED = (
     "divergence",
