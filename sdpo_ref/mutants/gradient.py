@@ -243,7 +243,6 @@ chapter.enter(
     "all that is created afterwards takes twice the memory and is slower",
     "LOSS-097",
     loss=loss(double_by_default),
-    isolated=True,
 )
 
 REFUSED = "what must be refused"

@@ -215,8 +215,13 @@ def _random_number_after(subject: Subject, batch: DistillationBatch) -> Tensor:
 
 
 def _default_dtype_after(subject: Subject, batch: DistillationBatch) -> str:
-    subject.loss(batch, alpha=0.5, support=FULL)
-    return str(torch.get_default_dtype())
+    before = torch.get_default_dtype()
+    torch.set_default_dtype(torch.float32)  # not what an earlier call of the same subject left
+    try:
+        subject.loss(batch, alpha=0.5, support=FULL)
+        return str(torch.get_default_dtype())
+    finally:
+        torch.set_default_dtype(before)
 
 
 def _reaches_a_parameter(subject: Subject, batch: DistillationBatch) -> str:
