@@ -68,7 +68,7 @@ def kl_divergence(
     p, log_ratio = p_log_probs.exp(), q_log_probs - p_log_probs
 
     # Near cells: q - p as p (exp(log_ratio) - 1), which keeps digits that the difference of two close numbers loses.
-    is_near = log_ratio < _NEAR  # nowhere that p has no mass
+    is_near = log_ratio < _NEAR  # False where p has no mass
     near = torch.where(is_near, log_ratio, 0.0)
     terms = p * (near.expm1() - near)
 
