@@ -33,8 +33,6 @@ import pytest
 from sdpo_ref.verification.suite.waivers import read_waivers
 from tests.commands import sdpo_ref
 
-pytestmark = pytest.mark.xdist_group("readme")
-
 ROOT = Path(__file__).parent.parent
 BIN = Path(sys.executable).parent
 

@@ -23,6 +23,7 @@ def last(messages: tuple[Message, ...]) -> str:
     return messages[-1]["content"]
 
 
+@pytest.mark.slow
 @everywhere
 def test_a_sibling_success_is_the_demonstration(factory: Factory) -> None:
     """The failed attempt reads the successful one without its reasoning; the successful one has no sibling to read."""

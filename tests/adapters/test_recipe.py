@@ -3,6 +3,8 @@
 import contextlib
 from pathlib import Path
 
+import pytest
+
 from sdpo_ref import verify
 
 PEER = """
@@ -38,6 +40,7 @@ def make():
 }
 
 
+@pytest.mark.slow
 def test_three_files_are_an_adapter(tmp_path: Path) -> None:
     """Both ends of alpha pass, what the peer does not have is seen, and a peer that is wrong fails by name."""
     (tmp_path / "their_adapter").mkdir()

@@ -108,6 +108,7 @@ def test_four_products_leave_no_gradients() -> None:
     clear(batch)
 
 
+@pytest.mark.slow
 def test_a_peak_is_what_was_alive_at_once() -> None:
     """Three tensors of 40 MB, of which two at a time: 80 MB, by each method to a few MB.
 
@@ -125,6 +126,7 @@ def test_a_peak_is_what_was_alive_at_once() -> None:
     assert profiled_peak(work) == pytest.approx(80e6, rel=0.01)
 
 
+@pytest.mark.slow
 def test_an_earlier_peak_is_forgotten() -> None:
     """What was needed before the work began does not count."""
     torch.ones(20_000_000, dtype=torch.float64).exp_()

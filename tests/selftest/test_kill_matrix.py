@@ -82,6 +82,7 @@ def test_tolerances_separate_right_from_wrong(filed: KillMatrix) -> None:
     assert [(it.check, it.relative, it.absolute, text) for it in filed.tolerances for text in too_near(it)] == []
 
 
+@pytest.mark.slow
 def test_diagnosis_names_the_right_defect(filed: KillMatrix) -> None:
     """For at least nine of ten mutants that have a sibling, the sibling is named first when they are left out."""
     found = diagnosis_accuracy(filed)
@@ -89,6 +90,7 @@ def test_diagnosis_names_the_right_defect(filed: KillMatrix) -> None:
     assert found.share >= 0.9
 
 
+@pytest.mark.slow
 def test_page_is_the_matrix(filed: KillMatrix, catalogue: Catalogue) -> None:
     """The page is what the matrix on file renders to."""
     page = (content("conformance") / FILE.parent / "README.md").read_text(encoding="utf-8")

@@ -59,6 +59,7 @@ def planted() -> Mapping[str, Planted]:
     return {mutant.id: mutant.build for mutant in mutants() if isinstance(mutant.build, Planted)}
 
 
+@pytest.mark.slow
 def test_is_an_implementation(planted: Mapping[str, Planted]) -> None:
     """Each is made by ``module:factory`` from its name and has parts; of those with a line, one for each file."""
     one_of_each_file = {build.file: name for name, build in planted.items()}.values()

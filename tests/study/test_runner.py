@@ -94,6 +94,7 @@ def test_what_is_under_way_is_kept_when_another_task_raises(store: Store) -> Non
     assert len(store.keys()) < 8
 
 
+@pytest.mark.slow
 def test_a_worker_that_dies_is_reported(store: Store) -> None:
     """As when memory runs out; the same command goes on."""
     with pytest.raises(TaskError, match=r"a worker process died, perhaps because memory ran out; try fewer --jobs"):
@@ -115,6 +116,7 @@ def test_a_full_disk_ends_the_study(store: Store, jobs: int) -> None:
     assert len(store.keys()) == 60
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("jobs", [1, 2])
 def test_ctrl_c_keeps_what_has_finished(store: Store, jobs: int) -> None:
     """The interrupt goes to the caller at once, without a warning about what was under way."""

@@ -16,8 +16,6 @@ from sdpo_ref.verification.reports.junit import junit
 from sdpo_ref.verification.reports.terminal import as_text
 from sdpo_ref.verification.status import Status
 
-pytestmark = pytest.mark.xdist_group("engine")
-
 
 @pytest.fixture(scope="module")
 def faulty(workplace: Path, suite: Suite) -> Report:
@@ -58,7 +56,7 @@ def test_user_settings_of_pytest_do_not_leak_in(
 
 def test_what_is_not_offered_does_not_apply(suite: Suite, user_folder: Path) -> None:
     """An implementation of one part is judged on that part, and the report has what was left out."""
-    report = verify("my_sdpo:divergence_only", suite=suite, in_process=True)
+    report = verify("my_sdpo:divergence_only", suite=suite)
     assert report.verdict.sentence == (
         "conformant in what it offers: 3 of 3 MUST; 6 MUST not applicable: it offers divergence only"
     )
@@ -135,7 +133,7 @@ def test_leaving_the_interpreter_is_an_error_and_not_the_end(suite: Suite, user_
 
 def test_an_implementation_cannot_announce_its_own_failure(suite: Suite, user_folder: Path) -> None:
     """pytest.xfail() in a part is a failure as any other; only the user's waiver excuses one."""
-    report = verify("my_sdpo:announces", suite=suite, only=("LOSS-001",), in_process=True)
+    report = verify("my_sdpo:announces", suite=suite, only=("LOSS-001",))
     failure = entry(report, "LOSS-001").failure
     assert entry(report, "LOSS-001").status is Status.FAIL
     assert failure is not None
@@ -209,7 +207,7 @@ def test_the_report_is_readable_in_a_narrow_terminal(faulty: Report, suite: Suit
 
 def test_departures_are_printed(suite: Suite, user_folder: Path) -> None:
     """A profile that is not the paper's is shown with both values."""
-    report = verify("my_sdpo:rough", suite=suite, level=0, in_process=True)
+    report = verify("my_sdpo:rough", suite=suite, level=0)
     assert "aggregation = row_mean (paper: token_mean)" in str(report)
     assert report.verdict.sentence == "partial run, no verdict on conformance: 3 of 3 MUST passed"
 

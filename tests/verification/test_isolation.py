@@ -78,6 +78,7 @@ def gone_soon(command: str) -> bool:
     return not processes(command)
 
 
+@pytest.mark.slow
 def test_the_network_is_refused_by_name(report: Report) -> None:
     """A connection to another machine is refused at once, with the reason."""
     assert "there is no network while an implementation is verified" in failure(report, "LOSS-004").message
@@ -91,6 +92,7 @@ def test_what_it_starts_has_no_network_either(report: Report) -> None:
     assert "Network is unreachable" in failure(report, "LOSS-006").message
 
 
+@pytest.mark.slow
 @LINUX
 def test_memory_runs_out_for_the_check_only(report: Report) -> None:
     """The message names the limit and the option; other checks go on."""

@@ -10,7 +10,7 @@ import pytest
 
 import sdpo_ref
 
-pytestmark = [pytest.mark.slow, pytest.mark.xdist_group("planted")]
+pytestmark = pytest.mark.slow
 
 _PACKAGE = Path(sdpo_ref.__file__).parent
 _DIVERGENCE = "functional/divergence.py"

@@ -153,6 +153,7 @@ def test_every_capability_is_needed_somewhere(catalogue: Catalogue) -> None:
     assert set(CAPABILITIES) - needed == set()
 
 
+@pytest.mark.slow
 def test_suite_runs_from_another_folder(tmp_path: Path) -> None:
     """The plugin works for plain pytest, collected by path, outside this repository."""
     suite = content("conformance")

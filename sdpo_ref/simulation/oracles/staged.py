@@ -68,7 +68,7 @@ class Lens:
             One lens for both.
 
         Example:
-            >>> Lens(noise=lambda noise: noise + 1).then(Lens(noise=lambda noise: 10 * noise)).noise(0.0)
+            >>> Lens(noise=lambda noise: noise + 1).followed_by(Lens(noise=lambda noise: 10 * noise)).noise(0.0)
             10.0
         """
         return Lens(

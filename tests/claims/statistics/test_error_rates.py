@@ -16,6 +16,8 @@ from sdpo_ref.claims.statistics.magnitude import MagnitudeRule
 from sdpo_ref.claims.statistics.outcome import ClaimOutcome, all_of
 from sdpo_ref.claims.statistics.sign_rule import SignRule
 
+pytestmark = pytest.mark.slow
+
 TAIL = 1e-4
 LOOKS = (8, 16, 32, 64)
 

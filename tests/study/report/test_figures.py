@@ -51,12 +51,14 @@ def test_a_figure_shows_every_method_and_nothing_empty(name: str) -> None:
     assert len(written) > 40
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", FIGURES)
 def test_the_same_data_give_the_same_bytes(name: str) -> None:
     """So a report can be compared with an older one."""
     assert svg(FIGURES[name], observations(FIGURES[name].experiment)) == drawn(name)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", FIGURES)
 def test_other_data_one_seed_and_runs_that_ended_early_can_be_drawn(name: str) -> None:
     """Without intervals, and without what is not there; other data make another drawing."""

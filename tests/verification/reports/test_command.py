@@ -32,8 +32,6 @@ from tests.verification.reports.examples import fields
 
 __all__ = ["suite", "workplace"]
 
-pytestmark = pytest.mark.xdist_group("reports")
-
 NOISY = """
 from types import SimpleNamespace
 
