@@ -5,6 +5,8 @@ fails, and ``sdpo-ref verify sdpo_ref.mutants:make_benign,name=float32`` does no
 specification; ``conformance/mutants/README.md`` is the table of all of them with what catches each.
 """
 
+import importlib
+import pkgutil
 from functools import cache
 from typing import Any
 
@@ -20,46 +22,8 @@ def mutants() -> tuple[Mutant, ...]:
         >>> mutants()[5].id, mutants()[5].name
         ('M006', 'coefficients_swapped')
     """
-    from sdpo_ref.mutants import (
-        adversaries,
-        aggregation,
-        completions,
-        context,
-        divergence,
-        gradient,
-        hybrid,
-        importance,
-        logits,
-        masks,
-        near_zero,
-        sampled_token,
-        scale,
-        step,
-        success,
-        support,
-        weights,
-    )
-
-    chapters = (
-        divergence,
-        near_zero,
-        support,
-        sampled_token,
-        importance,
-        masks,
-        aggregation,
-        gradient,
-        logits,
-        scale,
-        hybrid,
-        completions,
-        success,
-        context,
-        weights,
-        step,
-        adversaries,
-    )
-    found = [mutant for chapter in chapters for mutant in chapter.MUTANTS]
+    files = (importlib.import_module(f"{__name__}.{it.name}") for it in pkgutil.iter_modules(__path__))
+    found = [mutant for file in files if hasattr(file, "chapter") for mutant in file.chapter.mutants]
     return tuple(sorted(found, key=lambda it: it.id))
 
 

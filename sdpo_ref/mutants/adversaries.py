@@ -84,134 +84,93 @@ def skip(*_: Any, **__: Any) -> NoReturn:
     pytest.skip("nothing to see here")
 
 
-FOOLS = "fools the suite"
+chapter.family("fools the suite")
 chapter.enter(
-    361,
-    "echo",
-    FOOLS,
+    "M361 echo: LOSS-004",
     "golden answers are replayed, everything else is the reverse KL",
     "trains with another divergence than the vectors suggest",
-    "LOSS-004",
     echo,
 )
 chapter.enter(
-    363,
-    "changing_in_a_buffer",
-    FOOLS,
+    "M363 changing_in_a_buffer: LOSS-001 LOSS-007",
     "noise, in a buffer that every call overwrites: two results that are compared later are one and the same",
     "runs with one seed differ, and no comparison of the two shows it",
-    "LOSS-001 LOSS-007",
     divergence=reused(1e-3),
 )
 chapter.enter(
-    364,
-    "constant_nan",
-    FOOLS,
+    "M364 constant_nan: LOSS-001 LOSS-005 LOSS-051 LOSS-061",
     "every answer is NaN, which is neither above nor below any tolerance",
     "all weights become NaN",
-    "LOSS-001 LOSS-005 LOSS-051 LOSS-061",
     divergence=lambda s, t, **o: GOOD.divergence(s, t, **o) * torch.nan,
     loss=loss(lambda b, o: good(b, o) * torch.nan),
 )
 chapter.enter(
-    365,
-    "constant_zero",
-    FOOLS,
+    "M365 constant_zero: LOSS-001 LOSS-050 LOSS-061",
     "every answer is zero, with zero gradient",
     "nothing is learned, and the loss is perfect",
-    "LOSS-001 LOSS-050 LOSS-061",
     divergence=lambda s, t, **o: 0 * GOOD.divergence(s, t, **o).nan_to_num(posinf=0.0),
     loss=loss(lambda b, o: 0 * good(b, o)),
 )
 chapter.enter(
-    366,
-    "non_deterministic",
-    FOOLS,
+    "M366 non_deterministic: LOSS-065",
     "noise from the global generator is in the loss",
     "runs with one seed differ",
-    "LOSS-065",
     loss=loss(noisy),
-    same_as=163,
+    same_as="M163",
 )
 chapter.enter(
-    367,
-    "claims_what_it_lacks",
-    FOOLS,
+    "M367 claims_what_it_lacks: CONF-001",
     "the trust-region teacher is declared and not there",
     "a knob that raises when it is turned",
-    "CONF-001",
     trust_region=absent,
     seen_in="sdpo-rl-0.0.3",
 )
 chapter.enter(
-    368,
-    "claims_every_support",
-    FOOLS,
+    "M368 claims_every_support: LOSS-020 LOSS-021 LOSS-026",
     "every support is declared, and all of them give the full vocabulary",
     "memory and numbers are those of the full vocabulary",
-    "LOSS-020 LOSS-021 LOSS-026",
     divergence=lambda s, t, *, alpha, support: GOOD.divergence(s, t, alpha=alpha, support=Support("full")),
 )
 chapter.enter(
-    369,
-    "knows_that_it_is_tested",
-    FOOLS,
+    "M369 knows_that_it_is_tested: LOSS-065",
     "right while a test runs, and half of it otherwise",
     "everything passes and training is another",
-    "LOSS-065",
     seen_from_outside=True,
     loss=loss(lambda b, o: good(b, o) * (1.0 if under_test() else 0.5)),
 )
-
-BREAKS = "breaks the process"
 chapter.enter(
-    370,
-    "raises",
-    BREAKS,
+    "M391 skips_its_checks: LOSS-001 LOSS-005",
+    "every call asks the test runner to skip the running test",
+    "green without a single check",
+    divergence=skip,
+    same_as="M370",
+)
+
+chapter.family("breaks the process")
+chapter.enter(
+    "M370 raises: LOSS-001 LOSS-005",
     "every call raises",
     "nothing runs",
-    "LOSS-001 LOSS-005",
     divergence=crash,
 )
 chapter.enter(
-    371,
-    "raises_system_exit",
-    BREAKS,
+    "M371 raises_system_exit: LOSS-001 LOSS-005",
     "every call asks Python to leave",
     "the run ends without a message, as if it were done",
-    "LOSS-001 LOSS-005",
     divergence=leave_politely,
-    same_as=370,
+    same_as="M370",
 )
 chapter.enter(
-    391,
-    "skips_its_checks",
-    FOOLS,
-    "every call asks the test runner to skip the running test",
-    "green without a single check",
-    "LOSS-001 LOSS-005",
-    divergence=skip,
-    same_as=370,
-)
-chapter.enter(
-    372,
-    "hangs",
-    BREAKS,
+    "M372 hangs: CONF-001",
     "every call hangs",
     "nothing runs, and nothing says so",
-    "CONF-001",
     lambda: SimpleNamespace(divergence=hang),
     isolated=True,
 )
 chapter.enter(
-    373,
-    "exits",
-    BREAKS,
+    "M373 exits: CONF-001",
     "every call ends the process with exit code 0",
     "the run ends without a message, as if it had finished",
-    "CONF-001",
     lambda: SimpleNamespace(divergence=leave),
     isolated=True,
 )
-
-MUTANTS = tuple(chapter.mutants)

@@ -24,110 +24,75 @@ def of_sampled_tokens(batch: DistillationBatch, options: Options) -> Tensor:
     return good(batch, options) * batch.loss_mask.sum() / batch.completion_mask.sum().clamp(min=1)
 
 
-DENOMINATOR = "denominator of the mean"
+chapter.family("denominator of the mean")
 chapter.enter(
-    121,
-    "divided_by_time",
-    DENOMINATOR,
+    "M121 divided_by_time: LOSS-052 LOSS-053",
     "the loss is divided by the padded length once more",
     "the step depends on the longest completion of the batch",
-    "LOSS-052 LOSS-053",
     loss=loss(lambda b, o: good(b, o) / b.completions.shape[1]),
 )
 chapter.enter(
-    122,
-    "mean_of_rows",
-    DENOMINATOR,
+    "M122 mean_of_rows: LOSS-053 LOSS-056",
     "the mean of row means is taken, while the profile declares the mean of tokens",
     "short completions weigh as much as long ones",
-    "LOSS-053 LOSS-056",
     loss=of_rows("row_mean"),
 )
 chapter.enter(
-    123,
-    "mean_of_all_rows",
-    DENOMINATOR,
+    "M123 mean_of_all_rows: LOSS-053 LOSS-056 LOSS-105",
     "the mean of row means is taken over all rows, usable or not",
     "the step shrinks with the share of rows without a context",
-    "LOSS-053 LOSS-056 LOSS-105",
     loss=of_rows("row_mean_all"),
 )
 chapter.enter(
-    124,
-    "sum_of_rows",
-    DENOMINATOR,
+    "M124 sum_of_rows: LOSS-053",
     "row sums are averaged, while the profile declares the mean of tokens",
     "the step grows with the length of completions",
-    "LOSS-053",
     loss=of_rows("row_sum"),
 )
 chapter.enter(
-    125,
-    "rows_dilute",
-    DENOMINATOR,
+    "M125 rows_dilute: LOSS-053 LOSS-056",
     "tokens of unusable rows are in the denominator",
     "the step shrinks with the share of rows without a context",
-    "LOSS-053 LOSS-056",
     loss=loss(of_sampled_tokens),
     seen_in="trl-1.16",
 )
 chapter.enter(
-    126,
-    "mean_of_everything",
-    DENOMINATOR,
+    "M126 mean_of_everything: LOSS-052 LOSS-053 LOSS-056",
     "the sum is divided by rows times padded length",
     "the step depends on padding and on unusable rows",
-    "LOSS-052 LOSS-053 LOSS-056",
     Planted(FILE, TOKEN_MEAN, "return counted / counted.numel()"),
 )
 chapter.enter(
-    127,
-    "sum_of_tokens",
-    DENOMINATOR,
+    "M127 sum_of_tokens: LOSS-053 LOSS-056 LOSS-061",
     "tokens are added up and not averaged",
     "the step is as large as the batch has tokens",
-    "LOSS-053 LOSS-056 LOSS-061",
     Planted(FILE, TOKEN_MEAN, "return counted"),
 )
 chapter.enter(
-    128,
-    "one_token_too_many",
-    DENOMINATOR,
+    "M128 one_token_too_many: LOSS-053 LOSS-056 LOSS-061",
     "the denominator is one too large",
     "short batches make smaller steps",
-    "LOSS-053 LOSS-056 LOSS-061",
     Planted(FILE, TOKEN_MEAN, "return counted / (counted.sum() + 1)"),
 )
 chapter.enter(
-    129,
-    "at_least_eight_tokens",
-    DENOMINATOR,
+    "M129 at_least_eight_tokens: LOSS-053",
     "the denominator is at least eight",
     "short batches make smaller steps",
-    "LOSS-053",
     Planted(FILE, TOKEN_MEAN, "return counted / counted.sum().clamp(min=8)"),
 )
 chapter.enter(
-    130,
-    "rows_in_order",
-    DENOMINATOR,
+    "M130 rows_in_order: LOSS-055 LOSS-056",
     "a factor depends on the first row",
     "the loss depends on the order of rows",
-    "LOSS-055 LOSS-056",
     loss=loss(lambda b, o: good(b, o) * (1 + b.loss_mask[0].double().mean())),
 )
 chapter.enter(
-    131,
-    "largest_token_only",
-    DENOMINATOR,
+    "M131 largest_token_only: LOSS-050 LOSS-053",
     "the largest token loss is taken in place of the mean",
     "one token of a batch is trained",
-    "LOSS-050 LOSS-053",
     Planted(
         FILE,
         "return (torch.where(loss_mask, token_losses, 0.0) * weights.to(token_losses.device)).sum()",
         "return (torch.where(loss_mask, token_losses, 0.0)).max() + 0 * weights.sum()",
     ),
 )
-
-MUTANTS = tuple(chapter.mutants)

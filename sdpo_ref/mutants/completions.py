@@ -14,52 +14,37 @@ ENDED = "        ended |= completions == end_id"
 
 chapter = Chapter()
 
-REWARD = "implicit reward"
+chapter.family("implicit reward")
 chapter.enter(
-    191,
-    "reward_of_the_wrong_policy",
-    REWARD,
+    "M191 reward_of_the_wrong_policy: LOSS-080 LOSS-110",
     "the two policies are swapped",
     "what the context makes less likely is rewarded",
-    "LOSS-080 LOSS-110",
     implicit_reward=lambda c, r, y, m: GOOD.implicit_reward(r, c, y, m),
 )
 chapter.enter(
-    192,
-    "reward_per_token",
-    REWARD,
+    "M192 reward_per_token: LOSS-080 LOSS-081",
     "the sum is divided by the length",
     "rewards of parts do not add up to that of the whole",
-    "LOSS-080 LOSS-081",
     implicit_reward=lambda c, r, y, m: GOOD.implicit_reward(c, r, y, m) / m.sum(-1).clamp(min=1),
 )
 chapter.enter(
-    193,
-    "reward_of_padding",
-    REWARD,
+    "M193 reward_of_padding: LOSS-080 LOSS-082",
     "padding is scored as well",
     "the reward depends on what stands behind the end",
-    "LOSS-080 LOSS-082",
     implicit_reward=lambda c, r, y, m: GOOD.implicit_reward(c, r, y, torch.ones_like(m)),
 )
 chapter.enter(
-    194,
-    "reward_of_the_first_token",
-    REWARD,
+    "M194 reward_of_the_first_token: LOSS-080 LOSS-081",
     "only the first token's ratio is taken",
     "most of the completion has no reward",
-    "LOSS-080 LOSS-081",
     Planted(
         IMPLICIT, "completions, completion_mask).sum(-1)\n\n\ndef", "completions, completion_mask)[..., 0]\n\n\ndef"
     ),
 )
 chapter.enter(
-    195,
-    "reward_from_logits",
-    REWARD,
+    "M195 reward_from_logits: LOSS-080",
     "raw logits are compared instead of log-probabilities",
     "the reward depends on constants that mean nothing",
-    "LOSS-080",
     Planted(
         IMPLICIT,
         "token_log_probs(log_probs(conditioned), token_ids) - token_log_probs(log_probs(reference), token_ids)",
@@ -67,12 +52,9 @@ chapter.enter(
     ),
 )
 chapter.enter(
-    196,
-    "reward_without_reference",
-    REWARD,
+    "M196 reward_without_reference: LOSS-080",
     "the reference's part is left out",
     "likely completions are rewarded for being likely",
-    "LOSS-080",
     Planted(
         IMPLICIT,
         "token_log_probs(log_probs(conditioned), token_ids) - token_log_probs(log_probs(reference), token_ids)",
@@ -80,23 +62,17 @@ chapter.enter(
     ),
 )
 chapter.enter(
-    197,
-    "reward_exponentiated",
-    REWARD,
+    "M197 reward_exponentiated: LOSS-080 LOSS-081",
     "the ratio itself is returned and not its logarithm",
     "rewards of parts multiply where they should add",
-    "LOSS-080 LOSS-081",
     implicit_reward=lambda c, r, y, m: GOOD.implicit_reward(c, r, y, m).exp(),
 )
 
-SDFT = "loss of SDFT"
+chapter.family("loss of SDFT")
 chapter.enter(
-    198,
-    "skips_columns",
-    SDFT,
+    "M198 skips_columns: LOSS-090",
     "columns of the padded array are skipped, not tokens of the completion",
     "completions that start late keep their first tokens",
-    "LOSS-090",
     sdft_loss=lambda b, *, alpha, support, skip_tokens: sdft_loss(
         replace(b, completion_mask=b.completion_mask & (torch.arange(b.completions.shape[1]) >= skip_tokens)),
         alpha=alpha,
@@ -104,30 +80,21 @@ chapter.enter(
     ),
 )
 chapter.enter(
-    199,
-    "skips_one_fewer",
-    SDFT,
+    "M199 skips_one_fewer: LOSS-090",
     "one token fewer is skipped",
     "the tokens that name the demonstration are trained",
-    "LOSS-090",
     Planted(FILE, "return mask & (mask.long().cumsum(-1) > count)", "return mask & (mask.long().cumsum(-1) >= count)"),
 )
 chapter.enter(
-    200,
-    "skips_nothing",
-    SDFT,
+    "M200 skips_nothing: LOSS-090",
     "no token is skipped",
     "the tokens that name the demonstration are trained",
-    "LOSS-090",
     Planted(FILE, "return mask & (mask.long().cumsum(-1) > count)", "return mask"),
 )
 chapter.enter(
-    201,
-    "skips_the_end",
-    SDFT,
+    "M201 skips_the_end: LOSS-090",
     "tokens are skipped at the end of the completion",
     "the student does not learn when to stop",
-    "LOSS-090",
     Planted(
         FILE,
         "return mask & (mask.long().cumsum(-1) > count)",
@@ -135,64 +102,46 @@ chapter.enter(
     ),
 )
 chapter.enter(
-    202,
-    "sdft_always_forward",
-    SDFT,
+    "M202 sdft_always_forward: LOSS-090",
     "alpha is ignored: the loss is always the forward KL",
     "a run reported as reverse KL is forward KL",
-    "LOSS-090",
     Planted(
         "losses/sdft.py", "return distillation_loss(kept, alpha=alpha,", "return distillation_loss(kept, alpha=0.0,"
     ),
 )
 chapter.enter(
-    425,
-    "three_skipped_at_most",
-    SDFT,
+    "M425 three_skipped_at_most: LOSS-090",
     "at most three tokens are skipped",
     "a longer preamble is trained",
-    "LOSS-090",
     Planted("losses/sdft.py", "count=skip_tokens", "count=min(skip_tokens, 3)"),
 )
 
-ENDS = "end of the completion"
+chapter.family("end of the completion")
 chapter.enter(
-    203,
-    "end_not_trained",
-    ENDS,
+    "M203 end_not_trained: POLICY-006",
     "the token that ends the completion does not count",
     "the student never learns to stop",
-    "POLICY-006",
     completion_mask=lambda y, end_ids: (
         GOOD.completion_mask(y, end_ids=end_ids) & ~torch.isin(y, torch.tensor(sorted(end_ids), dtype=y.dtype))
     ),
     seen_in="huggingface/trl#6357",
 )
 chapter.enter(
-    204,
-    "one_end_id",
-    ENDS,
+    "M204 one_end_id: POLICY-006",
     "only the first of several end ids is known",
     "what is written after the end of a turn is trained",
-    "POLICY-006",
     completion_mask=lambda y, end_ids: GOOD.completion_mask(y, end_ids=sorted(end_ids)[:1]),
 )
 chapter.enter(
-    205,
-    "nothing_after_the_end_is_cut",
-    ENDS,
+    "M205 nothing_after_the_end_is_cut: POLICY-006",
     "tokens after the end count",
     "the student is trained to go on after its end",
-    "POLICY-006",
     completion_mask=lambda y, end_ids: torch.ones_like(y, dtype=torch.bool),
 )
 chapter.enter(
-    206,
-    "last_end",
-    ENDS,
+    "M206 last_end: POLICY-006",
     "the mask goes up to the last end, not the first",
     "padding whose id is that of the end is trained",
-    "POLICY-006",
     completion_mask=lambda y, end_ids: (
         (found := torch.isin(y, torch.tensor(sorted(end_ids), dtype=y.dtype))).flip(-1).cumsum(-1).flip(-1)
         + (~found.any(-1, keepdim=True)).long()
@@ -200,31 +149,22 @@ chapter.enter(
     ),
 )
 chapter.enter(
-    207,
-    "end_is_padding",
-    ENDS,
+    "M207 end_is_padding: POLICY-006",
     "every token with the id of the end is taken for padding",
     "the student never learns to stop",
-    "POLICY-006",
     Planted(FILE, "return ended_before == 0", "return (ended_before == 0) & ~ended"),
-    same_as=203,
+    same_as="M203",
 )
 chapter.enter(
-    406,
-    "end_of_id_zero",
-    ENDS,
+    "M406 end_of_id_zero: POLICY-006",
     "an end id of 0 is taken for none",
     "completions never end where the end has id 0",
-    "POLICY-006",
     Planted(FILE, ENDED, ENDED.replace("completions == end_id", "(completions == end_id) & bool(end_id)")),
 )
 chapter.enter(
-    407,
-    "ends_counted_in_8_bits",
-    ENDS,
+    "M407 ends_counted_in_8_bits: POLICY-006",
     "the ends so far are counted in 8 bits",
     "after 256 ends as padding, padding is trained",
-    "POLICY-006",
     Planted(
         FILE,
         "ended_before = ended.long().cumsum(-1) - ended.long()",
@@ -232,22 +172,14 @@ chapter.enter(
     ),
 )
 chapter.enter(
-    408,
-    "ends_in_16_bits",
-    ENDS,
+    "M408 ends_in_16_bits: POLICY-006",
     "ids are compared with end ids in 16 bits",
     "other tokens of a large vocabulary end the completion",
-    "POLICY-006",
     Planted(FILE, ENDED, ENDED.replace("completions == end_id", "(completions - end_id) % 65536 == 0")),
 )
 chapter.enter(
-    426,
-    "two_end_ids",
-    ENDS,
+    "M426 two_end_ids: POLICY-006",
     "only two end ids are looked at",
     "models with a third one are trained on what follows it",
-    "POLICY-006",
     Planted(FILE, "for end_id in end_ids:", "for end_id in sorted(end_ids)[:2]:"),
 )
-
-MUTANTS = tuple(chapter.mutants)

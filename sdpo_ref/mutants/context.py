@@ -40,82 +40,58 @@ def shortened_by(cut: Any) -> Any:
     return part
 
 
-USABLE = "which rows are usable"
+chapter.family("which rows are usable")
 chapter.enter(
-    241,
-    "always_usable",
-    USABLE,
+    "M241 always_usable: TEACH-005",
     "every row is usable, with or without evidence",
     "rows without evidence pull the student to the teacher's older self",
-    "TEACH-005",
     context=each(lambda a, c: replace(c, usable=True)),
 )
 chapter.enter(
-    242,
-    "usable_if_failed",
-    USABLE,
+    "M242 usable_if_failed: TEACH-005",
     "rows are usable if the attempt failed",
     "rows without evidence pull the student to the teacher's older self, and successes are never trained",
-    "TEACH-005",
     context=each(lambda a, c: replace(c, usable=a.reward < 1.0)),
 )
 chapter.enter(
-    243,
-    "never_usable",
-    USABLE,
+    "M243 never_usable: TEACH-005",
     "rows with feedback alone are not usable",
     "prompts without a success are not learned from",
-    "TEACH-005",
     context=each(
         lambda a, c: replace(c, usable=c.usable and not (a.feedback and a.feedback in c.messages[-1]["content"]))
     ),
 )
 chapter.enter(
-    244,
-    "empty_frame",
-    USABLE,
+    "M244 empty_frame: TEACH-006",
     "rows without evidence read an instruction that the student did not read",
     "their teacher differs from the student by the wording alone",
-    "TEACH-006",
     context=each(lambda a, c: c if c.usable else with_last_message(c, c.messages[-1]["content"] + "\n\nNow answer.")),
 )
 
-TEXT = "text around the evidence"
+chapter.family("text around the evidence")
 chapter.enter(
-    245,
-    "own_attempt_shown",
-    TEXT,
+    "M245 own_attempt_shown: TEACH-007",
     "the attempt itself is shown to its teacher",
     "the teacher copies what it should judge, and every token looks likely",
-    "TEACH-007",
     context=each(lambda a, c: with_last_message(c, c.messages[-1]["content"] + a.completion)),
 )
 chapter.enter(
-    246,
-    "system_message_lost",
-    TEXT,
+    "M246 system_message_lost: TEACH-008",
     "messages before the last are lost",
     "the teacher answers under other rules than the student",
-    "TEACH-008",
     context=each(lambda a, c: replace(c, messages=c.messages[-1:])),
     seen_in="lasgroup/SDPO#12 sdpo-rl-0.0.3",
 )
 chapter.enter(
-    247,
-    "question_twice",
-    TEXT,
+    "M247 question_twice: TEACH-008",
     "the prompt is rendered twice",
     "the teacher reads a dialogue that never happened",
-    "TEACH-008",
     context=each(lambda a, c: with_last_message(c, a.prompt[-1]["content"] + c.messages[-1]["content"])),
 )
 chapter.enter(
-    248,
-    "system_message_merged",
-    TEXT,
+    "M248 system_message_merged: TEACH-008",
     "the system message is written into the user's",
     "the teacher answers under other rules than the student",
-    "TEACH-008",
     context=each(
         lambda a, c: (
             with_last_message(
@@ -127,12 +103,9 @@ chapter.enter(
     ),
 )
 chapter.enter(
-    249,
-    "evidence_first",
-    TEXT,
+    "M249 evidence_first: TEACH-008",
     "the evidence stands before the question",
     "not the published prompt",
-    "TEACH-008",
     Planted(
         FILE,
         'return "\\n\\n".join([*blocks, words.instruction])',
@@ -140,61 +113,43 @@ chapter.enter(
     ),
 )
 chapter.enter(
-    250,
-    "evidence_as_assistant",
-    TEXT,
+    "M250 evidence_as_assistant: TEACH-008",
     "the evidence comes as a message of the assistant's",
     "the teacher believes that it has answered already",
-    "TEACH-008",
     context=each(
         lambda a, c: replace(c, messages=(*c.messages[:-1], {**c.messages[-1], "role": "assistant"})) if c.usable else c
     ),
 )
 chapter.enter(
-    251,
-    "braces_eaten",
-    TEXT,
+    "M251 braces_eaten: TEACH-009",
     "doubled braces become single ones, as a format string does",
     "code in prompts and solutions is altered",
-    "TEACH-009",
     context=each(lambda a, c: with_last_message(c, c.messages[-1]["content"].replace("{{", "{").replace("}}", "}"))),
 )
 chapter.enter(
-    252,
-    "template_words_filled",
-    TEXT,
+    "M252 template_words_filled: TEACH-009",
     "names of the template's fields are filled in wherever they stand",
     "a prompt that mentions {prompt} is filled with itself",
-    "TEACH-009",
     context=each(
         lambda a, c: with_last_message(c, c.messages[-1]["content"].replace("{prompt}", a.prompt[0]["content"]))
     ),
 )
 chapter.enter(
-    253,
-    "trace_kept",
-    TEXT,
+    "M253 trace_kept: TEACH-010",
     "reasoning traces stay in demonstrations",
     "the teacher continues another attempt's thoughts",
-    "TEACH-010",
     context=under(strip_thinking=False),
 )
 chapter.enter(
-    254,
-    "answer_stripped_too",
-    TEXT,
+    "M254 answer_stripped_too: TEACH-010",
     "everything from the opening tag on is cut",
     "demonstrations are empty",
-    "TEACH-010",
     Planted(FILE, 'r"<think>.*?</think>\\s*"', 'r"<think>.*"'),
 )
 chapter.enter(
-    255,
-    "traces_of_one_line",
-    TEXT,
+    "M255 traces_of_one_line: TEACH-010",
     "only traces without a line break are cut",
     "the teacher continues another attempt's thoughts, for nearly all traces",
-    "TEACH-010",
     Planted(
         FILE,
         'closed = re.sub(r"<think>.*?</think>\\s*", "", text, flags=re.DOTALL)\n'
@@ -203,21 +158,15 @@ chapter.enter(
     ),
 )
 chapter.enter(
-    256,
-    "trace_without_opening_tag",
-    TEXT,
+    "M256 trace_without_opening_tag: TEACH-013",
     "a trace whose opening tag stood in the prompt stays",
     "the teacher continues another attempt's thoughts, with templates that open the trace themselves",
-    "TEACH-013",
     Planted(FILE, 'return re.sub(r"^.*</think>\\s*", "", closed, flags=re.DOTALL)', "return closed"),
 )
 chapter.enter(
-    257,
-    "depends_on_the_batch",
-    TEXT,
+    "M257 depends_on_the_batch: TEACH-012",
     "in batches of four or more the second half is not usable",
     "what is learned depends on how prompts are batched",
-    "TEACH-012",
     context=lambda a, r: (
         [
             c if i < len(a) // 2 or not c.usable or len(a) < 4 else replace(c, usable=False)
@@ -226,185 +175,126 @@ chapter.enter(
     ),
 )
 chapter.enter(
-    430,
-    "tool_messages_lost",
-    TEXT,
+    "M430 tool_messages_lost: TEACH-008",
     "messages of tools are dropped",
     "the teacher does not know what the student was answering to",
-    "TEACH-008",
     Planted(FILE, "(*attempt.prompt[:-1],", "(*[it for it in attempt.prompt[:-1] if it['role'] != 'tool'],"),
 )
 chapter.enter(
-    432,
-    "first_trace_only",
-    TEXT,
+    "M432 first_trace_only: TEACH-010",
     "only the first of several reasoning traces is stripped",
     "the teacher continues another attempt's thoughts, in dialogues with several turns",
-    "TEACH-010",
     Planted(FILE, '"", text, flags=re.DOTALL)', '"", text, count=1, flags=re.DOTALL)'),
 )
 chapter.enter(
-    433,
-    "traces_are_one",
-    TEXT,
+    "M433 traces_are_one: TEACH-010",
     "all from the first opening tag to the last closing tag is stripped",
     "the answer between two traces is lost",
-    "TEACH-010",
     Planted(FILE, "<think>.*?</think>", "<think>.*</think>"),
 )
 
-READ = "text that is read"
+chapter.family("text that is read")
 chapter.enter(
-    400,
-    "feedback_on_one_line",
-    READ,
+    "M400 feedback_on_one_line: TEACH-009",
     "line breaks and indentation of feedback become single blanks",
     "code and tracebacks lose their shape",
-    "TEACH-009",
     feedback_as("' '.join(attempt.feedback.split())"),
 )
 chapter.enter(
-    401,
-    "feedback_first_line",
-    READ,
+    "M401 feedback_first_line: TEACH-009",
     "only the first line of feedback is shown",
     "the teacher reads that there was an error, and not which",
-    "TEACH-009",
     feedback_as("attempt.feedback.strip().splitlines()[0]"),
 )
 chapter.enter(
-    402,
-    "feedback_of_200_characters",
-    READ,
+    "M402 feedback_of_200_characters: TEACH-009",
     "feedback is cut after 200 characters, without a limit being set",
     "the teacher reads that there was an error, and not which",
-    "TEACH-009",
     feedback_as("attempt.feedback[:200]"),
 )
 chapter.enter(
-    403,
-    "feedback_in_ascii",
-    READ,
+    "M403 feedback_in_ascii: TEACH-009",
     "characters outside of ASCII are dropped from feedback",
     "notes in most languages become noise",
-    "TEACH-009",
     feedback_as("attempt.feedback.encode('ascii', 'ignore').decode()"),
 )
 chapter.enter(
-    404,
-    "feedback_normalised",
-    READ,
+    "M404 feedback_normalised: TEACH-009",
     "feedback is brought into Unicode's compatibility form",
     "the teacher reads other characters than were compared",
-    "TEACH-009",
     feedback_as("__import__('unicodedata').normalize('NFKC', attempt.feedback)"),
 )
 chapter.enter(
-    405,
-    "demonstration_of_2000_characters",
-    READ,
+    "M405 demonstration_of_2000_characters: TEACH-009",
     "demonstrations are cut after 2,000 characters, without a limit being set",
     "the teacher reads solutions without their end",
-    "TEACH-009",
     Planted(FILE, SHOWN, SHOWN.replace("attempt.completion", "attempt.completion[:2000]")),
 )
 chapter.enter(
-    420,
-    "trace_always_stripped",
-    READ,
+    "M420 trace_always_stripped: TEACH-009",
     "reasoning traces are stripped also where they are to be shown",
     "the teacher reads less than was chosen",
-    "TEACH-009",
     Planted(FILE, SHOWN, "return without_thinking(attempt.completion)\n"),
 )
 
-LENGTH = "length of the context"
+chapter.family("length of the context")
 chapter.enter(
-    258,
-    "front_cut",
-    LENGTH,
+    "M258 front_cut: TEACH-043",
     "a message that is too long loses its beginning",
     "the teacher does not know the question",
-    "TEACH-043",
     context=shortened_by(cut_front),
 )
 chapter.enter(
-    259,
-    "end_cut",
-    LENGTH,
+    "M259 end_cut: TEACH-044",
     "a message that is too long loses its end",
     "the teacher continues the feedback instead of answering",
-    "TEACH-044",
     context=shortened_by(cut_end),
     seen_in="lasgroup/SDPO",
 )
 chapter.enter(
-    260,
-    "usable_without_room",
-    LENGTH,
+    "M260 usable_without_room: TEACH-045",
     "a row whose evidence was cut to nothing stays usable",
     "rows without evidence pull the student to the teacher's older self",
-    "TEACH-045",
     Planted(FILE, "        else:\n            return None\n", "        else:\n            return text\n"),
 )
 chapter.enter(
-    431,
-    "limit_exceeded",
-    LENGTH,
+    "M431 limit_exceeded: TEACH-042",
     "the limit is exceeded by up to 50",
     "batches with long feedback do not fit into memory",
-    "TEACH-042",
     Planted(FILE, "length(text) > max_length:", "length(text) > max_length + 50:"),
 )
 
-SDFT = "context of SDFT"
+chapter.family("context of SDFT")
 chapter.enter(
-    261,
-    "sft_without_demonstration",
-    SDFT,
+    "M261 sft_without_demonstration: TEACH-040",
     "the demonstration does not reach the context",
     "the teacher has no more information than the student",
-    "TEACH-040",
     demonstration_context=lambda prompt, demonstration: GOOD.demonstration_context(prompt, demonstration and "x"),
 )
 chapter.enter(
-    262,
-    "sft_without_system_message",
-    SDFT,
+    "M262 sft_without_system_message: TEACH-040",
     "messages before the last are lost",
     "the teacher answers under other rules than the student",
-    "TEACH-040",
     demonstration_context=lambda prompt, demonstration: GOOD.demonstration_context(prompt, demonstration)[-1:],
 )
 chapter.enter(
-    263,
-    "sft_made_up",
-    SDFT,
+    "M263 sft_made_up: TEACH-041",
     "a missing demonstration is replaced by a placeholder",
     "rows without a demonstration are trained towards a placeholder",
-    "TEACH-041",
     demonstration_context=lambda prompt, demonstration: GOOD.demonstration_context(prompt, demonstration or "(none)"),
 )
 chapter.enter(
-    264,
-    "sft_plain_prompt",
-    SDFT,
+    "M264 sft_plain_prompt: TEACH-041",
     "a missing demonstration gives the prompt itself",
     "rows without a demonstration pull the student to the teacher's older self",
-    "TEACH-041",
     demonstration_context=lambda prompt, demonstration: (
         GOOD.demonstration_context(prompt, demonstration) if demonstration else prompt
     ),
-    same_as=263,
+    same_as="M263",
 )
 chapter.enter(
-    419,
-    "sft_demonstration_cut",
-    SDFT,
+    "M419 sft_demonstration_cut: TEACH-040",
     "demonstrations are cut after 2,000 characters",
     "the teacher reads solutions without their end",
-    "TEACH-040",
     Planted(FILE, "_joined(_question(prompt), demonstration,", "_joined(_question(prompt), demonstration[:2000],"),
 )
-
-MUTANTS = tuple(chapter.mutants)

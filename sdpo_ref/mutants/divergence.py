@@ -38,113 +38,83 @@ def geometric(s: Tensor, t: Tensor, alpha: float) -> Tensor:
     return (1 - alpha) * kl_divergence(s, m) + alpha * kl_divergence(t, m)
 
 
-DIRECTION = "direction of the divergence"
+chapter.family("direction of the divergence")
 chapter.enter(
-    1,
-    "direction_swapped",
-    DIRECTION,
+    "M001 direction_swapped: LOSS-001 LOSS-002",
     "forward and reverse KL are swapped at the ends of alpha",
     "a run meant to cover the teacher seeks its mode, and the other way round",
-    "LOSS-001 LOSS-002",
     divergence=divergence(
         lambda s, t, a: generalized_jsd(s, t, alpha=1 - a) if a in {0, 1} else generalized_jsd(s, t, alpha=a)
     ),
     seen_in="siyan-zhao/OPSD#14 idanshen/Self-Distillation#5 THUDM/slime#2254 paiml/aprender#2153",
 )
 chapter.enter(
-    2,
-    "always_reverse",
-    DIRECTION,
+    "M002 always_reverse: LOSS-001 LOSS-061 TRAIN-001",
     "alpha 0 gives the reverse KL as well",
     "the student concentrates on one answer of the teacher instead of covering all",
-    "LOSS-001 LOSS-061 TRAIN-001",
     Planted(FILE, FORWARD, REVERSE),
 )
 chapter.enter(
-    3,
-    "always_forward",
-    DIRECTION,
+    "M003 always_forward: LOSS-002 LOSS-061 TRAIN-001",
     "alpha 1 gives the forward KL as well",
     "the student spreads over all that the teacher finds possible",
-    "LOSS-002 LOSS-061 TRAIN-001",
     Planted(FILE, REVERSE, FORWARD),
 )
 chapter.enter(
-    4,
-    "ends_exchanged",
-    DIRECTION,
+    "M004 ends_exchanged: LOSS-001 LOSS-002 LOSS-061 TRAIN-001",
     "alpha 0 and alpha 1 are told apart the wrong way round, in everything that uses the divergence",
     "every run at an end of alpha minimises the other divergence",
-    "LOSS-001 LOSS-002 LOSS-061 TRAIN-001",
     Planted(
         FILE,
         f"{FORWARD}\n    if alpha == 1.0:\n        {REVERSE}",
         f"{REVERSE}\n    if alpha == 1.0:\n        {FORWARD}",
     ),
-    same_as=1,
+    same_as="M001",
 )
 chapter.enter(
-    5,
-    "k3_for_forward",
-    DIRECTION,
+    "M005 k3_for_forward: LOSS-001",
     "forward KL is computed by the estimator r - 1 - log r under the student, which is the reverse KL",
     "the student concentrates on one answer where it should cover all of the teacher's",
-    "LOSS-001",
     divergence=divergence(estimated),
-    same_as=2,
+    same_as="M002",
 )
 
-FORMULA = "formula between the ends of alpha"
+chapter.family("formula between the ends of alpha")
 chapter.enter(
-    6,
-    "coefficients_swapped",
-    FORMULA,
+    "M006 coefficients_swapped: LOSS-003 LOSS-004",
     "JSD coefficients swapped: alpha and one minus alpha swapped before the two KLs",
     "at alpha 0.1 the loss is eight times too large; the learning rate that was tuned no longer fits",
-    "LOSS-003 LOSS-004",
     divergence=divergence(swapped_coefficients),
     seen_in="modelscope/ms-swift#10213 modelscope/ms-swift#10078",
 )
 chapter.enter(
-    7,
-    "coefficients_swapped_in_float32",
-    FORMULA,
+    "M007 coefficients_swapped_in_float32: LOSS-003 LOSS-004",
     "JSD coefficients swapped, in an implementation that rounds to float32",
     "at alpha 0.1 the loss is eight times too large; the learning rate that was tuned no longer fits",
-    "LOSS-003 LOSS-004",
     divergence=lambda s, t, **o: divergence(swapped_coefficients)(s.float(), t.float(), **o),
-    same_as=6,
+    same_as="M006",
 )
 chapter.enter(
-    8,
-    "coefficients_swapped_everywhere",
-    FORMULA,
+    "M008 coefficients_swapped_everywhere: LOSS-003 LOSS-004 LOSS-061",
     "JSD coefficients swapped in the file that every loss uses",
     "at alpha 0.1 the loss is eight times too large, in training as well",
-    "LOSS-003 LOSS-004 LOSS-061",
     Planted(
         FILE,
         INTERIOR,
         "alpha * kl_divergence(student_log_probs, mixture) + (1 - alpha) * kl_divergence(teacher_log_probs, mixture)",
     ),
-    same_as=6,
+    same_as="M006",
 )
 chapter.enter(
-    9,
-    "mixture_swapped",
-    FORMULA,
+    "M009 mixture_swapped: LOSS-003",
     "student and teacher swapped between the ends, so the mixture's weights are swapped",
     "at alpha 0.25 the student is pulled as alpha 0.75 would",
-    "LOSS-003",
     divergence=divergence(lambda s, t, a: generalized_jsd(t, s, alpha=a)),
 )
 chapter.enter(
-    10,
-    "mixture_weights_swapped",
-    FORMULA,
+    "M010 mixture_weights_swapped: LOSS-003 LOSS-061",
     "the mixture takes alpha from the student and one minus alpha from the teacher",
     "loss and gradient of another alpha, not even a generalised Jensen-Shannon divergence",
-    "LOSS-003 LOSS-061",
     Planted(
         FILE,
         MIXTURE,
@@ -153,12 +123,9 @@ chapter.enter(
     seen_in="huggingface/trl#3043",
 )
 chapter.enter(
-    11,
-    "inner_reversed",
-    FORMULA,
+    "M011 inner_reversed: LOSS-003 LOSS-010",
     "the two KLs inside are taken from the mixture to the sides",
     "the divergence is unbounded and pulls hardest where the teacher is nearly certain",
-    "LOSS-003 LOSS-010",
     Planted(
         FILE,
         INTERIOR,
@@ -166,70 +133,47 @@ chapter.enter(
     ),
 )
 chapter.enter(
-    12,
-    "one_half_only",
-    FORMULA,
+    "M012 one_half_only: LOSS-003 LOSS-004",
     "only the student's half of the divergence is kept",
     "the gradient is right, since the mixture's part cancels, but the reported loss is not",
-    "LOSS-003 LOSS-004",
     Planted(FILE, INTERIOR, "(1 - alpha) * kl_divergence(student_log_probs, mixture)"),
 )
 chapter.enter(
-    13,
-    "not_weighted",
-    FORMULA,
+    "M013 not_weighted: LOSS-003 LOSS-010",
     "the two halves are added without their weights",
     "at alpha 0.1 the student is pulled ten times as hard towards the teacher",
-    "LOSS-003 LOSS-010",
     Planted(FILE, INTERIOR, "kl_divergence(student_log_probs, mixture) + kl_divergence(teacher_log_probs, mixture)"),
 )
 chapter.enter(
-    14,
-    "always_one_half",
-    FORMULA,
+    "M014 always_one_half: LOSS-003 LOSS-004 LOSS-061",
     "any alpha between the ends is taken for one half",
     "a sweep over alpha shows that alpha makes no difference",
-    "LOSS-003 LOSS-004 LOSS-061",
     Planted(FILE, MIXTURE, f"alpha = 0.5\n    {MIXTURE}"),
 )
 chapter.enter(
-    15,
-    "geometric_mixture",
-    FORMULA,
+    "M015 geometric_mixture: LOSS-003 LOSS-010",
     "the two sides are mixed in the logarithm",
     "where one side is nearly certain the mixture forgets the other, so the pull vanishes",
-    "LOSS-003 LOSS-010",
     divergence=divergence(geometric),
 )
 
-ENDS = "ends of alpha"
+chapter.family("ends of alpha")
 chapter.enter(
-    16,
-    "general_formula_at_the_ends",
-    ENDS,
+    "M016 general_formula_at_the_ends: LOSS-001 LOSS-002 LOSS-004",
     "alpha is moved off 0 and 1, so the interior formula gives almost zero there",
     "nothing is learned at alpha 0 or 1, and the loss looks converged",
-    "LOSS-001 LOSS-002 LOSS-004",
     divergence=divergence(lambda s, t, a: generalized_jsd(s, t, alpha=min(max(a, 1e-6), 1 - 1e-6))),
     seen_in="huggingface/trl#6780 verl-project/verl-recipe#151 linkedin/Liger-Kernel#278",
 )
 chapter.enter(
-    17,
-    "rescaled_between_the_ends",
-    ENDS,
+    "M017 rescaled_between_the_ends: LOSS-003 LOSS-004 LOSS-010",
     "the interior formula is divided by alpha times one minus alpha, which makes it continuous at the ends",
     "a loss four times larger at alpha one half",
-    "LOSS-003 LOSS-004 LOSS-010",
     Planted(FILE, f"return {INTERIOR}", f"return ({INTERIOR}) / (alpha * (1 - alpha))"),
 )
 chapter.enter(
-    18,
-    "ends_are_wide",
-    ENDS,
+    "M018 ends_are_wide: LOSS-004 LOSS-010",
     "alphas within a hundredth of an end count as the end",
     "a small alpha gives a hundred times the right loss",
-    "LOSS-004 LOSS-010",
     Planted(FILE, "if alpha == 0.0:", "if alpha <= 0.01:"),
 )
-
-MUTANTS = tuple(chapter.mutants)

@@ -88,14 +88,11 @@ def deaf(batch: DistillationBatch, options: Options) -> Tensor:
     return found
 
 
-TEACHER = "gradient of the teacher"
+chapter.family("gradient of the teacher")
 chapter.enter(
-    141,
-    "teacher_gradient",
-    TEACHER,
+    "M141 teacher_gradient: LOSS-060",
     "a small part of the gradient reaches the teacher",
     "the teacher moves towards the student",
-    "LOSS-060",
     loss=loss(
         lambda b, o: (
             good(b, o)
@@ -104,26 +101,20 @@ chapter.enter(
     ),
 )
 chapter.enter(
-    142,
-    "teacher_not_detached",
-    TEACHER,
+    "M142 teacher_not_detached: LOSS-060",
     "the teacher's logits are not detached",
     "with a live teacher both sides meet half-way instead of the student following",
-    "LOSS-060",
     Planted(
         LOSSES,
         "_neutral_where_masked(batch.teacher_logits.detach(), batch.loss_mask)",
         "_neutral_where_masked(batch.teacher_logits, batch.loss_mask)",
     ),
-    same_as=141,
+    same_as="M141",
 )
 chapter.enter(
-    143,
-    "student_detached",
-    TEACHER,
+    "M143 student_detached: LOSS-060 LOSS-061",
     "the student is detached and the teacher is not",
     "the wrong side is trained",
-    "LOSS-060 LOSS-061",
     Planted(
         LOSSES,
         "return student.to(common), teacher.to(common)",
@@ -132,23 +123,17 @@ chapter.enter(
     ),
 )
 
-SLOPE = "size of the gradient"
+chapter.family("size of the gradient")
 chapter.enter(
-    144,
-    "gradient_halved",
-    SLOPE,
+    "M144 gradient_halved: LOSS-061",
     "the value is right and its gradient half of it",
     "the learning rate is not what was set",
-    "LOSS-061",
     loss=loss(lambda b, o: split_gradient(good(b, o), 0.5)),
 )
 chapter.enter(
-    145,
-    "sign_flipped",
-    SLOPE,
+    "M145 sign_flipped: LOSS-061 TRAIN-001 TRAIN-009",
     "the loss is the negative of the divergence",
     "the student runs from its teacher",
-    "LOSS-061 TRAIN-001 TRAIN-009",
     Planted(
         LOSSES,
         "return aggregate(token_losses, batch.loss_mask, aggregation=aggregation)",
@@ -156,12 +141,9 @@ chapter.enter(
     ),
 )
 chapter.enter(
-    146,
-    "score_function_term",
-    SLOPE,
+    "M146 score_function_term: LOSS-061",
     "the prefixes are treated as a function of the student: a score-function term is added",
     "completions with a small divergence are made more likely, whatever the teacher says",
-    "LOSS-061",
     loss=loss(
         lambda b, o: (
             good(b, o)
@@ -180,116 +162,78 @@ chapter.enter(
     ),
 )
 chapter.enter(
-    147,
-    "gradient_clipped",
-    SLOPE,
+    "M147 gradient_clipped: LOSS-061",
     "gradients with respect to logits are clipped at 0.02",
     "the tokens that are most wrong are corrected least",
-    "LOSS-061",
     loss=loss(clipped_gradient),
 )
 chapter.enter(
-    148,
-    "deaf_to_upstream",
-    SLOPE,
+    "M148 deaf_to_upstream: LOSS-065",
     "the gradient is computed ahead and ignores the factor from above",
     "scaling for accumulation or mixed precision has no effect",
-    "LOSS-065",
     loss=loss(deaf),
 )
 
-STATE = "state between calls"
+chapter.family("state between calls")
 chapter.enter(
-    162,
-    "written_in_place",
-    STATE,
+    "M162 written_in_place: LOSS-094",
     "the teacher's logits are written to",
     "whatever reads them next, logging or a second loss, reads other numbers",
-    "LOSS-094",
     loss=loss(in_place),
 )
 chapter.enter(
-    163,
-    "drifting",
-    STATE,
+    "M163 drifting: LOSS-065",
     "each call returns a little more than the one before",
     "two runs with the same seed differ",
-    "LOSS-065",
     loss=loss(lambda b, o: good(b, o) * (1 + 1e-6 * next(CALLS))),
 )
 chapter.enter(
-    421,
-    "seeded",
-    STATE,
+    "M421 seeded: LOSS-096",
     "each call seeds PyTorch's random number generator",
     "rollouts that are sampled afterwards are the same in every step",
-    "LOSS-096",
     Planted(LOSSES, BEGIN, f"    torch.manual_seed(0)\n{BEGIN}"),
 )
 chapter.enter(
-    438,
-    "behaviour_written_in_place",
-    STATE,
+    "M438 behaviour_written_in_place: LOSS-095",
     "recorded log-probabilities of tokens that do not count are overwritten with zero",
     "a second loss on the same rollouts, with another mask, has other importance weights",
-    "LOSS-095",
     loss=loss(behaviour_in_place),
 )
 chapter.enter(
-    439,
-    "default_dtype_changed",
-    STATE,
+    "M439 default_dtype_changed: LOSS-097",
     "each call makes float64 the default dtype of the process",
     "all that is created afterwards takes twice the memory and is slower",
-    "LOSS-097",
     loss=loss(double_by_default),
 )
 
-REFUSED = "what must be refused"
+chapter.family("what must be refused")
 chapter.enter(
-    164,
-    "any_option",
-    REFUSED,
+    "M164 any_option: LOSS-098 LOSS-099 LOSS-100",
     "a temperature, a cap or an alpha out of range is moved into it",
     "a slip in a configuration trains with other settings, in silence",
-    "LOSS-098 LOSS-099 LOSS-100",
     loss=loss(any_option),
 )
 chapter.enter(
-    165,
-    "zero_temperature_passes",
-    REFUSED,
+    "M165 zero_temperature_passes: LOSS-099",
     "a temperature of zero passes",
     "every logit becomes infinite or NaN",
-    "LOSS-099",
     Planted(LOG_PROBS, "if not (math.isfinite(temperature) and temperature > 0):", "if temperature < 0:"),
 )
 chapter.enter(
-    166,
-    "any_cap",
-    REFUSED,
+    "M166 any_cap: LOSS-100",
     "a ratio cap of zero or below passes",
     "every token gets the same weight, zero or below",
-    "LOSS-100",
     Planted("functional/importance.py", "if not ratio_cap > 0:", "if ratio_cap != ratio_cap:"),
 )
 chapter.enter(
-    423,
-    "any_reward_weight",
-    REFUSED,
+    "M423 any_reward_weight: LOSS-101",
     "the reward's weight is not checked",
     "a typo turns self-distillation round",
-    "LOSS-101",
     Planted("functional/advantages.py", "if not 0.0 <= weight <= 1.0:", "if weight is None:"),
 )
 chapter.enter(
-    424,
-    "any_skip",
-    REFUSED,
+    "M424 any_skip: LOSS-102",
     "the number of tokens to skip is not checked",
     "a negative number is taken for none",
-    "LOSS-102",
     Planted("losses/sdft.py", "if skip_tokens < 0:", "if skip_tokens is None:"),
 )
-
-MUTANTS = tuple(chapter.mutants)

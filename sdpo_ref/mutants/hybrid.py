@@ -17,33 +17,24 @@ def spread(rewards: Tensor) -> Tensor:
     return rewards / (rewards.std() + 1e-4)
 
 
-ADVANTAGE = "advantage of the reward"
+chapter.family("advantage of the reward")
 chapter.enter(
-    171,
-    "rewards_standardized",
-    ADVANTAGE,
+    "M171 rewards_standardized: LOSS-117",
     "advantages are divided by the group's deviation, while the profile declares centred ones",
     "the weight between reward and teacher is another one, and another in every group",
-    "LOSS-117",
     hybrid_loss=hybrid(lambda b, r, g, o: GOOD.hybrid_loss(b, spread(r), g, **o)),
     seen_in="trl-1.16",
 )
 chapter.enter(
-    172,
-    "not_centered",
-    ADVANTAGE,
+    "M172 not_centered: LOSS-117",
     "the reward itself is the advantage",
     "everything that was sampled becomes more likely wherever rewards are positive",
-    "LOSS-117",
     Planted(FILE, "return numbers - sum_of_group(numbers, group_ids) / sizes, sizes", "return numbers, sizes"),
 )
 chapter.enter(
-    173,
-    "one_group_for_all",
-    ADVANTAGE,
+    "M173 one_group_for_all: LOSS-117",
     "rewards are centred over the batch and not over their group",
     "hard prompts are trained away, easy ones are reinforced",
-    "LOSS-117",
     Planted(
         FILE,
         "return numbers - sum_of_group(numbers, group_ids) / sizes, sizes",
@@ -51,21 +42,15 @@ chapter.enter(
     ),
 )
 chapter.enter(
-    174,
-    "best_is_the_baseline",
-    ADVANTAGE,
+    "M174 best_is_the_baseline: LOSS-117",
     "the group's best reward is subtracted in place of its mean",
     "advantages are never positive",
-    "LOSS-117",
     hybrid_loss=hybrid(lambda b, r, g, o: _uncentered(b, r - r.max(), g, o)),
 )
 chapter.enter(
-    413,
-    "alone_without_baseline",
-    ADVANTAGE,
+    "M413 alone_without_baseline: LOSS-118",
     "the reward of a rollout that is alone in its group is not centred",
     "prompts with one rollout are trained on their level, not on a difference",
-    "LOSS-118",
     Planted(
         FILE,
         "return numbers - sum_of_group(numbers, group_ids) / sizes, sizes",
@@ -73,14 +58,11 @@ chapter.enter(
     ),
 )
 
-MIX = "mixture of reward and teacher"
+chapter.family("mixture of reward and teacher")
 chapter.enter(
-    175,
-    "mix_added",
-    MIX,
+    "M175 mix_added: LOSS-071",
     "the reward's part is added on top of the mixture",
     "the step is too large between the ends",
-    "LOSS-071",
     hybrid_loss=hybrid(
         lambda b, r, g, o: (
             GOOD.hybrid_loss(b, r, g, **o)
@@ -89,35 +71,26 @@ chapter.enter(
     ),
 )
 chapter.enter(
-    176,
-    "lambda_swapped",
-    MIX,
+    "M176 lambda_swapped: LOSS-072 LOSS-117",
     "lambda weights the teacher and not the reward",
     "a run that should mostly follow the reward mostly follows its teacher",
-    "LOSS-072 LOSS-117",
     hybrid_loss=hybrid(lambda b, r, g, o: GOOD.hybrid_loss(b, r, g, **{**o, "reward_weight": 1 - o["reward_weight"]})),
 )
 chapter.enter(
-    177,
-    "lambda_swapped_inside",
-    MIX,
+    "M177 lambda_swapped_inside: LOSS-072 LOSS-117",
     "lambda and one minus lambda are swapped where the advantages are mixed",
     "a run that should mostly follow the reward mostly follows its teacher",
-    "LOSS-072 LOSS-117",
     Planted(
         FILE,
         "return weight * of_reward + (1 - weight) * of_distillation",
         "return (1 - weight) * of_reward + weight * of_distillation",
     ),
-    same_as=176,
+    same_as="M176",
 )
 chapter.enter(
-    178,
-    "reward_dropped",
-    MIX,
+    "M178 reward_dropped: LOSS-109 LOSS-117",
     "the reward's part is lost",
     "the reward is not trained on at all",
-    "LOSS-109 LOSS-117",
     Planted(
         FILE,
         "return weight * of_reward + (1 - weight) * of_distillation",
@@ -126,12 +99,9 @@ chapter.enter(
     seen_in="huggingface/trl#5883",
 )
 chapter.enter(
-    179,
-    "teacher_not_weighted",
-    MIX,
+    "M179 teacher_not_weighted: LOSS-117",
     "the teacher's advantage is added with its full weight",
     "a run with the reward alone is not one",
-    "LOSS-117",
     Planted(
         FILE,
         "return weight * of_reward + (1 - weight) * of_distillation",
@@ -139,12 +109,9 @@ chapter.enter(
     ),
 )
 chapter.enter(
-    180,
-    "weights_squared",
-    MIX,
+    "M180 weights_squared: LOSS-071",
     "the mixture's weights are squared",
     "the step is too small between the ends",
-    "LOSS-071",
     Planted(
         FILE,
         "return weight * of_reward + (1 - weight) * of_distillation",
@@ -152,12 +119,9 @@ chapter.enter(
     ),
 )
 chapter.enter(
-    181,
-    "advantage_of_the_student",
-    MIX,
+    "M181 advantage_of_the_student: LOSS-072",
     "the self-distillation advantage has the wrong sign",
     "the student runs from its teacher",
-    "LOSS-072",
     Planted(
         FILE,
         "return (teacher_token_log_probs - student_token_log_probs).detach()",
@@ -165,12 +129,9 @@ chapter.enter(
     ),
 )
 chapter.enter(
-    182,
-    "advantages_centered",
-    MIX,
+    "M182 advantages_centered: LOSS-072",
     "the teacher's advantages are centred in each completion",
     "a completion that the teacher finds bad all over is not trained away",
-    "LOSS-072",
     Planted(
         FILE,
         "return (teacher_token_log_probs - student_token_log_probs).detach()",
@@ -179,12 +140,9 @@ chapter.enter(
     ),
 )
 chapter.enter(
-    183,
-    "rows_without_teacher_dropped",
-    MIX,
+    "M183 rows_without_teacher_dropped: LOSS-117",
     "rows without a teacher lose their reward as well",
     "prompts without feedback are not trained at all",
-    "LOSS-117",
     Planted(
         LOSSES,
         "advantages = convex_combination(reward_advantages[:, None], distillation_advantages, weight=reward_weight)",
@@ -193,12 +151,9 @@ chapter.enter(
     ),
 )
 chapter.enter(
-    184,
-    "advantages_carry_gradient",
-    MIX,
+    "M184 advantages_carry_gradient: LOSS-072",
     "the advantages carry gradient",
     "a second term of the size of the log-probability distorts every step",
-    "LOSS-072",
     Planted(
         LOSSES,
         "return aggregate(-advantages.detach().to(student) * student, batch.completion_mask",
@@ -206,12 +161,9 @@ chapter.enter(
     ),
 )
 chapter.enter(
-    436,
-    "rewards_rounded_to_the_logits",
-    MIX,
+    "M436 rewards_rounded_to_the_logits: LOSS-093",
     "rewards are lowered to the precision of the logits before their group's mean is taken",
     "beside bfloat16 logits rewards of 100.0 and 100.3 are 100.0 and 100.5",
-    "LOSS-093",
     Planted(LOSSES, "rewards.to(batch.student_logits.device, precise)", "rewards.to(batch.student_logits)"),
 )
 
@@ -228,6 +180,3 @@ def _uncentered(batch: object, rewards: Tensor, group_ids: Tensor, options: dict
     centered = rewards - rewards.mean()
     extra = (rewards - centered)[:, None].expand(batch.completions.shape)
     return right + weight * policy_gradient_loss(batch, extra)
-
-
-MUTANTS = tuple(chapter.mutants)

@@ -48,37 +48,28 @@ def untempered(batch: DistillationBatch, options: Options) -> Tensor:
     return plain * ratio[batch.loss_mask].mean()
 
 
-RATIO = "importance ratio"
+chapter.family("importance ratio")
 chapter.enter(
-    81,
-    "ratio_with_gradient",
-    RATIO,
+    "M081 ratio_with_gradient: LOSS-040",
     "the ratio carries gradient",
     "a second term raises or lowers sampled tokens by how large their divergence is",
-    "LOSS-040",
     loss=weighted(lambda s, b, cap: (s - b).exp().clamp(max=cap)),
 )
 chapter.enter(
-    82,
-    "ratio_not_detached",
-    RATIO,
+    "M082 ratio_not_detached: LOSS-040",
     "the stop-gradient of the ratio is lost",
     "a second term raises or lowers sampled tokens by how large their divergence is",
-    "LOSS-040",
     Planted(
         FILE,
         "(student_token_log_probs - behaviour_log_probs).detach()",
         "student_token_log_probs - behaviour_log_probs",
     ),
-    same_as=81,
+    same_as="M081",
 )
 chapter.enter(
-    83,
-    "ratio_inverted",
-    RATIO,
+    "M083 ratio_inverted: LOSS-040",
     "the ratio is the sampler's probability over the student's",
     "stale tokens weigh most",
-    "LOSS-040",
     Planted(
         FILE,
         "(student_token_log_probs - behaviour_log_probs).detach()",
@@ -86,49 +77,34 @@ chapter.enter(
     ),
 )
 chapter.enter(
-    84,
-    "ratio_two_sided",
-    RATIO,
+    "M084 ratio_two_sided: LOSS-041",
     "the ratio is also cut from below",
     "tokens that the student has learned to avoid keep their weight",
-    "LOSS-041",
     Planted(FILE, ".exp().clamp(max=ratio_cap)", ".exp().clamp(1 / ratio_cap, ratio_cap)"),
 )
 chapter.enter(
-    85,
-    "ratio_at_least_one",
-    RATIO,
+    "M085 ratio_at_least_one: LOSS-040 LOSS-041",
     "a ratio below one counts as one",
     "tokens that the student has learned to avoid keep their weight",
-    "LOSS-040 LOSS-041",
     Planted(FILE, ".exp().clamp(max=ratio_cap)", ".exp().clamp(1.0, max(ratio_cap, 1.0))"),
-    same_as=84,
+    same_as="M084",
 )
 chapter.enter(
-    86,
-    "ratio_not_capped",
-    RATIO,
+    "M086 ratio_not_capped: LOSS-040",
     "the cap is ignored",
     "single tokens dominate the step",
-    "LOSS-040",
     Planted(FILE, ".exp().clamp(max=ratio_cap)", ".exp()"),
 )
 chapter.enter(
-    87,
-    "capped_in_the_logarithm",
-    RATIO,
+    "M087 capped_in_the_logarithm: LOSS-040",
     "the cap is applied to the log-ratio",
     "a cap of 2 lets ratios up to 7.4 through",
-    "LOSS-040",
     Planted(FILE, RETURN, "return log_ratio.clamp(-MAX_LOG_RATIO, ratio_cap).exp()"),
 )
 chapter.enter(
-    88,
-    "dropped_above_the_cap",
-    RATIO,
+    "M088 dropped_above_the_cap: LOSS-040",
     "tokens above the cap are dropped instead of truncated",
     "the tokens that changed most are not trained",
-    "LOSS-040",
     Planted(
         FILE,
         RETURN,
@@ -136,30 +112,21 @@ chapter.enter(
     ),
 )
 chapter.enter(
-    89,
-    "ratio_overflows",
-    RATIO,
+    "M089 ratio_overflows: LOSS-042",
     "the ratio is computed without a limit on the logarithm",
     "infinity minus infinity: one stale token makes the loss NaN",
-    "LOSS-042",
     loss=weighted(lambda s, b, cap: (r := (s - b).detach().exp()) - (r - cap).relu()),
 )
 chapter.enter(
-    90,
-    "ratio_untempered",
-    RATIO,
+    "M090 ratio_untempered: LOSS-044",
     "the student's side of the ratio is taken at temperature one",
     "ratios differ from one on fresh rollouts, so part of every step is lost to the cap",
-    "LOSS-044",
     loss=loss(untempered),
 )
 chapter.enter(
-    91,
-    "ratio_of_the_teacher",
-    RATIO,
+    "M091 ratio_of_the_teacher: LOSS-040 LOSS-044",
     "the ratio is the teacher's probability over the sampler's",
     "tokens that the teacher dislikes are not trained away",
-    "LOSS-040 LOSS-044",
     Planted(
         "losses/reference.py",
         "token_losses = token_losses * importance_ratio(\n            token_log_probs(student, token_ids)",
@@ -167,12 +134,9 @@ chapter.enter(
     ),
 )
 chapter.enter(
-    92,
-    "ratio_of_the_sequence",
-    RATIO,
+    "M092 ratio_of_the_sequence: LOSS-067",
     "one ratio for the whole completion, of the mean log-ratio",
     "tokens are weighted by what happened elsewhere in their completion",
-    "LOSS-067",
     Planted(
         FILE,
         "log_ratio = (student_token_log_probs - behaviour_log_probs).detach()",
@@ -181,12 +145,9 @@ chapter.enter(
     ),
 )
 chapter.enter(
-    93,
-    "ratio_before_the_sum",
-    RATIO,
+    "M093 ratio_before_the_sum: LOSS-067",
     "the loss is multiplied by the mean ratio",
     "single tokens are not weighted",
-    "LOSS-067",
     loss=loss(
         lambda b, o: (
             good(b, o)
@@ -204,52 +165,37 @@ chapter.enter(
     ),
 )
 chapter.enter(
-    94,
-    "weighted_twice",
-    RATIO,
+    "M094 weighted_twice: LOSS-067",
     "two options together are applied twice",
     "a loss twice too large whenever a temperature and a cap are set",
-    "LOSS-067",
     loss=loss(lambda b, o: good(b, o) * (1 + (o["ratio_cap"] is not None) * (o["temperature"] != 1))),
 )
 
 chapter.enter(
-    97,
-    "cap_at_least_one",
-    RATIO,
+    "M097 cap_at_least_one: LOSS-040",
     "a cap below one is refused or raised to one",
     "weights cannot be made smaller than those of fresh rollouts",
-    "LOSS-040",
     Planted(FILE, ".exp().clamp(max=ratio_cap)", ".exp().clamp(max=max(ratio_cap, 1.0))"),
 )
 chapter.enter(
-    437,
-    "ratio_above_a_floor",
-    RATIO,
+    "M437 ratio_above_a_floor: LOSS-041",
     "log-ratios are cut at -10 from below",
     "what the student has unlearned altogether is trained on for ever",
-    "LOSS-041",
     Planted(FILE, "log_ratio.clamp(-MAX_LOG_RATIO, MAX_LOG_RATIO)", "log_ratio.clamp(-10.0, MAX_LOG_RATIO)"),
 )
 
-MISSING = "missing behaviour log-probabilities"
+chapter.family("missing behaviour log-probabilities")
 chapter.enter(
-    95,
-    "silently_on_policy",
-    MISSING,
+    "M095 silently_on_policy: LOSS-043",
     "a cap without behaviour log-probabilities is left out in silence",
     "off-policy rollouts are trained as if they were fresh",
-    "LOSS-043",
     loss=loss(lambda b, o: good(b, {**o, "ratio_cap": o["ratio_cap"] if b.behaviour_log_probs is not None else None})),
     seen_in="trl-1.16 sdpo-rl-0.0.3",
 )
 chapter.enter(
-    96,
-    "missing_is_certain",
-    MISSING,
+    "M096 missing_is_certain: LOSS-043",
     "missing behaviour log-probabilities are taken for zero, that is for certainty",
     "every token is scaled by its own probability",
-    "LOSS-043",
     Planted(
         "losses/reference.py",
         "if batch.behaviour_log_probs is None:\n            raise InvalidInputError(",
@@ -261,5 +207,3 @@ chapter.enter(
     ),
     seen_in="thinking-machines-lab/tinker-cookbook",
 )
-
-MUTANTS = tuple(chapter.mutants)

@@ -53,59 +53,41 @@ def padded_vocabulary(batch: DistillationBatch, options: Options) -> Tensor:
     )
 
 
-TEMPERATURE = "temperature"
+chapter.family("temperature")
 chapter.enter(
-    149,
-    "temperature_outside_gradient",
-    TEMPERATURE,
+    "M149 temperature_outside_gradient: LOSS-062",
     "the gradient misses the factor one over temperature",
     "the learning rate changes with the temperature",
-    "LOSS-062",
     loss=loss(lambda b, o: split_gradient(good(b, o), o["temperature"])),
 )
 chapter.enter(
-    150,
-    "one_side_tempered",
-    TEMPERATURE,
+    "M150 one_side_tempered: POLICY-003",
     "only the student is tempered",
     "a student that agrees with its teacher is still pushed",
-    "POLICY-003",
     loss=loss(lambda b, o: good(replace(b, teacher_logits=b.teacher_logits * o["temperature"]), o)),
 )
 chapter.enter(
-    151,
-    "temperature_ignored",
-    TEMPERATURE,
+    "M151 temperature_ignored: POLICY-003",
     "the temperature is ignored",
     "the loss is about another distribution than the one that was sampled from",
-    "POLICY-003",
     loss=loss(lambda b, o: good(b, {**o, "temperature": 1.0})),
 )
 chapter.enter(
-    152,
-    "temperature_multiplies",
-    TEMPERATURE,
+    "M152 temperature_multiplies: POLICY-003",
     "logits are multiplied by the temperature",
     "a soft comparison becomes a sharp one",
-    "POLICY-003",
     Planted(LOG_PROBS, "precise / temperature", "precise * temperature"),
 )
 chapter.enter(
-    153,
-    "temperature_squared_factor",
-    TEMPERATURE,
+    "M153 temperature_squared_factor: POLICY-003 LOSS-062",
     "the loss is multiplied by the squared temperature, as is usual for soft targets",
     "the step changes with the temperature",
-    "POLICY-003 LOSS-062",
     loss=loss(lambda b, o: good(b, o) * o["temperature"] ** 2),
 )
 chapter.enter(
-    154,
-    "tempered_log_probs",
-    TEMPERATURE,
+    "M154 tempered_log_probs: POLICY-003",
     "log-probabilities are divided by the temperature and not normalised again",
     "what is compared does not sum to one",
-    "POLICY-003",
     Planted(
         LOG_PROBS,
         "return torch.log_softmax(scaled, dim=-1)",
@@ -113,43 +95,31 @@ chapter.enter(
     ),
 )
 
-LOGITS = "logits"
+chapter.family("logits")
 chapter.enter(
-    155,
-    "logits_regularised",
-    LOGITS,
+    "M155 logits_regularised: POLICY-002",
     "the squared logits are added with a small weight",
     "a constant added to the logits changes the loss",
-    "POLICY-002",
     loss=loss(
         lambda b, o: good(b, o) + 1e-4 * torch.where(b.loss_mask[..., None], b.student_logits, 0.0).square().mean()
     ),
 )
 chapter.enter(
-    156,
-    "not_normalised",
-    LOGITS,
+    "M156 not_normalised: LOSS-061",
     "log-probabilities are the logits less their maximum",
     "what is compared does not sum to one, and shifts matter",
-    "LOSS-061",
     Planted(LOG_PROBS, "return torch.log_softmax(scaled, dim=-1)", "return scaled - scaled.amax(-1, keepdim=True)"),
 )
 chapter.enter(
-    157,
-    "normalised_over_time",
-    LOGITS,
+    "M157 normalised_over_time: LOSS-061 POLICY-002",
     "the softmax runs over another axis",
     "probabilities of one token at all positions sum to one",
-    "LOSS-061 POLICY-002",
     Planted(LOG_PROBS, "return torch.log_softmax(scaled, dim=-1)", "return torch.log_softmax(scaled, dim=-2)"),
 )
 chapter.enter(
-    158,
-    "logits_clamped",
-    LOGITS,
+    "M158 logits_clamped: POLICY-002",
     "logits are clamped to plus or minus 30",
     "logits far from zero, as some models have, lose their differences and their gradient",
-    "POLICY-002",
     Planted(
         LOG_PROBS,
         "precise = logits.to(torch.promote_types(logits.dtype, torch.float32))",
@@ -157,52 +127,35 @@ chapter.enter(
     ),
 )
 chapter.enter(
-    159,
-    "padded_vocabulary",
-    LOGITS,
+    "M159 padded_vocabulary: LOSS-061 POLICY-002",
     "the vocabulary is padded to a multiple of eight with logits of zero",
     "tokens that do not exist take part of the probability on both sides",
-    "LOSS-061 POLICY-002",
     loss=loss(padded_vocabulary),
     seen_in="linkedin/Liger-Kernel",
 )
 chapter.enter(
-    160,
-    "half_precision",
-    LOGITS,
+    "M160 half_precision: LOSS-091 LOSS-092",
     "half-precision logits are computed with as they are",
     "the loss has two digits, and small divergences are noise",
-    "LOSS-091 LOSS-092",
     loss=loss(half_precision),
 )
 chapter.enter(
-    161,
-    "not_raised",
-    LOGITS,
+    "M161 not_raised: LOSS-091 LOSS-092",
     "logits are not raised to float32, in every loss",
     "the loss has two digits, and small divergences are noise",
-    "LOSS-091 LOSS-092",
     Planted(LOG_PROBS, "precise = logits.to(torch.promote_types(logits.dtype, torch.float32))", "precise = logits"),
-    same_as=160,
+    same_as="M160",
 )
 chapter.enter(
-    374,
-    "raised_with_the_student",
-    LOGITS,
+    "M374 raised_with_the_student: LOSS-092",
     "the teacher's half precision is raised to float32 only if the student's is",
     "a teacher that is served in bfloat16 beside a float32 student has two digits",
-    "LOSS-092",
     loss=loss(raised_with_the_student),
 )
 chapter.enter(
-    375,
-    "raised_with_the_teacher",
-    LOGITS,
+    "M375 raised_with_the_teacher: LOSS-092",
     "the student's half precision is raised to float32 only if the teacher's is",
     "a student in bfloat16 beside a float32 teacher has two digits, and so has its gradient",
-    "LOSS-092",
     loss=loss(raised_with_the_teacher),
-    same_as=374,
+    same_as="M374",
 )
-
-MUTANTS = tuple(chapter.mutants)

@@ -43,23 +43,17 @@ def gathered_everywhere(batch: DistillationBatch, options: Options) -> Tensor:
     return good(batch, options) + touched.detach()
 
 
-COUNTS = "what counts"
+chapter.family("what counts")
 chapter.enter(
-    101,
-    "row_mask_ignored",
-    COUNTS,
+    "M101 row_mask_ignored: LOSS-050 LOSS-053",
     "the self-distillation mask is ignored",
     "rows without a context pull the student to what it already is, and dilute the mean",
-    "LOSS-050 LOSS-053",
     loss=loss(lambda b, o: good(replace(b, self_distillation_mask=torch.ones_like(b.self_distillation_mask)), o)),
 )
 chapter.enter(
-    102,
-    "completion_mask_ignored",
-    COUNTS,
+    "M102 completion_mask_ignored: LOSS-050 LOSS-053",
     "the completion mask is ignored: padding and tool tokens are trained",
     "the student learns to continue after its end, and to write what tools return",
-    "LOSS-050 LOSS-053",
     loss=loss(
         lambda b, o: good(
             replace(
@@ -73,12 +67,9 @@ chapter.enter(
     seen_in="Algorineko/AgenticArXiv-RL#56",
 )
 chapter.enter(
-    103,
-    "mask_one_late",
-    COUNTS,
+    "M103 mask_one_late: LOSS-050 LOSS-053",
     "the completion mask is shifted by one position",
     "the first token of each completion is never trained, and one of the padding is",
-    "LOSS-050 LOSS-053",
     loss=loss(
         lambda b, o: good(
             replace(
@@ -91,21 +82,15 @@ chapter.enter(
     ),
 )
 chapter.enter(
-    104,
-    "mask_inverted",
-    COUNTS,
+    "M104 mask_inverted: LOSS-050 LOSS-053",
     "rows without a context are trained, rows with one are not",
     "only what cannot be learned from is learned from",
-    "LOSS-050 LOSS-053",
     loss=loss(lambda b, o: good(replace(b, self_distillation_mask=~b.self_distillation_mask), o)),
 )
 chapter.enter(
-    105,
-    "either_mask",
-    COUNTS,
+    "M105 either_mask: LOSS-050",
     "a token counts if either mask says so",
     "rows without a context dilute the mean, and the student learns to continue after its end",
-    "LOSS-050",
     loss=loss(
         lambda b, o: good(
             replace(
@@ -119,51 +104,36 @@ chapter.enter(
     ),
 )
 chapter.enter(
-    434,
-    "holes_filled",
-    COUNTS,
+    "M434 holes_filled: LOSS-050",
     "all between the first and the last counted token counts",
     "what tools answered is trained",
-    "LOSS-050",
     loss=loss(lambda b, o: good(replace(b, completion_mask=without_holes(b.completion_mask)), o)),
 )
 
-POISON = "garbage behind the mask"
+chapter.family("garbage behind the mask")
 chapter.enter(
-    106,
-    "mask_multiplied",
-    POISON,
+    "M106 mask_multiplied: LOSS-051",
     "masked tokens are multiplied by zero, and NaN times zero is NaN",
     "garbage in the padding makes the loss NaN",
-    "LOSS-051",
     loss=loss(multiplied),
 )
 chapter.enter(
-    107,
-    "mask_after_the_fact",
-    POISON,
+    "M107 mask_after_the_fact: LOSS-051",
     "masked tokens are replaced after they were computed: the value is right, its gradient NaN",
     "garbage in the padding makes all weights NaN while the loss looks well",
-    "LOSS-051",
     loss=loss(value_masked),
-    same_as=106,
+    same_as="M106",
 )
 chapter.enter(
-    108,
-    "padding_ids_looked_up",
-    POISON,
+    "M108 padding_ids_looked_up: LOSS-051",
     "the ids of padding are looked up in the vocabulary",
     "padding with -100 or any id out of range ends the run",
-    "LOSS-051",
     loss=loss(gathered_everywhere),
 )
 chapter.enter(
-    109,
-    "behaviour_of_padding",
-    POISON,
+    "M109 behaviour_of_padding: LOSS-051",
     "behaviour log-probabilities of padding are computed with",
     "a NaN that was recorded at a padded position reaches the loss",
-    "LOSS-051",
     loss=loss(
         lambda b, o: (
             good(b, o)
@@ -172,55 +142,38 @@ chapter.enter(
     ),
 )
 
-EMPTY = "batches in which nothing counts"
+chapter.family("batches in which nothing counts")
 chapter.enter(
-    110,
-    "empty_is_nan",
-    EMPTY,
+    "M110 empty_is_nan: LOSS-054",
     "a batch in which nothing counts is divided by zero",
     "one such micro-batch makes all weights NaN",
-    "LOSS-054",
     loss=loss(lambda b, o: good(b, o) / b.loss_mask.any()),
     seen_in="huggingface/trl#5569 huggingface/trl#5572 lasgroup/SDPO",
 )
 chapter.enter(
-    111,
-    "empty_denominator",
-    EMPTY,
+    "M111 empty_denominator: LOSS-054",
     "the mean has no guard against an empty mask",
     "one such micro-batch makes all weights NaN",
-    "LOSS-054",
     Planted(FILE, "return counted / counted.sum().clamp(min=1)", "return counted / counted.sum()"),
-    same_as=110,
+    same_as="M110",
 )
 chapter.enter(
-    112,
-    "empty_without_graph",
-    EMPTY,
+    "M112 empty_without_graph: LOSS-054",
     "a batch in which nothing counts gives a constant that is not on the graph",
     "backward raises at the first such batch",
-    "LOSS-054",
     loss=loss(lambda b, o: good(b, o) if b.loss_mask.any() else torch.tensor(0.0)),
 )
 chapter.enter(
-    113,
-    "empty_is_tiny",
-    EMPTY,
+    "M113 empty_is_tiny: LOSS-053 LOSS-061",
     "the denominator has an epsilon instead of a guard",
     "every loss is a little too small; with 1e-2 by a per cent on a single token",
-    "LOSS-053 LOSS-061",
     Planted(FILE, "return counted / counted.sum().clamp(min=1)", "return counted / (counted.sum() + 1e-6)"),
 )
 chapter.enter(
-    114,
-    "rank_returns_early",
-    EMPTY,
+    "M114 rank_returns_early: TRAIN-005",
     "a rank without usable rows returns a fresh zero that is not on its model's graph",
     "the other ranks wait for its gradients for ever",
-    "TRAIN-005",
     seen_from_outside=True,
     loss=loss(lambda b, o: good(b, o) if b.loss_mask.any() else torch.zeros((), requires_grad=True) * 1.0),
     seen_in="huggingface/trl#5989 trl-1.16",
 )
-
-MUTANTS = tuple(chapter.mutants)

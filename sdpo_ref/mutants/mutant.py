@@ -50,49 +50,54 @@ class Mutant:
 
 
 class Chapter:
-    """Collects the mutants of one file, each with one line of the table."""
+    """Collects the mutants of one file, family by family, each with one line of the table."""
 
     def __init__(self) -> None:
         self.mutants: list[Mutant] = []
+        self._family = ""
 
-    def enter(  # noqa: PLR0917 - a row of a table
+    def family(self, name: str) -> None:
+        """Begin a family: what is entered from here on belongs to it.
+
+        Args:
+            name: what goes wrong in general.
+        """
+        self._family = name
+
+    def enter(
         self,
-        number: int,
-        name: str,
-        family: str,
+        heading: str,
         wrong: str,
         effect: str,
-        caught_by: str,
         build: Build | None = None,
         *,
-        same_as: int | None = None,
+        same_as: str = "",
         isolated: bool = False,
         seen_from_outside: bool = False,
         seen_in: str = "",
         **parts: Any,
     ) -> None:
-        """Enter a mutant.
+        """Enter a mutant of the family that was begun last.
 
         Args:
-            number: of its id; never used again.
-            name: see :class:`Mutant`.
-            family: see :class:`Mutant`.
+            heading: id, name and the requirements that must fail: ``M041 tail_dropped: LOSS-020 LOSS-023``.
             wrong: see :class:`Mutant`.
             effect: see :class:`Mutant`.
-            caught_by: ids, separated by blanks.
             build: makes it; left out if only some parts of the reference are replaced.
-            same_as: number of the mutant with the same defect, made in another way.
+            same_as: id of the mutant with the same defect, made in another way.
             isolated: see :class:`Mutant`.
             seen_from_outside: see :class:`Mutant`.
             seen_in: see :class:`Mutant`; separated by blanks.
             parts: the parts to replace.
         """
+        mutant, _, caught_by = heading.partition(": ")
+        id_, name = mutant.split()
         self.mutants.append(
             Mutant(
-                id=f"M{number:03d}",
+                id=id_,
                 name=name,
-                family=family,
-                defect=f"M{same_as or number:03d}",
+                family=self._family,
+                defect=same_as or id_,
                 wrong=wrong,
                 effect=effect,
                 caught_by=tuple(caught_by.split()),

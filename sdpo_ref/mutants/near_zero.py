@@ -38,51 +38,36 @@ def any_alpha(student: Tensor, teacher: Tensor, *, alpha: float, support: Suppor
     return GOOD.divergence(student, teacher, alpha=min(max(alpha, 0.0), 1.0), support=support)
 
 
-TERMS = "terms of the sum"
+chapter.family("terms of the sum")
 chapter.enter(
-    19,
-    "terms_clipped",
-    TERMS,
+    "M019 terms_clipped: LOSS-005",
     "vocabulary terms are clipped before they are summed",
     "the loss becomes negative and falls by leaving the teacher",
-    "LOSS-005",
     divergence=divergence(clipped_terms),
     seen_in="siyan-zhao/OPSD#2 siyan-zhao/OPSD#24 huggingface/trl#5990 THUDM/slime#2074",
 )
 chapter.enter(
-    20,
-    "mean_over_the_vocabulary",
-    TERMS,
+    "M020 mean_over_the_vocabulary: LOSS-001 LOSS-002 LOSS-003 LOSS-061",
     "terms are averaged over the vocabulary",
     "the loss shrinks with the size of the vocabulary, to nothing at a hundred thousand tokens",
-    "LOSS-001 LOSS-002 LOSS-003 LOSS-061",
     Planted(FILE, "return terms.sum(-1)", "return terms.mean(-1)"),
 )
 chapter.enter(
-    21,
-    "last_token_forgotten",
-    TERMS,
+    "M021 last_token_forgotten: LOSS-001 LOSS-006 LOSS-103 LOSS-108",
     "the last token of the vocabulary is left out of the sum",
     "whatever has the last id, often the end of the turn, is not distilled",
-    "LOSS-001 LOSS-006 LOSS-103 LOSS-108",
     Planted(FILE, "return terms.sum(-1)", "return terms[..., :-1].sum(-1)"),
 )
 chapter.enter(
-    22,
-    "first_token_counts_more",
-    TERMS,
+    "M022 first_token_counts_more: LOSS-006",
     "a factor depends on the probability of token 0",
     "the loss depends on which token has which id",
-    "LOSS-006",
     divergence=divergence(lambda s, t, a: generalized_jsd(s, t, alpha=a) * (1 + s[..., 0].exp())),
 )
 chapter.enter(
-    23,
-    "absolute_terms",
-    TERMS,
+    "M023 absolute_terms: LOSS-001 LOSS-002",
     "the absolute value of each term p log(p / q) is summed",
     "the loss is no divergence; its gradient pushes where it should pull",
-    "LOSS-001 LOSS-002",
     divergence=divergence(
         lambda s, t, a: (
             generalized_jsd(s, t, alpha=a)
@@ -92,82 +77,56 @@ chapter.enter(
     ),
 )
 
-MASS = "probabilities near zero"
+chapter.family("probabilities near zero")
 chapter.enter(
-    24,
-    "nan_on_zero_mass",
-    MASS,
+    "M024 nan_on_zero_mass: LOSS-007",
     "the formulas as they stand in papers: zero times minus infinity",
     "one masked token of the vocabulary makes the loss NaN",
-    "LOSS-007",
     divergence=divergence(plain_arithmetic),
     seen_in="huggingface/trl#5594",
 )
 chapter.enter(
-    25,
-    "nan_behind_a_good_value",
-    MASS,
+    "M025 nan_behind_a_good_value: LOSS-007",
     "NaN is replaced in the value, and lives on in the gradient",
     "the loss curve looks well and all weights become NaN at the first such token",
-    "LOSS-007",
     divergence=divergence(lambda s, t, a: torch.nan_to_num(plain_arithmetic(s, t, a), posinf=math.inf)),
     seen_in="lasgroup/SDPO",
 )
 chapter.enter(
-    26,
-    "infinity_hidden",
-    MASS,
+    "M026 infinity_hidden: LOSS-008",
     "an infinite divergence is reported as 100",
     "a teacher that rules the student's token out is not noticed",
-    "LOSS-008",
     divergence=divergence(lambda s, t, a: torch.nan_to_num(generalized_jsd(s, t, alpha=a), posinf=100.0)),
 )
 chapter.enter(
-    27,
-    "probabilities_floored",
-    MASS,
+    "M027 probabilities_floored: LOSS-011",
     "log-probabilities are floored at -16 on both sides",
     "tokens that are very unlikely on one side stop to matter",
-    "LOSS-011",
     divergence=divergence(lambda s, t, a: generalized_jsd(s.clamp(min=-16), t.clamp(min=-16), alpha=a)),
 )
 chapter.enter(
-    28,
-    "teacher_floored",
-    MASS,
+    "M028 teacher_floored: LOSS-012",
     "the teacher's log-probabilities are floored at -8",
     "what the teacher rules out is kept alive",
-    "LOSS-012",
     divergence=divergence(lambda s, t, a: generalized_jsd(s, t.clamp(min=-8), alpha=a)),
 )
 chapter.enter(
-    29,
-    "epsilon_in_the_logarithm",
-    MASS,
+    "M029 epsilon_in_the_logarithm: LOSS-008 LOSS-011",
     "1e-8 is added to the probabilities before the logarithm is taken",
     "a divergence between almost certain rows is cut off, and both sides no longer sum to one",
-    "LOSS-008 LOSS-011",
     divergence=divergence(lambda s, t, a: generalized_jsd((s.exp() + 1e-8).log(), (t.exp() + 1e-8).log(), alpha=a)),
 )
 
-REFUSED = "what must be refused"
+chapter.family("what must be refused")
 chapter.enter(
-    30,
-    "any_alpha",
-    REFUSED,
+    "M030 any_alpha: LOSS-009",
     "an alpha outside [0, 1] is moved into it",
     "a slip in a configuration trains with another divergence, in silence",
-    "LOSS-009",
     divergence=any_alpha,
 )
 chapter.enter(
-    31,
-    "nan_alpha_passes",
-    REFUSED,
+    "M031 nan_alpha_passes: LOSS-009",
     "an alpha that is not a number passes",
     "a slip in a configuration makes the loss NaN at the first step",
-    "LOSS-009",
     Planted(FILE, "if not 0.0 <= alpha <= 1.0:", "if alpha < 0.0 or alpha > 1.0:"),
 )
-
-MUTANTS = tuple(chapter.mutants)

@@ -28,53 +28,38 @@ def sampled(surrogate: Callable[[Tensor, Tensor], Tensor]) -> Callable[..., Tens
     return loss(part)
 
 
-SURROGATE = "surrogate on the sampled token"
+chapter.family("surrogate on the sampled token")
 chapter.enter(
-    71,
-    "surrogate_not_stopped",
-    SURROGATE,
+    "M071 surrogate_not_stopped: LOSS-030 LOSS-031",
     "the log-ratio in front carries gradient",
     "the expected gradient is not that of the reverse KL",
-    "LOSS-030 LOSS-031",
     loss=sampled(lambda s, t: (s - t) * s),
 )
 chapter.enter(
-    72,
-    "divergence_as_advantage",
-    SURROGATE,
+    "M072 divergence_as_advantage: LOSS-031",
     "a number that is never negative is used as the advantage",
     "every sampled token is pushed down, right ones as well",
-    "LOSS-031",
     loss=sampled(lambda s, t: (s - t).detach().square() * s),
     seen_in="kfallah/CLaaS#1 modelscope/Trinity-RFT#499",
 )
 chapter.enter(
-    73,
-    "sampled_sign",
-    SURROGATE,
+    "M073 sampled_sign: LOSS-030 LOSS-031",
     "the sign of the advantage is flipped",
     "the student runs from its teacher",
-    "LOSS-030 LOSS-031",
     loss=sampled(lambda s, t: (t - s).detach() * s),
 )
 chapter.enter(
-    74,
-    "differentiated_directly",
-    SURROGATE,
+    "M074 differentiated_directly: LOSS-030 LOSS-031",
     "the log-ratio itself is minimised",
     "the expected gradient is zero: nothing is learned",
-    "LOSS-030 LOSS-031",
     Planted(
         FILE, "return log_ratio * student_token_log_probs", "return student_token_log_probs - teacher_token_log_probs"
     ),
 )
 chapter.enter(
-    75,
-    "k3_on_the_sampled_token",
-    SURROGATE,
+    "M075 k3_on_the_sampled_token: LOSS-030 LOSS-031",
     "the estimator r - 1 - log r is differentiated",
     "an unbiased value with the gradient of the forward KL",
-    "LOSS-030 LOSS-031",
     Planted(
         FILE,
         "return log_ratio * student_token_log_probs",
@@ -82,23 +67,16 @@ chapter.enter(
     ),
 )
 chapter.enter(
-    76,
-    "advantage_is_a_sign",
-    SURROGATE,
+    "M076 advantage_is_a_sign: LOSS-030 LOSS-031",
     "only the sign of the advantage is kept",
     "tokens on which both agree are pushed as hard as gross mistakes",
-    "LOSS-030 LOSS-031",
     Planted(FILE, "return log_ratio * student_token_log_probs", "return log_ratio.sign() * student_token_log_probs"),
 )
+chapter.family("what must be refused")
 chapter.enter(
-    77,
-    "sampled_any_alpha",
-    "what must be refused",
+    "M077 sampled_any_alpha: LOSS-032",
     "the surrogate is used with an alpha other than one",
     "the run is reported as forward KL and is reverse KL",
-    "LOSS-032",
     loss=loss(lambda b, o: good(b, {**o, "alpha": 1.0} if o["support"].kind == "sampled_token" else o)),
     seen_in="sdpo-rl-0.0.3",
 )
-
-MUTANTS = tuple(chapter.mutants)

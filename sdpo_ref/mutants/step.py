@@ -67,33 +67,24 @@ def count_of(problem: StepProblem) -> int:
     return max(len(parts) for iteration in problem.iterations for parts in iteration)
 
 
-ALIGNMENT = "alignment of logits and tokens"
+chapter.family("alignment of logits and tokens")
 chapter.enter(
-    321,
-    "logits_one_late",
-    ALIGNMENT,
+    "M321 logits_one_late: POLICY-001 TRAIN-001",
     "logits are read at the position of their token and not before it",
     "every token is compared with the distribution of the next one",
-    "POLICY-001 TRAIN-001",
     Planted(FILE, LOGITS, "return logits[:, prompts.token_ids.shape[-1] :]"),
     seen_in="inclusionAI/AReaL#1728 modelscope/ms-swift#8436 AI-Hypercomputer/maxtext#2103",
 )
 chapter.enter(
-    322,
-    "logits_one_early",
-    ALIGNMENT,
+    "M322 logits_one_early: POLICY-001 TRAIN-001",
     "logits are read two positions before their token",
     "every token is compared with the distribution of another one",
-    "POLICY-001 TRAIN-001",
     Planted(FILE, LOGITS, "return logits[:, prompts.token_ids.shape[-1] - 2 : -2]"),
 )
 chapter.enter(
-    323,
-    "teacher_one_late",
-    ALIGNMENT,
+    "M323 teacher_one_late: POLICY-001 TRAIN-001",
     "the teacher's logits are read one position late, the student's are not",
     "the student learns to write one token ahead",
-    "POLICY-001 TRAIN-001",
     Planted(
         FILE,
         "teacher_logits = _completion_logits(teacher, micro_batch.reprompts, micro_batch)",
@@ -101,12 +92,9 @@ chapter.enter(
     ),
 )
 chapter.enter(
-    324,
-    "teacher_at_the_students_place",
-    ALIGNMENT,
+    "M324 teacher_at_the_students_place: POLICY-001 TRAIN-001",
     "the teacher's logits are cut out at the length of the student's prompt",
     "the teacher is read in the middle of its own context",
-    "POLICY-001 TRAIN-001",
     Planted(
         FILE,
         "teacher_logits = _completion_logits(teacher, micro_batch.reprompts, micro_batch)",
@@ -117,33 +105,24 @@ chapter.enter(
     ),
 )
 
-PADDING = "padding of prompts"
+chapter.family("padding of prompts")
 chapter.enter(
-    325,
-    "padding_attended",
-    PADDING,
+    "M325 padding_attended: POLICY-004",
     "padding is attended",
     "what a row learns depends on the longest prompt of its batch",
-    "POLICY-004",
     step=steps(micro_batches(unmasked)),
 )
 chapter.enter(
-    326,
-    "padded_on_the_right",
-    PADDING,
+    "M326 padded_on_the_right: POLICY-004",
     "prompts are padded on the right, and logits read behind the padding",
     "what a row learns depends on the longest prompt of its batch",
-    "POLICY-004",
     step=steps(micro_batches(at_the_left)),
     seen_in="siyan-zhao/OPSD",
 )
 chapter.enter(
-    327,
-    "completion_mask_attended",
-    PADDING,
+    "M327 completion_mask_attended: POLICY-001",
     "unusable rows are not attended, since the loss mask is used for attention",
     "nothing, until a row is masked in part",
-    "POLICY-001",
     Planted(
         FILE,
         "attention_mask = torch.cat([prompts.mask, micro_batch.completion_mask], dim=-1).long()",
@@ -152,33 +131,24 @@ chapter.enter(
     seen_in="lasgroup/SDPO",
 )
 
-SCORED = "tokens that are scored"
+chapter.family("tokens that are scored")
 chapter.enter(
-    328,
-    "retokenised",
-    SCORED,
+    "M328 retokenised: POLICY-005",
     "the first completion token is another one, as after decoding and encoding again",
     "the teacher judges a text that was not sampled",
-    "POLICY-005",
     step=steps(micro_batches(lambda m: replace(m, completions=m.completions * (torch.arange(4) > 0)))),
     seen_in="siyan-zhao/OPSD",
 )
 chapter.enter(
-    329,
-    "padding_scored",
-    SCORED,
+    "M329 padding_scored: POLICY-005",
     "tokens behind the mask are scored",
     "padding is trained",
-    "POLICY-005",
     step=steps(micro_batches(lambda m: replace(m, completion_mask=torch.ones_like(m.completion_mask)))),
 )
 chapter.enter(
-    330,
-    "reprompt_ignored",
-    SCORED,
+    "M330 reprompt_ignored: TRAIN-006 TRAIN-001",
     "the teacher reads the student's prompt",
     "feedback is never seen; nothing is learned at the first step, and drift afterwards",
-    "TRAIN-006 TRAIN-001",
     Planted(
         FILE,
         "_completion_logits(teacher, micro_batch.reprompts, micro_batch)",
@@ -187,12 +157,9 @@ chapter.enter(
     seen_in="modelscope/ms-swift#8436",
 )
 chapter.enter(
-    331,
-    "student_reads_the_reprompt",
-    SCORED,
+    "M331 student_reads_the_reprompt: TRAIN-001",
     "the student reads the teacher's prompt",
     "the student is trained with the feedback in view, and has none when it is used",
-    "TRAIN-001",
     Planted(
         FILE,
         "_completion_logits(student, micro_batch.prompts, micro_batch)",
@@ -200,196 +167,134 @@ chapter.enter(
     ),
 )
 chapter.enter(
-    332,
-    "reprompt_truncated",
-    SCORED,
+    "M332 reprompt_truncated: TRAIN-001",
     "the teacher's prompt is cut to the length of the student's",
     "long feedback is lost, and the question with it",
-    "TRAIN-001",
     step=steps(micro_batches(truncated)),
     seen_in="huggingface/trl#5883 trl-1.16",
 )
 chapter.enter(
-    429,
-    "unusable_rows_in_the_step",
-    SCORED,
+    "M429 unusable_rows_in_the_step: TRAIN-001",
     "the step takes every row for usable",
     "rows without a context pull the student to the teacher's older self",
-    "TRAIN-001",
     Planted(FILE, USABLE, USABLE.replace(",", " | True,")),
 )
 
-ACCUMULATION = "accumulation of micro-batches"
+chapter.family("accumulation of micro-batches")
 chapter.enter(
-    333,
-    "not_divided",
-    ACCUMULATION,
+    "M333 not_divided: TRAIN-002",
     "micro-batches are added without dividing by their number",
     "the step is as many times larger as there are micro-batches",
-    "TRAIN-002",
     step=steps(lambda p: replace(p, learning_rate=p.learning_rate * count_of(p))),
     seen_in="huggingface/trl#4935 modelscope/easydistill#16",
 )
 chapter.enter(
-    334,
-    "divided_twice",
-    ACCUMULATION,
+    "M334 divided_twice: TRAIN-002",
     "micro-batches are divided by their number twice",
     "the step is as many times smaller as there are micro-batches",
-    "TRAIN-002",
     step=steps(lambda p: replace(p, learning_rate=p.learning_rate / count_of(p))),
 )
 chapter.enter(
-    335,
-    "mean_of_means",
-    ACCUMULATION,
+    "M335 mean_of_means: TRAIN-003",
     "losses of micro-batches are averaged, while the profile declares one mean over all tokens",
     "tokens in short micro-batches weigh more",
-    "TRAIN-003",
     step=steps(same, accumulation="micro_batch_mean"),
 )
 chapter.enter(
-    336,
-    "last_micro_batch_only",
-    ACCUMULATION,
+    "M336 last_micro_batch_only: TRAIN-002",
     "gradients are cleared before each micro-batch",
     "most of the batch is not trained on",
-    "TRAIN-002",
     step=steps(
         lambda p: replace(p, iterations=tuple(tuple(parts[-1:] for parts in iteration) for iteration in p.iterations))
     ),
 )
 chapter.enter(
-    337,
-    "gradients_not_cleared",
-    ACCUMULATION,
+    "M337 gradients_not_cleared: TEACH-021",
     "gradients are never cleared",
     "every step repeats all that came before",
-    "TEACH-021",
     Planted(FILE, "            optimizer.zero_grad()\n", ""),
 )
 chapter.enter(
-    338,
-    "nan_if_empty",
-    ACCUMULATION,
+    "M338 nan_if_empty: TRAIN-004",
     "a micro-batch without a usable row is NaN",
     "all weights become NaN",
-    "TRAIN-004",
     step=traces(nan_if_empty),
 )
 
-UPDATE = "update of the student"
+chapter.family("update of the student")
 chapter.enter(
-    339,
-    "drifts",
-    UPDATE,
+    "M339 drifts: TRAIN-007",
     "rows without a context are trained in the step",
     "batches without feedback pull the student to its older self",
-    "TRAIN-007",
     step=steps(micro_batches(lambda m: replace(m, self_distillation_mask=torch.ones_like(m.self_distillation_mask)))),
 )
 chapter.enter(
-    340,
-    "ascends",
-    UPDATE,
+    "M340 ascends: TRAIN-001 TRAIN-009",
     "the step goes uphill",
     "the student runs from its teacher",
-    "TRAIN-001 TRAIN-009",
     Planted(FILE, "lr=problem.learning_rate)", "lr=problem.learning_rate, maximize=True)"),
 )
 chapter.enter(
-    341,
-    "momentum",
-    UPDATE,
+    "M341 momentum: TEACH-025",
     "the optimiser has momentum",
     "the step depends on earlier ones",
-    "TEACH-025",
     Planted(FILE, "lr=problem.learning_rate)", "lr=problem.learning_rate, momentum=0.9)"),
 )
 chapter.enter(
-    342,
-    "weight_decay",
-    UPDATE,
+    "M342 weight_decay: TRAIN-007",
     "weights decay",
     "the student forgets where there is no feedback",
-    "TRAIN-007",
     Planted(FILE, "lr=problem.learning_rate)", "lr=problem.learning_rate, weight_decay=0.01)"),
 )
 chapter.enter(
-    343,
-    "alpha_dropped",
-    UPDATE,
+    "M343 alpha_dropped: TRAIN-001",
     "the step does not pass alpha on, and alpha 0 trains on the reverse KL as well",
     "every run is reverse KL",
-    "TRAIN-001",
     Planted(FILE, "alpha=problem.alpha,", "alpha=1.0,"),
-    same_as=2,
+    same_as="M002",
 )
 chapter.enter(
-    344,
-    "teacher_gradient_in_the_step",
-    UPDATE,
+    "M344 teacher_gradient_in_the_step: TEACH-025",
     "the live teacher's scores carry gradient and are not detached either",
     "both sides meet half-way",
-    "TEACH-025",
     step=steps(lambda p: replace(p, learning_rate=p.learning_rate * (0.5 if p.teacher == "live" else 1.0))),
 )
 chapter.enter(
-    409,
-    "update_clipped",
-    UPDATE,
+    "M409 update_clipped: TRAIN-001",
     "the gradient is cut to a norm of one, a common default",
     "steps are shorter than was set, the first ones most",
-    "TRAIN-001",
     Planted(FILE, MOVE, f"            torch.nn.utils.clip_grad_norm_(student.parameters(), 1.0)\n{MOVE}"),
 )
 chapter.enter(
-    410,
-    "gradient_values_clipped",
-    UPDATE,
+    "M410 gradient_values_clipped: TRAIN-001",
     "every entry of the gradient is cut to at most five",
     "steps are shorter than was set, the first ones most, and in another direction",
-    "TRAIN-001",
     Planted(FILE, MOVE, f"            torch.nn.utils.clip_grad_value_(student.parameters(), 5.0)\n{MOVE}"),
 )
 chapter.enter(
-    411,
-    "temperature_not_passed",
-    UPDATE,
+    "M411 temperature_not_passed: TRAIN-010",
     "the temperature of the step does not reach its loss",
     "the run is another one than was written down",
-    "TRAIN-010",
     Planted(FILE, "temperature=problem.temperature", "temperature=1.0"),
 )
 chapter.enter(
-    412,
-    "support_not_passed",
-    UPDATE,
+    "M412 support_not_passed: TRAIN-010",
     "the support of the step does not reach its loss",
     "the run is another one than was written down",
-    "TRAIN-010",
     Planted(FILE, "support=problem.support", "support=type(problem.support)('full')"),
 )
 
-DEFAULT = "defaults"
+chapter.family("defaults")
 chapter.enter(
-    345,
-    "other_defaults",
-    DEFAULT,
+    "M345 other_defaults: TRAIN-008",
     "a default is not the documented one",
     "two papers' numbers are compared under one name",
-    "TRAIN-008",
     defaults=lambda: {**GOOD.defaults(), "alpha": 0.25},
 )
 chapter.enter(
-    346,
-    "defaults_of_another",
-    DEFAULT,
+    "M346 defaults_of_another: TRAIN-008",
     "the defaults are those of another published variant",
     "two papers' numbers are compared under one name",
-    "TRAIN-008",
     defaults=lambda: dict(DEFAULTS["lasgroup"]),
-    same_as=345,
+    same_as="M345",
 )
-
-MUTANTS = tuple(chapter.mutants)

@@ -91,68 +91,50 @@ def no_more_than_there_are(student: Tensor, teacher: Tensor, *, alpha: float, su
     return GOOD.divergence(student, teacher, alpha=alpha, support=support)
 
 
-TAIL = "tail of a top-k support"
+chapter.family("tail of a top-k support")
 chapter.enter(
-    41,
-    "tail_dropped",
-    TAIL,
+    "M041 tail_dropped: LOSS-020 LOSS-023",
     "no tail and no rescaling: what is compared does not sum to one",
     "the loss becomes negative, and falls by draining the top-k tokens",
-    "LOSS-020 LOSS-023",
     divergence=tail_cells(no_tail, plain_arithmetic),
     seen_in="verl-project/verl#5041 verl-project/verl#7856",
 )
 chapter.enter(
-    42,
-    "negative_cut_to_zero",
-    TAIL,
+    "M042 negative_cut_to_zero: LOSS-020 LOSS-024",
     "no tail, and the negative divergence that comes of it is cut to zero",
     "most steps have no gradient at all",
-    "LOSS-020 LOSS-024",
     divergence=tail_cells(no_tail, clamped_at_zero),
-    same_as=41,
+    same_as="M041",
     seen_in="verl-project/verl#7856",
 )
 chapter.enter(
-    43,
-    "tail_clamped",
-    TAIL,
+    "M043 tail_clamped: LOSS-025",
     "the tail is one minus the head, at least 1e-7",
     "where the teacher is nearly certain the tail has no gradient: the student's own tail is not pulled in",
-    "LOSS-025",
     divergence=tail_cells(clamped),
 )
 chapter.enter(
-    44,
-    "tail_clamped_everywhere",
-    TAIL,
+    "M044 tail_clamped_everywhere: LOSS-025",
     "the tail is one minus the head, at least 1e-7, in every loss",
     "where the teacher is nearly certain the tail has no gradient: the student's own tail is not pulled in",
-    "LOSS-025",
     Planted(
         FILE,
         "return torch.where(has_mass, torch.logsumexp(safe, dim=-1), -torch.inf)",
         "mass = torch.logsumexp(log_probs.gather(-1, head_ids), -1)\n"
         "    return torch.log(-torch.expm1(mass.clamp(max=-1e-7)))",
     ),
-    same_as=43,
+    same_as="M043",
 )
 chapter.enter(
-    45,
-    "tail_by_subtraction",
-    TAIL,
+    "M045 tail_by_subtraction: LOSS-025",
     "the tail is the logarithm of one minus the head, without a guard",
     "a head that rounds to one gives NaN, or a tail made of rounding errors",
-    "LOSS-025",
     divergence=tail_cells(subtracted),
 )
 chapter.enter(
-    46,
-    "tail_averaged",
-    TAIL,
+    "M046 tail_averaged: LOSS-020 LOSS-028",
     "the tail's cell holds the mean probability of its tokens, not their sum",
     "the cells do not sum to one, and the tail hardly counts",
-    "LOSS-020 LOSS-028",
     Planted(
         FILE,
         "return torch.where(has_mass, torch.logsumexp(safe, dim=-1), -torch.inf)",
@@ -161,12 +143,9 @@ chapter.enter(
     ),
 )
 chapter.enter(
-    47,
-    "tail_without_gradient",
-    TAIL,
+    "M047 tail_without_gradient: LOSS-025 LOSS-028",
     "no gradient flows into the tail",
     "mass outside the top tokens is never moved",
-    "LOSS-025 LOSS-028",
     Planted(
         FILE,
         "return torch.cat([head, tail_log_mass(log_probs, head_ids)[..., None]], dim=-1)",
@@ -174,32 +153,23 @@ chapter.enter(
     ),
 )
 
-HEAD = "tokens of a top-k support"
+chapter.family("tokens of a top-k support")
 chapter.enter(
-    48,
-    "own_heads",
-    HEAD,
+    "M048 own_heads: LOSS-022",
     "each side uses its own most likely tokens, compared by rank",
     "probabilities of different tokens are pulled together",
-    "LOSS-022",
     divergence=tail_cells(own_heads),
 )
 chapter.enter(
-    49,
-    "chosen_by_the_teacher",
-    HEAD,
+    "M049 chosen_by_the_teacher: LOSS-022",
     "the teacher chooses the tokens, while the profile says the student",
     "the student's own mistakes lie in the tail and are hardly corrected",
-    "LOSS-022",
     divergence=chosen_by_the_teacher,
 )
 chapter.enter(
-    50,
-    "least_likely",
-    HEAD,
+    "M050 least_likely: LOSS-020 LOSS-022",
     "the k least likely tokens are taken",
     "the loss is about tokens that neither side ever samples",
-    "LOSS-020 LOSS-022",
     Planted(
         FILE,
         "log_probs.topk(min(k, log_probs.shape[-1]), dim=-1)",
@@ -207,12 +177,9 @@ chapter.enter(
     ),
 )
 chapter.enter(
-    51,
-    "first_ids",
-    HEAD,
+    "M051 first_ids: LOSS-020 LOSS-022",
     "the first k ids of the vocabulary are taken",
     "the loss compares punctuation and forgets the words",
-    "LOSS-020 LOSS-022",
     Planted(
         FILE,
         "return log_probs.topk(min(k, log_probs.shape[-1]), dim=-1).indices",
@@ -220,68 +187,47 @@ chapter.enter(
     ),
 )
 chapter.enter(
-    52,
-    "one_fewer",
-    HEAD,
+    "M052 one_fewer: LOSS-020 LOSS-024",
     "k minus one tokens are taken",
     "a coarser divergence than was chosen",
-    "LOSS-020 LOSS-024",
     divergence=tail_cells(one_fewer),
 )
 chapter.enter(
-    53,
-    "one_more",
-    HEAD,
+    "M053 one_more: LOSS-020 LOSS-021",
     "k plus one tokens are taken",
     "a finer divergence than was chosen; numbers of other codes cannot be compared",
-    "LOSS-020 LOSS-021",
     Planted(FILE, "head_ids = top_k_ids(chooser, k=support.k)", "head_ids = top_k_ids(chooser, k=support.k + 1)"),
 )
 chapter.enter(
-    54,
-    "k_ignored",
-    HEAD,
+    "M054 k_ignored: LOSS-020 LOSS-021",
     "k is always 2",
     "a sweep over k shows that k makes no difference",
-    "LOSS-020 LOSS-021",
     Planted(FILE, "head_ids = top_k_ids(chooser, k=support.k)", "head_ids = top_k_ids(chooser, k=2)"),
 )
 chapter.enter(
-    55,
-    "k_above_the_vocabulary",
-    HEAD,
+    "M055 k_above_the_vocabulary: LOSS-027",
     "a k above the vocabulary raises",
     "small test models cannot be trained with the published settings",
-    "LOSS-027",
     divergence=no_more_than_there_are,
 )
 
-KIND = "kind of support"
+chapter.family("kind of support")
 chapter.enter(
-    56,
-    "supports_exchanged",
-    KIND,
+    "M056 supports_exchanged: LOSS-020 LOSS-021 LOSS-026",
     "the option that chooses between tail and rescaling is inverted",
     "numbers are those of the other support",
-    "LOSS-020 LOSS-021 LOSS-026",
     divergence=exchanged_supports,
 )
 chapter.enter(
-    57,
-    "never_rescaled",
-    KIND,
+    "M057 never_rescaled: LOSS-021 LOSS-026",
     "rescaling is left out",
     "what is compared does not sum to one, as in M041",
-    "LOSS-021 LOSS-026",
     Planted(FILE, "return head - torch.logsumexp(head, dim=-1, keepdim=True)", "return head"),
 )
 chapter.enter(
-    58,
-    "rescaled_by_the_mean",
-    KIND,
+    "M058 rescaled_by_the_mean: LOSS-021",
     "the head is centred in the logarithm instead of being rescaled to sum to one",
     "the cells are no probabilities",
-    "LOSS-021",
     Planted(
         FILE,
         "return head - torch.logsumexp(head, dim=-1, keepdim=True)",
@@ -289,22 +235,14 @@ chapter.enter(
     ),
 )
 chapter.enter(
-    59,
-    "full_vocabulary_after_all",
-    KIND,
+    "M059 full_vocabulary_after_all: LOSS-028 LOSS-030",
     "the loss takes every support for the full vocabulary",
     "memory and numbers are those of the full vocabulary",
-    "LOSS-028 LOSS-030",
     loss=loss(lambda b, o: good(b, {**o, "support": FULL})),
 )
 chapter.enter(
-    60,
-    "tail_on_one_side",
-    KIND,
+    "M060 tail_on_one_side: LOSS-020 LOSS-023",
     "the teacher's tail is that of the student",
     "the mass that the teacher gives to other tokens is not learned",
-    "LOSS-020 LOSS-023",
     divergence=tail_cells(students_tail, plain_arithmetic),
 )
-
-MUTANTS = tuple(chapter.mutants)
