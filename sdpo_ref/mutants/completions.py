@@ -37,9 +37,7 @@ chapter.enter(
     "M194 reward_of_the_first_token: LOSS-080 LOSS-081",
     "only the first token's ratio is taken",
     "most of the completion has no reward",
-    Planted(
-        IMPLICIT, "completions, completion_mask).sum(-1)\n\n\ndef", "completions, completion_mask)[..., 0]\n\n\ndef"
-    ),
+    Planted(IMPLICIT, "completion_mask).sum(-1)\n\n\ndef", "completion_mask)[..., 0]\n\n\ndef"),
 )
 chapter.enter(
     "M195 reward_from_logits: LOSS-080",
@@ -55,11 +53,7 @@ chapter.enter(
     "M196 reward_without_reference: LOSS-080",
     "the reference's part is left out",
     "likely completions are rewarded for being likely",
-    Planted(
-        IMPLICIT,
-        "token_log_probs(log_probs(conditioned), token_ids) - token_log_probs(log_probs(reference), token_ids)",
-        "token_log_probs(log_probs(conditioned), token_ids)",
-    ),
+    Planted(IMPLICIT, " - token_log_probs(log_probs(reference), token_ids)", ""),
 )
 chapter.enter(
     "M197 reward_exponentiated: LOSS-080 LOSS-081",
@@ -95,19 +89,13 @@ chapter.enter(
     "M201 skips_the_end: LOSS-090",
     "tokens are skipped at the end of the completion",
     "the student does not learn when to stop",
-    Planted(
-        FILE,
-        "return mask & (mask.long().cumsum(-1) > count)",
-        "return mask & (mask.long().flip(-1).cumsum(-1).flip(-1) > count)",
-    ),
+    Planted(FILE, "mask.long().cumsum(-1)", "mask.long().flip(-1).cumsum(-1).flip(-1)"),
 )
 chapter.enter(
     "M202 sdft_always_forward: LOSS-090",
     "alpha is ignored: the loss is always the forward KL",
     "a run reported as reverse KL is forward KL",
-    Planted(
-        "losses/sdft.py", "return distillation_loss(kept, alpha=alpha,", "return distillation_loss(kept, alpha=0.0,"
-    ),
+    Planted("losses/sdft.py", "distillation_loss(kept, alpha=alpha,", "distillation_loss(kept, alpha=0.0,"),
 )
 chapter.enter(
     "M425 three_skipped_at_most: LOSS-090",

@@ -106,11 +106,7 @@ chapter.enter(
     "M249 evidence_first: TEACH-008",
     "the evidence stands before the question",
     "not the published prompt",
-    Planted(
-        FILE,
-        'return "\\n\\n".join([*blocks, words.instruction])',
-        'return "\\n\\n".join([*blocks[1:], blocks[0], words.instruction])',
-    ),
+    Planted(FILE, ".join([*blocks, words", ".join([*blocks[1:], blocks[0], words"),
 )
 chapter.enter(
     "M250 evidence_as_assistant: TEACH-008",

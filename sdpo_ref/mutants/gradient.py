@@ -104,11 +104,7 @@ chapter.enter(
     "M142 teacher_not_detached: LOSS-060",
     "the teacher's logits are not detached",
     "with a live teacher both sides meet half-way instead of the student following",
-    Planted(
-        LOSSES,
-        "_neutral_where_masked(batch.teacher_logits.detach(), batch.loss_mask)",
-        "_neutral_where_masked(batch.teacher_logits, batch.loss_mask)",
-    ),
+    Planted(LOSSES, "batch.teacher_logits.detach(), batch", "batch.teacher_logits, batch"),
     same_as="M141",
 )
 chapter.enter(
@@ -135,9 +131,7 @@ chapter.enter(
     "the loss is the negative of the divergence",
     "the student runs from its teacher",
     Planted(
-        LOSSES,
-        "return aggregate(token_losses, batch.loss_mask, aggregation=aggregation)",
-        "return -aggregate(token_losses, batch.loss_mask, aggregation=aggregation)",
+        LOSSES, "return aggregate(token_losses, batch.loss_mask,", "return -aggregate(token_losses, batch.loss_mask,"
     ),
 )
 chapter.enter(

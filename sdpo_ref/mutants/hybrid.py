@@ -8,6 +8,9 @@ from sdpo_ref.mutants.variation import hybrid
 
 FILE = "functional/advantages.py"
 LOSSES = "losses/reference.py"
+MIXED = "return weight * of_reward + (1 - weight) * of_distillation"
+ADVANTAGE = "return (teacher_token_log_probs - student_token_log_probs).detach()"
+COMBINED = "advantages = convex_combination(reward_advantages[:, None], distillation_advantages, weight=reward_weight)"
 
 chapter = Chapter()
 
@@ -35,11 +38,7 @@ chapter.enter(
     "M173 one_group_for_all: LOSS-117",
     "rewards are centred over the batch and not over their group",
     "hard prompts are trained away, easy ones are reinforced",
-    Planted(
-        FILE,
-        "return numbers - sum_of_group(numbers, group_ids) / sizes, sizes",
-        "return numbers - numbers.mean(), sizes",
-    ),
+    Planted(FILE, "numbers - sum_of_group(numbers, group_ids) / sizes", "numbers - numbers.mean()"),
 )
 chapter.enter(
     "M174 best_is_the_baseline: LOSS-117",
@@ -53,8 +52,8 @@ chapter.enter(
     "prompts with one rollout are trained on their level, not on a difference",
     Planted(
         FILE,
-        "return numbers - sum_of_group(numbers, group_ids) / sizes, sizes",
-        "return numbers - (sum_of_group(numbers, group_ids) / sizes).where(sizes > 1, 0.0), sizes",
+        "sum_of_group(numbers, group_ids) / sizes",
+        "(sum_of_group(numbers, group_ids) / sizes).where(sizes > 1, 0.0)",
     ),
 )
 
@@ -80,53 +79,33 @@ chapter.enter(
     "M177 lambda_swapped_inside: LOSS-072 LOSS-117",
     "lambda and one minus lambda are swapped where the advantages are mixed",
     "a run that should mostly follow the reward mostly follows its teacher",
-    Planted(
-        FILE,
-        "return weight * of_reward + (1 - weight) * of_distillation",
-        "return (1 - weight) * of_reward + weight * of_distillation",
-    ),
+    Planted(FILE, MIXED, "return (1 - weight) * of_reward + weight * of_distillation"),
     same_as="M176",
 )
 chapter.enter(
     "M178 reward_dropped: LOSS-109 LOSS-117",
     "the reward's part is lost",
     "the reward is not trained on at all",
-    Planted(
-        FILE,
-        "return weight * of_reward + (1 - weight) * of_distillation",
-        "return 0 * of_reward + (1 - weight) * of_distillation",
-    ),
+    Planted(FILE, MIXED, "return 0 * of_reward + (1 - weight) * of_distillation"),
     seen_in="huggingface/trl#5883",
 )
 chapter.enter(
     "M179 teacher_not_weighted: LOSS-117",
     "the teacher's advantage is added with its full weight",
     "a run with the reward alone is not one",
-    Planted(
-        FILE,
-        "return weight * of_reward + (1 - weight) * of_distillation",
-        "return weight * of_reward + of_distillation",
-    ),
+    Planted(FILE, MIXED, "return weight * of_reward + of_distillation"),
 )
 chapter.enter(
     "M180 weights_squared: LOSS-071",
     "the mixture's weights are squared",
     "the step is too small between the ends",
-    Planted(
-        FILE,
-        "return weight * of_reward + (1 - weight) * of_distillation",
-        "return weight**2 * of_reward + (1 - weight) ** 2 * of_distillation",
-    ),
+    Planted(FILE, MIXED, "return weight**2 * of_reward + (1 - weight) ** 2 * of_distillation"),
 )
 chapter.enter(
     "M181 advantage_of_the_student: LOSS-072",
     "the self-distillation advantage has the wrong sign",
     "the student runs from its teacher",
-    Planted(
-        FILE,
-        "return (teacher_token_log_probs - student_token_log_probs).detach()",
-        "return (student_token_log_probs - teacher_token_log_probs).detach()",
-    ),
+    Planted(FILE, ADVANTAGE, "return (student_token_log_probs - teacher_token_log_probs).detach()"),
 )
 chapter.enter(
     "M182 advantages_centered: LOSS-072",
@@ -143,21 +122,14 @@ chapter.enter(
     "M183 rows_without_teacher_dropped: LOSS-117",
     "rows without a teacher lose their reward as well",
     "prompts without feedback are not trained at all",
-    Planted(
-        LOSSES,
-        "advantages = convex_combination(reward_advantages[:, None], distillation_advantages, weight=reward_weight)",
-        "advantages = convex_combination(reward_advantages[:, None], distillation_advantages, weight=reward_weight)\n"
-        "    advantages = advantages * batch.self_distillation_mask[:, None]",
-    ),
+    Planted(LOSSES, COMBINED, f"{COMBINED}\n    advantages = advantages * batch.self_distillation_mask[:, None]"),
 )
 chapter.enter(
     "M184 advantages_carry_gradient: LOSS-072",
     "the advantages carry gradient",
     "a second term of the size of the log-probability distorts every step",
     Planted(
-        LOSSES,
-        "return aggregate(-advantages.detach().to(student) * student, batch.completion_mask",
-        "return aggregate(-(advantages + student - student.detach()) * student, batch.completion_mask",
+        LOSSES, "-advantages.detach().to(student) * student", "-(advantages + student - student.detach()) * student"
     ),
 )
 chapter.enter(

@@ -16,6 +16,7 @@ from sdpo_ref.types import DistillationBatch
 
 FILE = "functional/importance.py"
 RETURN = "return log_ratio.clamp(-MAX_LOG_RATIO, MAX_LOG_RATIO).exp().clamp(max=ratio_cap)"
+LOG_RATIO = "(student_token_log_probs - behaviour_log_probs).detach()"
 
 chapter = Chapter()
 
@@ -59,22 +60,14 @@ chapter.enter(
     "M082 ratio_not_detached: LOSS-040",
     "the stop-gradient of the ratio is lost",
     "a second term raises or lowers sampled tokens by how large their divergence is",
-    Planted(
-        FILE,
-        "(student_token_log_probs - behaviour_log_probs).detach()",
-        "student_token_log_probs - behaviour_log_probs",
-    ),
+    Planted(FILE, LOG_RATIO, "student_token_log_probs - behaviour_log_probs"),
     same_as="M081",
 )
 chapter.enter(
     "M083 ratio_inverted: LOSS-040",
     "the ratio is the sampler's probability over the student's",
     "stale tokens weigh most",
-    Planted(
-        FILE,
-        "(student_token_log_probs - behaviour_log_probs).detach()",
-        "(behaviour_log_probs - student_token_log_probs).detach()",
-    ),
+    Planted(FILE, LOG_RATIO, "(behaviour_log_probs - student_token_log_probs).detach()"),
 )
 chapter.enter(
     "M084 ratio_two_sided: LOSS-041",
@@ -137,12 +130,7 @@ chapter.enter(
     "M092 ratio_of_the_sequence: LOSS-067",
     "one ratio for the whole completion, of the mean log-ratio",
     "tokens are weighted by what happened elsewhere in their completion",
-    Planted(
-        FILE,
-        "log_ratio = (student_token_log_probs - behaviour_log_probs).detach()",
-        "log_ratio = (student_token_log_probs - behaviour_log_probs).detach()\n"
-        "    log_ratio = log_ratio.mean(-1, keepdim=True).expand_as(log_ratio)",
-    ),
+    Planted(FILE, LOG_RATIO, f"{LOG_RATIO}\n    log_ratio = log_ratio.mean(-1, keepdim=True).expand_as(log_ratio)"),
 )
 chapter.enter(
     "M093 ratio_before_the_sum: LOSS-067",

@@ -88,11 +88,7 @@ chapter.enter(
     "M154 tempered_log_probs: POLICY-003",
     "log-probabilities are divided by the temperature and not normalised again",
     "what is compared does not sum to one",
-    Planted(
-        LOG_PROBS,
-        "return torch.log_softmax(scaled, dim=-1)",
-        "return torch.log_softmax(precise, dim=-1) / temperature",
-    ),
+    Planted(LOG_PROBS, "torch.log_softmax(scaled, dim=-1)", "torch.log_softmax(precise, dim=-1) / temperature"),
 )
 
 chapter.family("logits")
@@ -122,8 +118,8 @@ chapter.enter(
     "logits far from zero, as some models have, lose their differences and their gradient",
     Planted(
         LOG_PROBS,
-        "precise = logits.to(torch.promote_types(logits.dtype, torch.float32))",
-        "precise = logits.to(torch.promote_types(logits.dtype, torch.float32)).clamp(-30, 30)",
+        "(torch.promote_types(logits.dtype, torch.float32))",
+        "(torch.promote_types(logits.dtype, torch.float32)).clamp(-30, 30)",
     ),
 )
 chapter.enter(

@@ -41,11 +41,7 @@ chapter.enter(
     "M440 ids_wrap_around: LOSS-106 LOSS-107 LOSS-109 LOSS-110",
     "token ids are taken modulo 32,768, in every loss and in the implicit reward",
     "ids above 32,767 are other tokens, without an error",
-    Planted(
-        "functional/log_probs.py",
-        "return log_probs.gather(-1, token_ids[..., None])",
-        "return log_probs.gather(-1, token_ids[..., None] % 32_768)",
-    ),
+    Planted("functional/log_probs.py", "(-1, token_ids[..., None])", "(-1, token_ids[..., None] % 32_768)"),
 )
 chapter.enter(
     "M441 head_from_low_ids: LOSS-108",
@@ -163,11 +159,7 @@ chapter.enter(
     "M387 nan_logits_are_masked: LOSS-069",
     "logits that are NaN are replaced by zero, wherever they stand",
     "training goes on with made-up distributions",
-    Planted(
-        REFERENCE,
-        "return torch.where(mask[..., None], logits, 0.0)",
-        "return torch.where(mask[..., None] & ~logits.isnan(), logits, 0.0)",
-    ),
+    Planted(REFERENCE, "(mask[..., None], logits, 0.0)", "(mask[..., None] & ~logits.isnan(), logits, 0.0)"),
     same_as="M386",
 )
 chapter.enter(

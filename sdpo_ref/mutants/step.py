@@ -16,6 +16,7 @@ FILE = "trainers/step.py"
 USABLE = "        micro_batch.self_distillation_mask,\n"
 MOVE = "            optimizer.step()"
 LOGITS = "return logits[:, prompts.token_ids.shape[-1] - 1 : -1]"
+TEACHER = "_completion_logits(teacher, micro_batch.reprompts, micro_batch)"
 
 chapter = Chapter()
 
@@ -85,11 +86,7 @@ chapter.enter(
     "M323 teacher_one_late: POLICY-001 TRAIN-001",
     "the teacher's logits are read one position late, the student's are not",
     "the student learns to write one token ahead",
-    Planted(
-        FILE,
-        "teacher_logits = _completion_logits(teacher, micro_batch.reprompts, micro_batch)",
-        "teacher_logits = _completion_logits(teacher, micro_batch.reprompts, micro_batch).roll(-1, 1)",
-    ),
+    Planted(FILE, TEACHER, f"{TEACHER}.roll(-1, 1)"),
 )
 chapter.enter(
     "M324 teacher_at_the_students_place: POLICY-001 TRAIN-001",
@@ -124,9 +121,7 @@ chapter.enter(
     "unusable rows are not attended, since the loss mask is used for attention",
     "nothing, until a row is masked in part",
     Planted(
-        FILE,
-        "attention_mask = torch.cat([prompts.mask, micro_batch.completion_mask], dim=-1).long()",
-        "attention_mask = torch.cat([prompts.mask, micro_batch.completion_mask & False], dim=-1).long()",
+        FILE, "micro_batch.completion_mask], dim=-1).long()", "micro_batch.completion_mask & False], dim=-1).long()"
     ),
     seen_in="lasgroup/SDPO",
 )
@@ -149,22 +144,14 @@ chapter.enter(
     "M330 reprompt_ignored: TRAIN-006 TRAIN-001",
     "the teacher reads the student's prompt",
     "feedback is never seen; nothing is learned at the first step, and drift afterwards",
-    Planted(
-        FILE,
-        "_completion_logits(teacher, micro_batch.reprompts, micro_batch)",
-        "_completion_logits(teacher, micro_batch.prompts, micro_batch)",
-    ),
+    Planted(FILE, TEACHER, TEACHER.replace("reprompts", "prompts")),
     seen_in="modelscope/ms-swift#8436",
 )
 chapter.enter(
     "M331 student_reads_the_reprompt: TRAIN-001",
     "the student reads the teacher's prompt",
     "the student is trained with the feedback in view, and has none when it is used",
-    Planted(
-        FILE,
-        "_completion_logits(student, micro_batch.prompts, micro_batch)",
-        "_completion_logits(student, micro_batch.reprompts, micro_batch)",
-    ),
+    Planted(FILE, "(student, micro_batch.prompts, micro_batch)", "(student, micro_batch.reprompts, micro_batch)"),
 )
 chapter.enter(
     "M332 reprompt_truncated: TRAIN-001",

@@ -15,6 +15,7 @@ from sdpo_ref.protocols.parts import Attempt, TeacherContext
 
 FILE = "teachers/success.py"
 CONTEXT = "teachers/context.py"
+THRESHOLD = "reward >= rules.success_threshold"
 
 chapter = Chapter()
 
@@ -49,7 +50,7 @@ chapter.enter(
     "M212 threshold_greater: ORACLE-003",
     "the threshold is compared with > in place of >=",
     "with rewards of 0 and 1 there is never a demonstration",
-    Planted(FILE, "reward >= rules.success_threshold", "reward > rules.success_threshold"),
+    Planted(FILE, THRESHOLD, "reward > rules.success_threshold"),
     same_as="M211",
 )
 chapter.enter(
@@ -68,11 +69,7 @@ chapter.enter(
     "M215 threshold_is_one: ORACLE-003",
     "the threshold is always one",
     "tasks with partial credit never have a demonstration",
-    Planted(
-        FILE,
-        "reward >= rules.success_threshold",
-        "reward >= (1.0 if rules.success_threshold > -1e9 else rules.success_threshold)",
-    ),
+    Planted(FILE, THRESHOLD, "reward >= (1.0 if rules.success_threshold > -1e9 else rules.success_threshold)"),
 )
 chapter.enter(
     "M216 quantile_ignored: ORACLE-004",
@@ -84,9 +81,7 @@ chapter.enter(
     "M217 quantile_counts_ties: ORACLE-004",
     "equal rewards count as worse",
     "a group of equal attempts is full of successes",
-    Planted(
-        FILE, "worse = sum(other < reward for other in members)", "worse = sum(other <= reward for other in members)"
-    ),
+    Planted(FILE, "sum(other < reward for other in members)", "sum(other <= reward for other in members)"),
 )
 chapter.enter(
     "M218 quantile_strict: ORACLE-004",
@@ -104,24 +99,20 @@ chapter.enter(
     "M220 not_below: ORACLE-005",
     "the comparison is not (reward < threshold), which NaN passes",
     "attempts whose verifier crashed are shown as solutions",
-    Planted(FILE, "reward >= rules.success_threshold", "not reward < rules.success_threshold"),
+    Planted(FILE, THRESHOLD, "not reward < rules.success_threshold"),
     same_as="M219",
 )
 chapter.enter(
     "M392 zero_is_no_reward: ORACLE-003",
     "a reward of zero is taken for a missing one",
     "where points are subtracted, the flawless attempts are no successes",
-    Planted(FILE, "reward >= rules.success_threshold", "bool(reward) and reward >= rules.success_threshold"),
+    Planted(FILE, THRESHOLD, f"bool(reward) and {THRESHOLD}"),
 )
 chapter.enter(
     "M393 threshold_with_tolerance: ORACLE-003",
     "a reward within a millionth of the threshold is a success",
     "failed attempts are shown as solutions",
-    Planted(
-        FILE,
-        "reward >= rules.success_threshold",
-        "reward >= rules.success_threshold - 1e-6 * abs(rules.success_threshold)",
-    ),
+    Planted(FILE, THRESHOLD, f"{THRESHOLD} - 1e-6 * abs(rules.success_threshold)"),
 )
 chapter.enter(
     "M394 quantile_of_the_batch: ORACLE-004",
@@ -191,11 +182,7 @@ chapter.enter(
     "M227 failure_shown: TEACH-001",
     "without a success the first failure is shown",
     "wrong solutions are shown as right ones",
-    Planted(
-        CONTEXT,
-        "if succeeded[other] and attempt.group",
-        "if (succeeded[other] or not any(succeeded)) and attempt.group",
-    ),
+    Planted(CONTEXT, "succeeded[other] and", "(succeeded[other] or not any(succeeded)) and"),
 )
 chapter.enter(
     "M228 own_success_excluded: TEACH-002",

@@ -148,8 +148,8 @@ chapter.enter(
     "mass outside the top tokens is never moved",
     Planted(
         FILE,
-        "return torch.cat([head, tail_log_mass(log_probs, head_ids)[..., None]], dim=-1)",
-        "return torch.cat([head, tail_log_mass(log_probs, head_ids)[..., None].detach()], dim=-1)",
+        "tail_log_mass(log_probs, head_ids)[..., None]]",
+        "tail_log_mass(log_probs, head_ids)[..., None].detach()]",
     ),
 )
 
@@ -170,11 +170,7 @@ chapter.enter(
     "M050 least_likely: LOSS-020 LOSS-022",
     "the k least likely tokens are taken",
     "the loss is about tokens that neither side ever samples",
-    Planted(
-        FILE,
-        "log_probs.topk(min(k, log_probs.shape[-1]), dim=-1)",
-        "log_probs.topk(min(k, log_probs.shape[-1]), dim=-1, largest=False)",
-    ),
+    Planted(FILE, "min(k, log_probs.shape[-1]), dim=-1)", "min(k, log_probs.shape[-1]), dim=-1, largest=False)"),
 )
 chapter.enter(
     "M051 first_ids: LOSS-020 LOSS-022",
@@ -228,11 +224,7 @@ chapter.enter(
     "M058 rescaled_by_the_mean: LOSS-021",
     "the head is centred in the logarithm instead of being rescaled to sum to one",
     "the cells are no probabilities",
-    Planted(
-        FILE,
-        "return head - torch.logsumexp(head, dim=-1, keepdim=True)",
-        "return head - head.mean(-1, keepdim=True)",
-    ),
+    Planted(FILE, "head - torch.logsumexp(head, dim=-1, keepdim=True)", "head - head.mean(-1, keepdim=True)"),
 )
 chapter.enter(
     "M059 full_vocabulary_after_all: LOSS-028 LOSS-030",

@@ -31,11 +31,7 @@ chapter.enter(
     "M281 rate_is_decay: TEACH-020 TEACH-023",
     "the update rate is taken for the decay",
     "the teacher is all but the live student, and learns its mistakes at once",
-    Planted(
-        FILE,
-        "weight.lerp_(student[name].to(weight), update_rate)",
-        "weight.lerp_(student[name].to(weight), 1 - update_rate)",
-    ),
+    Planted(FILE, LERP, "weight.lerp_(student[name].to(weight), 1 - update_rate)"),
 )
 chapter.enter(
     "M282 rate_squared: TEACH-020",
@@ -59,11 +55,7 @@ chapter.enter(
     "M285 first_parameter_only: TEACH-020",
     "only the first parameter is averaged, since the sides are matched by position and one is shorter",
     "most of the teacher stays what it was",
-    Planted(
-        FILE,
-        "for name, weight in teacher.items():\n            if weight.is_floating_point():",
-        "for name, weight in list(teacher.items())[:1]:\n            if weight.is_floating_point():",
-    ),
+    Planted(FILE, "in teacher.items():\n            if weight", "in list(teacher.items())[:1]:\n            if weight"),
     seen_in="huggingface/trl#6828",
 )
 chapter.enter(
@@ -148,11 +140,7 @@ chapter.enter(
     "M294 frozen_is_live: TEACH-024",
     "a frozen teacher is the live student",
     "the anchor is the student itself",
-    Planted(
-        STEP,
-        'student if problem.teacher == "live" else copy.deepcopy(student)',
-        'student if problem.teacher != "ema" else copy.deepcopy(student)',
-    ),
+    Planted(STEP, 'student if problem.teacher == "live" else', 'student if problem.teacher != "ema" else'),
     same_as="M293",
 )
 chapter.enter(
