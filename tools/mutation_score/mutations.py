@@ -5,9 +5,9 @@ Mutants of `sdpo_ref.mutants` are chosen by hand; these are not chosen at all, s
 
 import ast
 import copy
-from collections.abc import Iterator
-from dataclasses import dataclass
-from functools import cache
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from functools import cache, partial
 from pathlib import Path
 
 import sdpo_ref
@@ -50,14 +50,14 @@ class Variant:
         line: where, in the file.
         before: what stood there.
         after: what stands there now.
-        source: the whole file.
+        source: the whole file; called, because a file has hundreds of changes and few of them are looked at.
     """
 
     file: str
     line: int
     before: str
     after: str
-    source: str
+    source: Callable[[], str] = field(compare=False, repr=False)
 
 
 @cache
@@ -74,7 +74,7 @@ def variants(file: str) -> tuple[Variant, ...]:
     computing = _computing(tree)
     sites = [(place, node) for place, node in enumerate(ast.walk(tree)) if id(node) in computing]
     found = [
-        Variant(file, node.lineno, ast.unparse(node), ast.unparse(other), ast.unparse(_exchanged(tree, place, other)))
+        Variant(file, node.lineno, ast.unparse(node), ast.unparse(other), partial(_with_other, tree, place, other))
         for place, node in sites
         if isinstance(node, ast.expr)
         for other in _others(node)
@@ -108,7 +108,7 @@ def source_of(file: str, number: int) -> str:
     Returns:
         Python.
     """
-    return (_ROOT / file).read_text(encoding="utf-8") if number == UNCHANGED else variants(file)[number].source
+    return (_ROOT / file).read_text(encoding="utf-8") if number == UNCHANGED else variants(file)[number].source()
 
 
 def make(file: str, number: int, declares: str = "paper") -> object:
@@ -197,8 +197,8 @@ def _other_calls(node: ast.Call) -> Iterator[ast.expr]:
         yield ast.Call(node.func, node.args[::-1], node.keywords)
 
 
-def _exchanged(tree: ast.Module, place: int, other: ast.expr) -> ast.Module:
-    """A copy of the tree with one expression exchanged; places are those of ``ast.walk``."""
+def _with_other(tree: ast.Module, place: int, other: ast.expr) -> str:
+    """The text of a tree with one expression exchanged; places are those of ``ast.walk``."""
     copied = copy.deepcopy(tree)
     wanted = next(node for number, node in enumerate(ast.walk(copied)) if number == place)
     for parent in ast.walk(copied):
@@ -207,4 +207,4 @@ def _exchanged(tree: ast.Module, place: int, other: ast.expr) -> ast.Module:
                 setattr(parent, name, other)
             elif isinstance(value, list) and any(item is wanted for item in value):
                 setattr(parent, name, [other if item is wanted else item for item in value])
-    return ast.fix_missing_locations(copied)
+    return ast.unparse(ast.fix_missing_locations(copied))
