@@ -13,7 +13,7 @@ from typing import Any, Literal
 import torch
 from torch import Tensor
 
-from sdpo_ref.protocols.parts import Attempt, StepProblem
+from sdpo_ref.protocols.parts import Attempt
 from sdpo_ref.protocols.profile import ContextRules
 from sdpo_ref.types import FULL, SAMPLED_TOKEN, DistillationBatch, Support
 from sdpo_ref.verification.checks.attempts import group_of, prompt
@@ -36,6 +36,12 @@ def probes_of() -> Mapping[str, tuple[str, Call]]:
 
 
 Entries = Iterator[tuple[str, str, Call]]
+"""Name, part, call."""
+
+
+def _probe(name: str, method: str, *arguments: object, part: str = "", **options: object) -> tuple[str, str, Call]:
+    """A call of a method of the subject; of the part of that name, unless another is named."""
+    return name, part or method, lambda it: getattr(it, method)(*arguments, **options)
 
 
 def _rows() -> dict[str, tuple[Tensor, Tensor]]:
@@ -57,29 +63,19 @@ def _rows() -> dict[str, tuple[Tensor, Tensor]]:
 
 def _divergence() -> Entries:
     for (rows, (student, teacher)), alpha, support in product(_rows().items(), ALPHAS, SUPPORTS):
-        yield (
-            f"divergence of {rows}, alpha {alpha:g}, {support.kind}{support.k or ''}",
-            "divergence",
-            lambda it, s=student, t=teacher, a=alpha, p=support: it.divergence_gradient(  # type: ignore[misc]
-                s, t.log_softmax(-1), alpha=a, support=p
-            ),
-        )
-    pair = torch.tensor([[0.25, 0.75]], dtype=torch.float64).log()
+        name = f"divergence of {rows}, alpha {alpha:g}, {support.kind}{support.k or ''}"
+        sides = student, teacher.log_softmax(-1)
+        yield _probe(name, "divergence_gradient", *sides, alpha=alpha, support=support, part="divergence")
+    one = torch.tensor([[0.25, 0.75]], dtype=torch.float64).log()
+    pair = one, one.flip(-1)
     for alpha in (-0.25, 1.25, math.nan):
-        yield (
-            f"divergence at alpha {alpha:g}",
-            "divergence",
-            lambda it, a=alpha: it.divergence(pair, pair.flip(-1), alpha=a, support=FULL),  # type: ignore[misc]
-        )
-    yield (
-        "divergence with k above the vocabulary",
-        "divergence",
-        lambda it: it.divergence(pair, pair.flip(-1), alpha=1.0, support=Support("top_k_tail", 9)),
-    )
+        yield _probe(f"divergence at alpha {alpha:g}", "divergence", *pair, alpha=alpha, support=FULL)
+    above = Support("top_k_tail", 9)
+    yield _probe("divergence with k above the vocabulary", "divergence", *pair, alpha=1.0, support=above)
     yield (
         "two divergences, one after the other",
         "divergence",
-        lambda it: [it.divergence(pair, pair.flip(-1), alpha=1.0, support=FULL) for _ in range(2)],
+        lambda it: [it.divergence(*pair, alpha=1.0, support=FULL) for _ in range(2)],
     )
 
 
@@ -159,51 +155,25 @@ def _large() -> dict[str, DistillationBatch]:
 def _loss() -> Entries:
     supports = (FULL, Support("top_k_tail", 3), Support("top_k_renormalized", 3))
     for (name, (batch, options)), alpha, support in product(_batches().items(), (0.0, 0.1, 1.0), supports):
-        yield (
-            f"loss of {name}, alpha {alpha:g}, {support.kind}",
-            "loss",
-            lambda it, b=batch, a=alpha, p=support, o=options: it.loss(b, alpha=a, support=p, **o),  # type: ignore[misc]
+        yield _probe(
+            f"loss of {name}, alpha {alpha:g}, {support.kind}", "loss", batch, alpha=alpha, support=support, **options
         )
     batch = on_policy(random_batch(914))
     for alpha in (1.0, 0.5):
-        yield (
-            f"loss on the sampled token, alpha {alpha:g}",
-            "loss",
-            lambda it, a=alpha: it.loss(batch, alpha=a, support=SAMPLED_TOKEN),  # type: ignore[misc]
-        )
-    for name, large in _large().items():
-        yield (
-            f"loss on the sampled token of {name}",
-            "loss",
-            lambda it, b=large: it.loss(b, alpha=1.0, support=SAMPLED_TOKEN),  # type: ignore[misc]
-        )
+        yield _probe(f"loss on the sampled token, alpha {alpha:g}", "loss", batch, alpha=alpha, support=SAMPLED_TOKEN)
     apart = replace(batch, student_logits=200 * batch.student_logits)
-    yield (
-        "loss on the sampled token of sides far apart",
-        "loss",
-        lambda it: it.loss(apart, alpha=1.0, support=SAMPLED_TOKEN),
-    )
+    for name, large in {**_large(), "sides far apart": apart}.items():
+        yield _probe(f"loss on the sampled token of {name}", "loss", large, alpha=1.0, support=SAMPLED_TOKEN)
     for alpha in (-0.5, 1.5):
-        yield (
-            f"loss at alpha {alpha:g}",
-            "loss",
-            lambda it, a=alpha: it.loss(batch, alpha=a, support=FULL),  # type: ignore[misc]
-        )
+        yield _probe(f"loss at alpha {alpha:g}", "loss", batch, alpha=alpha, support=FULL)
+    half: dict[str, Any] = {"alpha": 0.5, "support": FULL, "part": "loss"}
     yield "two losses, one after the other", "loss", lambda it: [it.loss(batch, alpha=0.5, support=FULL) for _ in "ab"]
-    yield (
-        "gradients under a factor from above",
-        "loss",
-        lambda it: it.loss_backward(batch, alpha=0.5, support=FULL, upstream=(3.0,)),
-    )
+    yield _probe("gradients under a factor from above", "loss_backward", batch, upstream=(3.0,), **half)
     yield "the next random number after a loss", "loss", lambda it: _random_number_after(it, batch)
     yield "the default dtype after a loss", "loss", lambda it: _default_dtype_after(it, batch)
-    yield "what the loss leaves behind", "loss", lambda it: it.inputs_after_loss(batch, alpha=0.5, support=FULL)
-    recorded = random_batch(917)
-    yield (
-        "what the loss leaves behind, with importance weights",
-        "loss",
-        lambda it: it.inputs_after_loss(recorded, alpha=0.5, support=FULL, ratio_cap=2.0),
-    )
+    behind = "what the loss leaves behind"
+    yield _probe(behind, "inputs_after_loss", batch, **half)
+    yield _probe(f"{behind}, with importance weights", "inputs_after_loss", random_batch(917), ratio_cap=2.0, **half)
     empty = replace(batch, self_distillation_mask=torch.zeros(4, dtype=torch.bool))
     yield "the graph of an empty loss", "loss", lambda it: _reaches_a_parameter(it, empty)
 
@@ -253,20 +223,13 @@ def _hybrid() -> Entries:
         "groups numbered beyond single precision": [2**25, 2**25, 2**25 + 1, 2**25 + 1],
         "groups numbered with signs": [-2, -2, 2, 2],
     }
-    for (name, numbers), (of, ids), weight in product(rewards.items(), groups.items(), (0.0, 0.3, 1.0, 1.5)):
-        yield (
-            f"hybrid of {name} in {of}, weight {weight:g}",
-            "hybrid_loss",
-            lambda it, n=numbers, g=ids, w=weight: it.hybrid_loss(  # type: ignore[misc]
-                batch, torch.tensor(n).double(), torch.tensor(g), reward_weight=w, support=SAMPLED_TOKEN
-            ),
-        )
+    for (rated, numbers), (of, ids), weight in product(rewards.items(), groups.items(), (0.0, 0.3, 1.0, 1.5)):
+        given = batch, torch.tensor(numbers).double(), torch.tensor(ids)
+        name = f"hybrid of {rated} in {of}, weight {weight:g}"
+        yield _probe(name, "hybrid_loss", *given, reward_weight=weight, support=SAMPLED_TOKEN)
     half, close = on_policy(random_batch(922, dtype=torch.bfloat16)), torch.tensor([100.0, 100.3, 100.0, 100.0])
-    yield (
-        "hybrid of close ratings beside bfloat16",
-        "hybrid_loss",
-        lambda it: it.hybrid_loss(half, close, torch.zeros(4).long(), reward_weight=1.0, support=SAMPLED_TOKEN),
-    )
+    given, name = (half, close, torch.zeros(4).long()), "hybrid of close ratings beside bfloat16"
+    yield _probe(name, "hybrid_loss", *given, reward_weight=1.0, support=SAMPLED_TOKEN)
 
 
 def _completions() -> Entries:
@@ -278,48 +241,22 @@ def _completions() -> Entries:
         "sides far apart": 200 * batch.teacher_logits,
     }
     for name, logits in answered.items():
-        yield (
-            f"implicit reward of {name}",
-            "implicit_reward",
-            lambda it, z=logits: it.implicit_reward(  # type: ignore[misc]
-                z, batch.student_logits, batch.completions, batch.completion_mask
-            ),
-        )
+        given = logits, batch.student_logits, batch.completions, batch.completion_mask
+        yield _probe(f"implicit reward of {name}", "implicit_reward", *given)
     rising = torch.linspace(-1, 1, 2_000, dtype=torch.float64)[None, :, None] * torch.eye(2, dtype=torch.float64)[0]
-    yield (
-        "implicit reward of a long completion",
-        "implicit_reward",
-        lambda it: it.implicit_reward(rising, 0 * rising, torch.zeros(1, 2_000).long(), torch.ones(1, 2_000).bool()),
-    )
+    given = rising, 0 * rising, torch.zeros(1, 2_000).long(), torch.ones(1, 2_000).bool()
+    yield _probe("implicit reward of a long completion", "implicit_reward", *given)
     for alpha, skip in product((0.0, 1.0), (0, 2, 5, -2)):
-        yield (
-            f"SDFT, alpha {alpha:g}, {skip} tokens skipped",
-            "sdft_loss",
-            lambda it, a=alpha, n=skip: it.sdft_loss(  # type: ignore[misc]
-                every_row(random_batch(932)), alpha=a, support=FULL, skip_tokens=n
-            ),
-        )
+        name = f"SDFT, alpha {alpha:g}, {skip} tokens skipped"
+        rows = every_row(random_batch(932))
+        yield _probe(name, "sdft_loss", rows, alpha=alpha, support=FULL, skip_tokens=skip)
+    wide = torch.tensor([[5, 70_001 - 65_536, 70_001, 0, 5], [7] * 5]).repeat(1, 150)
     for end_id in (0, 70_001):
-        yield (
-            f"completion mask of a large vocabulary, end {end_id}",
-            "completion_mask",
-            lambda it, e=end_id: it.completion_mask(  # type: ignore[misc]
-                torch.tensor([[5, 70_001 - 65_536, 70_001, 0, 5], [7] * 5]).repeat(1, 150), end_ids={e}
-            ),
-        )
-    yield (
-        "completion mask of long padding",
-        "completion_mask",
-        lambda it: it.completion_mask(torch.full((1, 700), 4), end_ids={4}),
-    )
+        yield _probe(f"completion mask of a large vocabulary, end {end_id}", "completion_mask", wide, end_ids={end_id})
+    yield _probe("completion mask of long padding", "completion_mask", torch.full((1, 700), 4), end_ids={4})
+    ids = torch.tensor([[9, 7, 1, 4, 0], [1, 4, 4, 2, 4], [3, 3, 3, 3, 3]])
     for end_ids in ({4}, {4, 7}, {1, 2, 7}, set[int]()):
-        yield (
-            f"completion mask, ends {sorted(end_ids)}",
-            "completion_mask",
-            lambda it, e=end_ids: it.completion_mask(  # type: ignore[misc]
-                torch.tensor([[9, 7, 1, 4, 0], [1, 4, 4, 2, 4], [3, 3, 3, 3, 3]]), end_ids=e
-            ),
-        )
+        yield _probe(f"completion mask, ends {sorted(end_ids)}", "completion_mask", ids, end_ids=end_ids)
 
 
 def _attempts() -> dict[str, list[Attempt]]:
@@ -381,35 +318,19 @@ def _context() -> Entries:
         "hardly any room": ContextRules(max_length=20),
     }
     for (name, attempts), (under, rule) in product(_attempts().items(), rules.items()):
-        yield (
-            f"context of {name} under {under}",
-            "context",
-            lambda it, a=attempts, r=rule: it.context(a, r),  # type: ignore[misc]
-        )
+        yield _probe(f"context of {name} under {under}", "context", attempts, rule)
     for name, shown in {"a solution": "a solution", "a long solution": "step " * 900, "nothing": None}.items():
-        yield (
-            f"demonstration context of {name}",
-            "demonstration_context",
-            lambda it, d=shown: it.demonstration_context(prompt(0), d),  # type: ignore[misc]
-        )
+        yield _probe(f"demonstration context of {name}", "demonstration_context", prompt(0), shown)
 
 
 def _weights() -> Entries:
     reference, student = torch.randn(2, 3, 5, generator=torch.Generator().manual_seed(941), dtype=torch.float64)
     for mix in (0.0, 0.3, 1.0):
-        yield (
-            f"trust region, mix {mix:g}",
-            "trust_region",
-            lambda it, m=mix: it.trust_region(reference, student, mix=m),  # type: ignore[misc]
-        )
-    factors = _factors()
-    yield "average of low-rank factors", "low_rank_average", lambda it: it.low_rank_average(factors, update_rate=0.3)
-    yield "defaults", "defaults", lambda it: it.defaults()
-
-
-def _factors() -> list[tuple[Tensor, Tensor]]:
+        yield _probe(f"trust region, mix {mix:g}", "trust_region", reference, student, mix=mix)
     generator = torch.Generator().manual_seed(942)
-    return [(torch.randn(3, 2, generator=generator), torch.randn(2, 3, generator=generator)) for _ in range(3)]
+    factors = [(torch.randn(3, 2, generator=generator), torch.randn(2, 3, generator=generator)) for _ in range(3)]
+    yield _probe("average of low-rank factors", "low_rank_average", factors, update_rate=0.3)
+    yield _probe("defaults", "defaults")
 
 
 def _step() -> Entries:
@@ -419,26 +340,22 @@ def _step() -> Entries:
         problem = step_problem(
             steps_per_iteration=two, teacher=teacher, alpha=alpha, ragged_prompts=True, update_rate=0.3, seed=951
         )
-        yield f"steps with the teacher {teacher}, alpha {alpha:g}", "step", _steps(problem)
+        yield _probe(f"steps with the teacher {teacher}, alpha {alpha:g}", "step", problem)
     whole = step_problem(steps_per_iteration=(((4, 1, 2, 3),),), seed=952)
     parts = cut(whole.iterations[0][0][0], 2)
-    yield "a step of two micro-batches", "step", _steps(replace(whole, iterations=((parts,),)))
+    yield _probe("a step of two micro-batches", "step", replace(whole, iterations=((parts,),)))
     unusable = replace(parts[1], self_distillation_mask=torch.zeros(2, dtype=torch.bool))
-    yield "a step with an empty micro-batch", "step", _steps(replace(whole, iterations=(((parts[0], unusable),),)))
+    yield _probe("a step with an empty micro-batch", "step", replace(whole, iterations=(((parts[0], unusable),),)))
     tempered = step_problem(alpha=1.0, temperature=3.0, seed=954)
-    yield "a step at temperature three", "step", _steps(tempered)
-    yield "a step on the sampled token", "step", _steps(step_problem(alpha=1.0, support=SAMPLED_TOKEN, seed=955))
+    yield _probe("a step at temperature three", "step", tempered)
+    yield _probe("a step on the sampled token", "step", step_problem(alpha=1.0, support=SAMPLED_TOKEN, seed=955))
     confident = with_a_confident_teacher(step_problem(alpha=1.0, seed=956), factor=200.0)
-    yield "a step to a confident teacher", "step", _steps(confident)
+    yield _probe("a step to a confident teacher", "step", confident)
     some = replace(whole.iterations[0][0][0], self_distillation_mask=torch.tensor([True, False, True, False]))
-    yield "a step with unusable rows", "step", _steps(replace(whole, iterations=(((some,),),)))
+    yield _probe("a step with unusable rows", "step", replace(whole, iterations=(((some,),),)))
     slow = step_problem(update_rate=0.002, seed=957)
-    yield "a step of a slow teacher", "step", _steps(slow)
-    yield "a step with nothing to learn", "step", _steps(step_problem(usable=False, seed=953))
-
-
-def _steps(problem: StepProblem) -> Call:
-    return lambda it: it.step(problem)
+    yield _probe("a step of a slow teacher", "step", slow)
+    yield _probe("a step with nothing to learn", "step", step_problem(usable=False, seed=953))
 
 
 def _sizes() -> Entries:
@@ -448,8 +365,4 @@ def _sizes() -> Entries:
     many = DistillationBatch(student, teacher, torch.zeros(300, 1, dtype=torch.long), true, true[:, 0])
     for name, large in {**_large(), "many rollouts": many}.items():
         for support in (FULL, Support("top_k_tail", 2)):
-            yield (
-                f"loss of {name}, {support.kind}",
-                "loss",
-                lambda it, b=large, p=support: it.loss(b, alpha=0.0, support=p),  # type: ignore[misc]
-            )
+            yield _probe(f"loss of {name}, {support.kind}", "loss", large, alpha=0.0, support=support)
