@@ -1,4 +1,4 @@
-"""The figures of the report, one file each; :data:`FIGURES` has them in the order in which they are shown."""
+"""The figures of the report; :data:`FIGURES` has them in the order in which they are shown."""
 
 from collections.abc import Mapping
 
@@ -6,45 +6,41 @@ from sdpo_ref.study.report.figures import (
     bias,
     coherence,
     complexity,
-    controls,
-    credit,
     credit_maps,
     curves,
     decomposition,
     direction,
     diversity,
-    final,
+    dots,
     hybrid,
-    information,
     noise,
     noiseless,
     pareto,
     seeds,
-    teachers,
 )
 from sdpo_ref.study.report.figures.figure import ReportFigure
 
 FIGURES: Mapping[str, ReportFigure] = {
-    module.FIGURE.name: module.FIGURE
-    for module in (
-        final,
-        curves,
-        credit,
-        credit_maps,
-        diversity,
-        pareto,
-        noise,
-        information,
-        direction,
-        bias,
-        complexity,
-        hybrid,
-        seeds,
-        controls,
-        decomposition,
-        teachers,
-        coherence,
-        noiseless,
+    figure.name: figure
+    for figure in (
+        dots.FINAL,
+        curves.FIGURE,
+        dots.CREDIT,
+        credit_maps.FIGURE,
+        diversity.FIGURE,
+        pareto.FIGURE,
+        noise.NOISE,
+        noise.INFORMATION,
+        direction.FIGURE,
+        bias.FIGURE,
+        complexity.FIGURE,
+        hybrid.FIGURE,
+        seeds.FIGURE,
+        dots.CONTROLS,
+        decomposition.FIGURE,
+        dots.TEACHERS,
+        coherence.FIGURE,
+        noiseless.FIGURE,
     )
 }
 """Name to figure."""

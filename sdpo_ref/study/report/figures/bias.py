@@ -11,19 +11,15 @@ from sdpo_ref.study.observations import names_along, numbers_along, select
 from sdpo_ref.study.report.figures.comparisons import BEST_BASELINE, Advantage, advantage, advantage_effect, by_regime
 from sdpo_ref.study.report.figures.figure import Effect, ReportFigure
 from sdpo_ref.study.report.figures.marks import zero
-from sdpo_ref.study.report.figures.panels import columns, finish
+from sdpo_ref.study.report.figures.panels import columns, finished
 from sdpo_ref.study.report.figures.style import FAINT, INK, label_of, look
 from sdpo_ref.study.summary import Estimate, paired_difference
 
 _UNBIASED = "none"
 
 
-def draw(observations: Sequence[Observation]) -> Figure:
-    """A bar for each bias and strength, darker with the strength; a panel for each regime.
-
-    Args:
-        observations: of F08.
-    """
+def _draw(observations: Sequence[Observation]) -> Figure:
+    """A bar for each bias and strength, darker with the strength; a panel for each regime."""
     bars = {regime: _cells(here) for regime, here in by_regime(observations)}
     figure, panels = columns([len(cells) + 0.6 for cells in bars.values()], unit=0.19, extra=0.33)
     for axes, (regime, cells) in zip(panels, bars.items(), strict=True):
@@ -40,8 +36,7 @@ def draw(observations: Sequence[Observation]) -> Figure:
         axes.set_yticks(range(len(cells)), [_row_name(*key) for key in cells])
         axes.set_ylim(len(cells) - 0.3, -0.7)
     figure.supxlabel("final reward: SDPO − best baseline")
-    finish([panels])
-    return figure
+    return finished(figure, [panels])
 
 
 def _cells(observations: Sequence[Observation]) -> dict[tuple[str, float], list[Observation]]:
@@ -73,12 +68,8 @@ def _shade(cells: Sequence[tuple[str, float]], strength: float) -> tuple[float, 
     return red, green, blue
 
 
-def effects(observations: Sequence[Observation]) -> list[Effect]:
-    """Advantage under each bias, and its change from no bias to the strongest positivity.
-
-    Args:
-        observations: of F08.
-    """
+def _effects(observations: Sequence[Observation]) -> list[Effect]:
+    """Advantage under each bias, and its change from no bias to the strongest positivity."""
     found = []
     for regime, here in by_regime(observations):
         cells = _cells(here)
@@ -109,6 +100,6 @@ FIGURE = ReportFigure(
         "line is the advantage without bias. The reward that is measured is the true one; only the judgements are "
         f"biased. Means over seeds with 95 % intervals. {BEST_BASELINE}"
     ),
-    draw=draw,
-    effects=effects,
+    draw=_draw,
+    effects=_effects,
 )

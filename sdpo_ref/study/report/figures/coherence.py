@@ -9,16 +9,12 @@ from sdpo_ref.study.observations import names_along, numbers_along, select
 from sdpo_ref.study.report.figures.comparisons import BEST_BASELINE, advantage_along, advantage_effect, along
 from sdpo_ref.study.report.figures.figure import Effect, ReportFigure
 from sdpo_ref.study.report.figures.marks import sweep, zero
-from sdpo_ref.study.report.figures.panels import finish, grid, legend
+from sdpo_ref.study.report.figures.panels import finished, grid
 from sdpo_ref.study.report.figures.style import in_order, look
 
 
-def draw(observations: Sequence[Observation]) -> Figure:
-    """Left the rewards, right the advantage.
-
-    Args:
-        observations: of R02.
-    """
+def _draw(observations: Sequence[Observation]) -> Figure:
+    """Left the rewards, right the advantage."""
     methods = in_order(names_along(observations, "method"))
     figure, [[left, right]] = grid(1, 2, height=3.1, sharey=False)
     for method in reversed(methods):
@@ -29,17 +25,11 @@ def draw(observations: Sequence[Observation]) -> Figure:
     left.set_ylabel("final reward (0 base policy, 1 optimum)")
     right.set_ylabel("final reward: SDPO − best baseline")
     figure.supxlabel("weight of the coherence term in the latent score")
-    finish([[left, right]])
-    legend(figure, methods)
-    return figure
+    return finished(figure, [[left, right]], methods)
 
 
-def effects(observations: Sequence[Observation]) -> list[Effect]:
-    """Advantage at each weight.
-
-    Args:
-        observations: of R02.
-    """
+def _effects(observations: Sequence[Observation]) -> list[Effect]:
+    """Advantage at each weight."""
     return [
         advantage_effect(
             select(observations, coherence=weight), "final_reward", setting=f"coherence {weight:g}", noun="final reward"
@@ -57,6 +47,6 @@ FIGURE = ReportFigure(
         "The coherence term rewards pairs of neighbouring tokens, which the reader does not model. Left: final reward. "
         f"Right: SDPO minus the best baseline. Means over seeds with 95 % intervals. {BEST_BASELINE}"
     ),
-    draw=draw,
-    effects=effects,
+    draw=_draw,
+    effects=_effects,
 )

@@ -117,6 +117,16 @@ def advantage_by_regime(observations: Sequence[Observation], metric: str, *, nou
     return [advantage_effect(here, metric, setting=regime, noun=noun) for regime, here in by_regime(observations)]
 
 
+def mean_of(observations: Sequence[Observation], metric: str) -> Estimate | None:
+    """The mean of one cell over its seeds.
+
+    Args:
+        observations: of one cell.
+        metric: name.
+    """
+    return estimate(list(by_seed(observations, metric).values()))
+
+
 def along(observations: Sequence[Observation], axis: str, metric: str) -> dict[float, Estimate | None]:
     """Number on the axis to the metric there.
 
@@ -125,10 +135,8 @@ def along(observations: Sequence[Observation], axis: str, metric: str) -> dict[f
         axis: of the labels.
         metric: name.
     """
-    return {
-        place: estimate(list(by_seed(select(observations, **{axis: place}), metric).values()))
-        for place in numbers_along(observations, axis)
-    }
+    places = numbers_along(observations, axis)
+    return {place: mean_of(select(observations, **{axis: place}), metric) for place in places}
 
 
 def advantage_along(observations: Sequence[Observation], axis: str, metric: str) -> dict[float, Estimate | None]:

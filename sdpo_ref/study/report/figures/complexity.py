@@ -10,7 +10,7 @@ from sdpo_ref.study.observations import names_along, numbers_along, select
 from sdpo_ref.study.report.figures.comparisons import BEST_BASELINE, advantage, advantage_along, along
 from sdpo_ref.study.report.figures.figure import Effect, ReportFigure
 from sdpo_ref.study.report.figures.marks import sweep, zero
-from sdpo_ref.study.report.figures.panels import finish, grid, legend
+from sdpo_ref.study.report.figures.panels import finished, grid
 from sdpo_ref.study.report.figures.style import label_of, look
 from sdpo_ref.study.summary import Estimate, paired_ratio
 
@@ -18,12 +18,8 @@ _BASES = ("embedding", "token")
 _NAMES = {"vocab": "vocabulary (tokens)", "time": "length (positions)", "aspects": "aspects"}
 
 
-def draw(observations: Sequence[Observation]) -> Figure:
-    """Advantage, share of it that the token basis keeps, and loading correlation; a column for each axis.
-
-    Args:
-        observations: of F09.
-    """
+def _draw(observations: Sequence[Observation]) -> Figure:
+    """Advantage, share of it that the token basis keeps, and loading correlation; a column for each axis."""
     axes_of_growth = names_along(observations, "axis")
     figure, panels = grid(3, len(axes_of_growth), height=6.0, sharex="col", sharey="row")
     for column, axis in enumerate(axes_of_growth):
@@ -50,9 +46,7 @@ def draw(observations: Sequence[Observation]) -> Figure:
         strict=True,
     ):
         line[0].set_ylabel(title)
-    finish(panels)
-    legend(figure, _BASES)
-    return figure
+    return finished(figure, panels, _BASES)
 
 
 def _with_baselines(observations: Sequence[Observation], basis: str) -> Iterator[Observation]:
@@ -73,12 +67,8 @@ def _scale(axes: Axes, sizes: Sequence[float]) -> None:
     axes.minorticks_off()
 
 
-def effects(observations: Sequence[Observation]) -> list[Effect]:
-    """Advantage in both bases and their ratio, at the least and the greatest size of each axis.
-
-    Args:
-        observations: of F09.
-    """
+def _effects(observations: Sequence[Observation]) -> list[Effect]:
+    """Advantage in both bases and their ratio, at the least and the greatest size of each axis."""
     found = []
     for axis in names_along(observations, "axis"):
         here = select(observations, axis=axis)
@@ -105,6 +95,6 @@ FIGURE = ReportFigure(
         "the divisor's own interval holds zero). Below: correlation of the reader's loadings with the true ones. Means "
         f"over seeds with 95 % intervals. {BEST_BASELINE}"
     ),
-    draw=draw,
-    effects=effects,
+    draw=_draw,
+    effects=_effects,
 )

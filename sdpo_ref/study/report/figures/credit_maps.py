@@ -16,7 +16,7 @@ from sdpo_ref.study.observations import select
 from sdpo_ref.study.outcome import CreditMap
 from sdpo_ref.study.report.figures.comparisons import by_regime
 from sdpo_ref.study.report.figures.figure import ReportFigure, no_effects
-from sdpo_ref.study.report.figures.panels import finish, grid
+from sdpo_ref.study.report.figures.panels import finished, grid
 from sdpo_ref.study.report.figures.style import INK
 
 _Matrix = npt.NDArray[np.float64]
@@ -24,12 +24,8 @@ _BOUND = 2.5
 _COLORS = LinearSegmentedColormap.from_list("credit", ["#1f4e79", "#8fb3d1", "#ffffff", "#f2b277", "#c75000"])
 
 
-def draw(observations: Sequence[Observation]) -> Figure:
-    """The truth, then what is credited, each standardised; a box marks the truly best quarter in all of them.
-
-    Args:
-        observations: of F03.
-    """
+def _draw(observations: Sequence[Observation]) -> Figure:
+    """The truth, then what is credited, each standardised; a box marks the truly best quarter in all of them."""
     maps = list(_panels(observations))
     rows = (len(maps) + 1) // 2
     tall = max((len(shown.tokens) for _, shown, _ in maps), default=1)
@@ -41,7 +37,6 @@ def draw(observations: Sequence[Observation]) -> Figure:
         image = _draw_map(axes, shown, values)
     for axes in flat[len(maps) :]:
         axes.remove()
-    finish([flat[: len(maps)]])
     if image is not None:
         bar = figure.colorbar(image, ax=flat[: len(maps)], location="bottom", shrink=0.6, aspect=45, pad=0.03)
         bar.set_label("standard deviations from the mean of the map")
@@ -49,7 +44,7 @@ def draw(observations: Sequence[Observation]) -> Figure:
     for axes in flat[max(len(maps) - 2, 0) : len(maps)]:
         axes.set_xlabel("position in the completion")
     figure.supylabel("completion of the group")
-    return figure
+    return finished(figure, [flat[: len(maps)]])
 
 
 def _panels(observations: Sequence[Observation]) -> Iterator[tuple[str, CreditMap, tuple[tuple[float, ...], ...]]]:
@@ -136,6 +131,6 @@ FIGURE = ReportFigure(
         "every map the same ones. A signal that assigns credit is orange inside the boxes; one that is broadcast has "
         "one colour for each row. r is the correlation with the truth in this map alone. One example, no estimate."
     ),
-    draw=draw,
+    draw=_draw,
     effects=no_effects,
 )

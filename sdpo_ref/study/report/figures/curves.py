@@ -9,17 +9,13 @@ from sdpo_ref.study.observations import names_along, select
 from sdpo_ref.study.report.figures.comparisons import BEST_BASELINE, advantage_by_regime
 from sdpo_ref.study.report.figures.figure import Effect, ReportFigure
 from sdpo_ref.study.report.figures.marks import band, zero
-from sdpo_ref.study.report.figures.panels import finish, grid, legend
+from sdpo_ref.study.report.figures.panels import finished, grid
 from sdpo_ref.study.report.figures.style import in_order, look
 from sdpo_ref.study.summary import Estimate, estimate
 
 
-def draw(observations: Sequence[Observation]) -> Figure:
-    """Reward against the step, a panel for each regime, all on the same axes.
-
-    Args:
-        observations: of F02.
-    """
+def _draw(observations: Sequence[Observation]) -> Figure:
+    """Reward against the step, a panel for each regime, all on the same axes."""
     regimes, methods = in_order(names_along(observations, "regime")), in_order(names_along(observations, "method"))
     rows = (len(regimes) + 1) // 2
     figure, panels = grid(rows, min(len(regimes), 2), height=0.6 + 2.35 * rows)
@@ -33,11 +29,9 @@ def draw(observations: Sequence[Observation]) -> Figure:
         axes.set_title(regime)
     for axes in flat[len(regimes) :]:
         axes.remove()
-    finish([flat[: len(regimes)]])
     figure.supxlabel("step")
     figure.supylabel("normalised reward (0 base policy, 1 optimum)")
-    legend(figure, methods)
-    return figure
+    return finished(figure, [flat[: len(regimes)]], methods)
 
 
 def mean_curve(observations: Sequence[Observation]) -> dict[int, Estimate]:
@@ -55,12 +49,8 @@ def mean_curve(observations: Sequence[Observation]) -> dict[int, Estimate]:
     return {step: mean for step, mean in found.items() if mean is not None}
 
 
-def effects(observations: Sequence[Observation]) -> list[Effect]:
-    """Advantage in area under the curve.
-
-    Args:
-        observations: of F02.
-    """
+def _effects(observations: Sequence[Observation]) -> list[Effect]:
+    """Advantage in area under the curve."""
     return advantage_by_regime(observations, "area", noun="area under the curve")
 
 
@@ -74,6 +64,6 @@ FIGURE = ReportFigure(
         "seeds, bands 95 % intervals. The same rollouts and judgements for each method, paired by seed; every method "
         f"at its own tuned learning rate. {BEST_BASELINE}"
     ),
-    draw=draw,
-    effects=effects,
+    draw=_draw,
+    effects=_effects,
 )

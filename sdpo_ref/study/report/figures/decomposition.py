@@ -7,23 +7,19 @@ from matplotlib.figure import Figure
 
 from sdpo_ref.study.experiment import Observation
 from sdpo_ref.study.observations import by_seed, names_along, select
-from sdpo_ref.study.report.figures.comparisons import by_regime
+from sdpo_ref.study.report.figures.comparisons import by_regime, mean_of
 from sdpo_ref.study.report.figures.figure import Effect, ReportFigure
 from sdpo_ref.study.report.figures.marks import sweep, zero
-from sdpo_ref.study.report.figures.panels import finish, grid, legend
+from sdpo_ref.study.report.figures.panels import finished, grid
 from sdpo_ref.study.report.figures.style import in_order, label_of, look
-from sdpo_ref.study.summary import estimate, paired_difference
+from sdpo_ref.study.summary import paired_difference
 
 _STUDENTS = ("table", "features")
 _METRICS = {"final_reward": "final reward", "area": "area under the curve"}
 
 
-def draw(observations: Sequence[Observation]) -> Figure:
-    """Both metrics and SDPO's margin in them, from the table to the features, a column for each regime.
-
-    Args:
-        observations: of F13.
-    """
+def _draw(observations: Sequence[Observation]) -> Figure:
+    """Both metrics and SDPO's margin in them, from the table to the features, a column for each regime."""
     regimes, methods = list(by_regime(observations)), in_order(names_along(observations, "method"))
     others = [method for method in methods if method != "sdpo"]
     figure, panels = grid(2 * len(_METRICS), len(regimes), height=7.6, sharey="row")
@@ -42,14 +38,12 @@ def draw(observations: Sequence[Observation]) -> Figure:
         panels[2 * number][0].set_ylabel(noun)
         panels[2 * number + 1][0].set_ylabel("SDPO − method")
     figure.supxlabel("what the student's logits are made of")
-    finish(panels)
-    legend(figure, methods)
-    return figure
+    return finished(figure, panels, methods)
 
 
 def _slope(axes: Axes, observations: Sequence[Observation], metric: str, method: str) -> None:
     points = {
-        float(place): estimate(list(by_seed(select(observations, method=method, student=student), metric).values()))
+        float(place): mean_of(select(observations, method=method, student=student), metric)
         for place, student in enumerate(_STUDENTS)
     }
     sweep(axes, points, look(method))
@@ -64,12 +58,8 @@ def _margin(axes: Axes, observations: Sequence[Observation], metric: str, method
     sweep(axes, points, look(method), offset=offset)
 
 
-def effects(observations: Sequence[Observation]) -> list[Effect]:
-    """SDPO minus each method with each student.
-
-    Args:
-        observations: of F13.
-    """
+def _effects(observations: Sequence[Observation]) -> list[Effect]:
+    """SDPO minus each method with each student."""
     found = []
     for regime, here in by_regime(observations):
         for metric, noun in _METRICS.items():
@@ -99,6 +89,6 @@ FIGURE = ReportFigure(
         "critique with its own rating, so that it has SDPO's information. Margins are SDPO minus the method with the "
         "same student, paired by seed; at the line nothing remains. Means over seeds with 95 % intervals."
     ),
-    draw=draw,
-    effects=effects,
+    draw=_draw,
+    effects=_effects,
 )

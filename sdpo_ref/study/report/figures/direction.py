@@ -7,10 +7,10 @@ from matplotlib.figure import Figure
 
 from sdpo_ref.study.experiment import Observation
 from sdpo_ref.study.observations import by_seed, numbers_along, select
-from sdpo_ref.study.report.figures.comparisons import along, by_regime
+from sdpo_ref.study.report.figures.comparisons import along, by_regime, mean_of
 from sdpo_ref.study.report.figures.figure import Effect, ReportFigure
 from sdpo_ref.study.report.figures.marks import sweep
-from sdpo_ref.study.report.figures.panels import finish, grid, legend
+from sdpo_ref.study.report.figures.panels import finished, grid
 from sdpo_ref.study.report.figures.style import FAINT, look
 from sdpo_ref.study.summary import Estimate, estimate
 
@@ -19,12 +19,8 @@ _FLOOR = 1e-17
 _POWERS = range(-17, -9, 2)
 
 
-def draw(observations: Sequence[Observation]) -> Figure:
-    """Cosine of one gradient and of the mean gradient with the one without noise; the identity's error.
-
-    Args:
-        observations: of F07.
-    """
+def _draw(observations: Sequence[Observation]) -> Figure:
+    """Cosine of one gradient and of the mean gradient with the one without noise; the identity's error."""
     figure, [panels] = grid(1, 3, height=2.9, sharey=False)
     one, mean, error = panels
     regimes = list(by_regime(observations))
@@ -55,9 +51,7 @@ def draw(observations: Sequence[Observation]) -> Figure:
         fontsize=7.5,
     )
     figure.supxlabel("noise of each rating (standard deviation, % of the scale)")
-    finish([panels])
-    legend(figure, [regime for regime, _ in regimes])
-    return figure
+    return finished(figure, [panels], [regime for regime, _ in regimes])
 
 
 def _worst(observations: Sequence[Observation], noise: float) -> Estimate | None:
@@ -67,24 +61,14 @@ def _worst(observations: Sequence[Observation], noise: float) -> Estimate | None
     return None if found is None else replace(found, half_width=None)
 
 
-def effects(observations: Sequence[Observation]) -> list[Effect]:
-    """Directions at the largest noise.
-
-    Args:
-        observations: of F07.
-    """
+def _effects(observations: Sequence[Observation]) -> list[Effect]:
+    """Directions at the largest noise."""
     found = []
     for regime, here in by_regime(observations):
         noise = max(numbers_along(here, "noise"))
         for metric, noun in (("direction", "the mean gradient"), ("single_direction", "one gradient")):
-            values = by_seed(select(here, noise=noise), metric)
-            found.append(
-                Effect(
-                    f"{regime}, noise {noise:.0%}",
-                    f"cosine of {noun} with the one without noise",
-                    estimate(list(values.values())),
-                )
-            )
+            mean, quantity = mean_of(select(here, noise=noise), metric), f"cosine of {noun} with the one without noise"
+            found.append(Effect(f"{regime}, noise {noise:.0%}", quantity, mean))
     return found
 
 
@@ -99,6 +83,6 @@ FIGURE = ReportFigure(
         "direction. Right: the largest difference over all seeds between a completion's implicit reward and its closed "
         "form; exact zeros stand at 1e-17. Left and middle: means over seeds with 95 % intervals."
     ),
-    draw=draw,
-    effects=effects,
+    draw=_draw,
+    effects=_effects,
 )

@@ -6,33 +6,22 @@ from matplotlib.figure import Figure
 
 from sdpo_ref.study.experiment import Observation
 from sdpo_ref.study.observations import by_seed, names_along, numbers_along, select
-from sdpo_ref.study.report.figures.comparisons import is_baseline
+from sdpo_ref.study.report.figures.comparisons import along, is_baseline
 from sdpo_ref.study.report.figures.figure import Effect, ReportFigure
 from sdpo_ref.study.report.figures.marks import sweep
-from sdpo_ref.study.report.figures.panels import finish, grid, legend
+from sdpo_ref.study.report.figures.panels import finished, grid
 from sdpo_ref.study.report.figures.paths import path
 from sdpo_ref.study.report.figures.style import FAINT, in_order, label_of, look
 from sdpo_ref.study.summary import estimate, paired_ratio
 
 
-def draw(observations: Sequence[Observation]) -> Figure:
-    """Distinctness against the learning rate, and against the reward that it buys.
-
-    Args:
-        observations: of F04.
-    """
+def _draw(observations: Sequence[Observation]) -> Figure:
+    """Distinctness against the learning rate, and against the reward that it buys."""
     methods, rates = in_order(names_along(observations, "method")), numbers_along(observations, "learning_rate")
     figure, [[left, right]] = grid(1, 2, height=3.4, sharex=False)
     for method in reversed(methods):
         own = select(observations, method=method)
-        sweep(
-            left,
-            {
-                rate: estimate(list(by_seed(select(own, learning_rate=rate), "final_distinctness").values()))
-                for rate in rates
-            },
-            look(method),
-        )
+        sweep(left, along(own, "learning_rate", "final_distinctness"), look(method))
         path(right, own, knob="learning_rate", across="final_reward", up="final_distinctness", look=look(method))
     starts = [one.outcome.curve.distinctness[0] for one in observations if one.outcome.curve is not None]
     base = estimate(starts)
@@ -56,17 +45,11 @@ def draw(observations: Sequence[Observation]) -> Figure:
     left.set_ylabel("distinctness after the last step")
     right.locator_params(axis="x", nbins=6)
     right.set_xlabel("final reward (0 base policy, 1 optimum)")
-    finish([[left, right]])
-    legend(figure, methods)
-    return figure
+    return finished(figure, [[left, right]], methods)
 
 
-def effects(observations: Sequence[Observation]) -> list[Effect]:
-    """Distinctness of SDPO over that of each baseline at equal learning rate.
-
-    Args:
-        observations: of F04.
-    """
+def _effects(observations: Sequence[Observation]) -> list[Effect]:
+    """Distinctness of SDPO over that of each baseline at equal learning rate."""
     found = []
     for rate in numbers_along(observations, "learning_rate"):
         here = select(observations, learning_rate=rate)
@@ -89,6 +72,6 @@ FIGURE = ReportFigure(
         "lowest to the highest rate; higher at the same reward is better. Scalar feedback, means with 95 % intervals. "
         "A ratio of distinctness depends on the operating point, so the table gives it at every shared learning rate."
     ),
-    draw=draw,
-    effects=effects,
+    draw=_draw,
+    effects=_effects,
 )

@@ -10,17 +10,13 @@ from sdpo_ref.study.observations import by_seed, names_along, numbers_along, sel
 from sdpo_ref.study.report.figures.comparisons import along
 from sdpo_ref.study.report.figures.figure import Effect, ReportFigure
 from sdpo_ref.study.report.figures.marks import row, sweep, zero
-from sdpo_ref.study.report.figures.panels import finish, grid, legend
+from sdpo_ref.study.report.figures.panels import finished, grid
 from sdpo_ref.study.report.figures.style import in_order, label_of, look
 from sdpo_ref.study.summary import paired_difference
 
 
-def draw(observations: Sequence[Observation]) -> Figure:
-    """Reward against the share of spoilt prompts; a corruption without shares as rows.
-
-    Args:
-        observations: of F10.
-    """
+def _draw(observations: Sequence[Observation]) -> Figure:
+    """Reward against the share of spoilt prompts; a corruption without shares as rows."""
     corruptions, methods = names_along(observations, "corruption"), in_order(names_along(observations, "method"))
     figure, [panels] = grid(1, len(corruptions), height=3.3, sharex=False, sharey=False)
     for axes, corruption in zip(panels, corruptions, strict=True):
@@ -35,9 +31,7 @@ def draw(observations: Sequence[Observation]) -> Figure:
         else:
             _draw_rows(axes, here, methods)
         axes.set_title(label_of(corruption))
-    finish([panels])
-    legend(figure, methods)
-    return figure
+    return finished(figure, [panels], methods)
 
 
 def _draw_rows(axes: Axes, observations: Sequence[Observation], methods: Sequence[str]) -> None:
@@ -49,12 +43,8 @@ def _draw_rows(axes: Axes, observations: Sequence[Observation], methods: Sequenc
     axes.set_xlabel("final reward (0 base policy, 1 optimum)")
 
 
-def effects(observations: Sequence[Observation]) -> list[Effect]:
-    """Each hybrid minus each parent, in each setting.
-
-    Args:
-        observations: of F10.
-    """
+def _effects(observations: Sequence[Observation]) -> list[Effect]:
+    """Each hybrid minus each parent, in each setting."""
     found = []
     for corruption in names_along(observations, "corruption"):
         here = select(observations, corruption=corruption)
@@ -88,6 +78,6 @@ FIGURE = ReportFigure(
         "weight; gated counts self-distillation only where the implicit reward agrees with the scalar. Below 0 the "
         "policy is worse than the base policy. Means over seeds with 95 % intervals; small dots are seeds."
     ),
-    draw=draw,
-    effects=effects,
+    draw=_draw,
+    effects=_effects,
 )

@@ -5,7 +5,7 @@ from collections.abc import Mapping, Sequence
 from matplotlib.axes import Axes
 
 from sdpo_ref.simulation.method import Look
-from sdpo_ref.study.report.figures.style import FAINT
+from sdpo_ref.study.report.figures.style import FAINT, marked_line
 from sdpo_ref.study.summary import Estimate, estimate
 
 
@@ -22,15 +22,7 @@ def sweep(axes: Axes, points: Mapping[float, Estimate | None], look: Look, *, of
     if not present:
         return
     places = [place + offset for place in present]
-    axes.plot(
-        places,
-        [found.mean for found in present.values()],
-        color=look.color,
-        linestyle=look.line,
-        marker=look.marker,
-        markersize=4,
-        markerfacecolor=look.face,
-    )
+    axes.plot(places, [found.mean for found in present.values()], **marked_line(look, size=4.0))
     for place, found in zip(places, present.values(), strict=True):
         if found.half_width is not None:
             axes.plot([place, place], [found.low, found.high], color=look.color, linewidth=0.9)
@@ -45,16 +37,8 @@ def band(axes: Axes, places: Sequence[float], estimates: Sequence[Estimate], loo
         estimates: one for each.
         look: colour, marker and line.
     """
-    axes.plot(
-        places,
-        [found.mean for found in estimates],
-        color=look.color,
-        linestyle=look.line,
-        marker=look.marker,
-        markersize=3.5,
-        markerfacecolor=look.face,
-        markevery=max(len(places) // 5, 1),
-    )
+    every = max(len(places) // 5, 1)
+    axes.plot(places, [found.mean for found in estimates], **marked_line(look, size=3.5), markevery=every)
     if any(found.half_width is not None for found in estimates):
         low, high = [found.low for found in estimates], [found.high for found in estimates]
         axes.fill_between(places, low, high, color=look.color, alpha=0.18, linewidth=0)

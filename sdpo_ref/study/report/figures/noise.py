@@ -1,25 +1,23 @@
-"""Rewards and SDPO's advantage while human inconsistency grows (F06)."""
+"""Rewards and SDPO's advantage while raters grow less consistent, by noise and by the bits that remain (F06)."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 from matplotlib.figure import Figure
 
+from sdpo_ref.simulation.oracles.information import feedback_information
+from sdpo_ref.simulation.settings import RegimeSettings, WorldSettings
 from sdpo_ref.study.experiment import Observation
 from sdpo_ref.study.observations import names_along, numbers_along, select
 from sdpo_ref.study.report.figures.comparisons import BEST_BASELINE, advantage_along, advantage_effect, along, by_regime
-from sdpo_ref.study.report.figures.figure import Effect, ReportFigure
+from sdpo_ref.study.report.figures.figure import Effect, ReportFigure, no_effects
 from sdpo_ref.study.report.figures.marks import sweep, zero
-from sdpo_ref.study.report.figures.panels import finish, grid, legend
+from sdpo_ref.study.report.figures.panels import finished, grid
 from sdpo_ref.study.report.figures.style import in_order, look
 from sdpo_ref.study.summary import Estimate
 
 
-def draw(observations: Sequence[Observation]) -> Figure:
-    """Above the rewards, below the advantage, a column for each regime.
-
-    Args:
-        observations: of F06.
-    """
+def _noise(observations: Sequence[Observation]) -> Figure:
+    """Above the rewards, below the advantage, a column for each regime."""
     regimes, methods = list(by_regime(observations)), in_order(names_along(observations, "method"))
     figure, panels = grid(2, len(regimes), height=4.6, sharey="row")
     for (above, below), (regime, here) in zip(zip(*panels, strict=True), regimes, strict=True):
@@ -31,21 +29,15 @@ def draw(observations: Sequence[Observation]) -> Figure:
     panels[0][0].set_ylabel("final reward")
     panels[1][0].set_ylabel("SDPO − best baseline")
     figure.supxlabel("noise of each rating (standard deviation, % of the scale)")
-    finish(panels)
-    legend(figure, methods)
-    return figure
+    return finished(figure, panels, methods)
 
 
 def _percent(points: dict[float, Estimate | None]) -> dict[float, Estimate | None]:
     return {100 * place: value for place, value in points.items()}
 
 
-def effects(observations: Sequence[Observation]) -> list[Effect]:
-    """Advantage at each level of noise in each regime.
-
-    Args:
-        observations: of F06.
-    """
+def _noise_effects(observations: Sequence[Observation]) -> list[Effect]:
+    """Advantage at each level of noise in each regime."""
     return [
         advantage_effect(
             select(here, noise=noise), "final_reward", setting=f"{regime}, noise {noise:.0%}", noun="final reward"
@@ -55,7 +47,7 @@ def effects(observations: Sequence[Observation]) -> list[Effect]:
     ]
 
 
-FIGURE = ReportFigure(
+NOISE = ReportFigure(
     name="noise",
     experiment="F06",
     title="Noise",
@@ -64,6 +56,46 @@ FIGURE = ReportFigure(
         "Noise sits on every rating of the oracle. Above: final reward (0 base policy, 1 optimum). Below: SDPO minus "
         f"the best baseline; above the line SDPO is ahead. Means over seeds with 95 % intervals. {BEST_BASELINE}"
     ),
-    draw=draw,
-    effects=effects,
+    draw=_noise,
+    effects=_noise_effects,
+)
+
+
+def _information(observations: Sequence[Observation]) -> Figure:
+    """Left SDPO's reward, right its advantage; a line for each regime, a mark for each level of noise."""
+    figure, [[left, right]] = grid(1, 2, height=3.2, sharey=False)
+    regimes = list(by_regime(observations))
+    for regime, here in regimes:
+        sweep(left, _by_bits(regime, along(select(here, method="sdpo"), "noise", "final_reward")), look(regime))
+        sweep(right, _by_bits(regime, advantage_along(here, "noise", "final_reward")), look(regime))
+    zero(right)
+    left.set_ylabel("final reward of SDPO")
+    right.set_ylabel("final reward: SDPO − best baseline")
+    figure.supxlabel("information of one completion's feedback about its tokens (bits)")
+    return finished(figure, [[left, right]], [regime for regime, _ in regimes])
+
+
+def _by_bits(regime: str, by_noise: Mapping[float, Estimate | None]) -> dict[float, Estimate | None]:
+    """The same estimates along bits; without noise all but the ordinal level have infinitely many and are left out."""
+    return {
+        feedback_information(
+            WorldSettings(), RegimeSettings.model_validate({"regime": regime, "noise": noise})
+        ).token_bits: found
+        for noise, found in by_noise.items()
+        if noise > 0
+    }
+
+
+INFORMATION = ReportFigure(
+    name="information",
+    experiment="F06",
+    title="Informativeness",
+    question="Does the amount of information in feedback decide, or its form?",
+    caption=(
+        "The runs of the noise sweep again, against the mutual information between one completion's feedback and the "
+        "qualities of its tokens under the linear-Gaussian model, in bits. Each line is one regime, each mark a level "
+        f"of noise, the noisiest on the left. Means over seeds with 95 % intervals. {BEST_BASELINE}"
+    ),
+    draw=_information,
+    effects=no_effects,
 )

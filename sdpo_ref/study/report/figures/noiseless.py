@@ -11,16 +11,12 @@ from sdpo_ref.study.observations import names_along, numbers_along, select
 from sdpo_ref.study.report.figures.comparisons import advantage_effect, along, by_regime
 from sdpo_ref.study.report.figures.figure import Effect, ReportFigure
 from sdpo_ref.study.report.figures.marks import sweep
-from sdpo_ref.study.report.figures.panels import finish, grid, legend
+from sdpo_ref.study.report.figures.panels import finished, grid
 from sdpo_ref.study.report.figures.style import in_order, label_of, look
 
 
-def draw(observations: Sequence[Observation]) -> Figure:
-    """A panel for each regime and slope, the learning rate along it.
-
-    Args:
-        observations: of R03.
-    """
+def _draw(observations: Sequence[Observation]) -> Figure:
+    """A panel for each regime and slope, the learning rate along it."""
     settings, methods = list(_settings(observations)), in_order(names_along(observations, "method"))
     rates = numbers_along(observations, "learning_rate")
     figure, [panels] = grid(1, len(settings), height=3.0)
@@ -33,17 +29,11 @@ def draw(observations: Sequence[Observation]) -> Figure:
         axes.minorticks_off()
     panels[0].set_ylabel("final reward (0 base policy, 1 optimum)")
     figure.supxlabel("learning rate of Adam (nats of a logit)")
-    finish([panels])
-    legend(figure, methods)
-    return figure
+    return finished(figure, [panels], methods)
 
 
-def effects(observations: Sequence[Observation]) -> list[Effect]:
-    """SDPO at each learning rate against the baseline that is best at any.
-
-    Args:
-        observations: of R03.
-    """
+def _effects(observations: Sequence[Observation]) -> list[Effect]:
+    """SDPO at each learning rate against the baseline that is best at any."""
     found = []
     for regime, slope, here in _settings(observations):
         baselines = [_with_rate(one) for one in here if one.labels["method"] != "sdpo"]
@@ -79,6 +69,6 @@ FIGURE = ReportFigure(
         "mean in that setting; they are chosen on the same seeds, which is conservative against SDPO, and differences "
         "are paired by seed."
     ),
-    draw=draw,
-    effects=effects,
+    draw=_draw,
+    effects=_effects,
 )

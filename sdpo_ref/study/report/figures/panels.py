@@ -11,7 +11,7 @@ from matplotlib.lines import Line2D
 from sdpo_ref.study.experiment import Observation
 from sdpo_ref.study.observations import by_seed, names_along, select
 from sdpo_ref.study.report.figures.marks import row, zero
-from sdpo_ref.study.report.figures.style import FAINT, WIDTH, in_order, label_of, look
+from sdpo_ref.study.report.figures.style import FAINT, WIDTH, in_order, label_of, look, marked_line
 
 Sharing = bool | Literal["none", "all", "row", "col"]
 """Which panels have an axis in common, as matplotlib's ``subplots`` takes it."""
@@ -51,35 +51,23 @@ def columns(heights: Sequence[float], *, unit: float, extra: float) -> tuple[Fig
     return figure, [axes for line in made for axes in line]
 
 
-def legend(figure: Figure, names: Sequence[str], *, columns: int = 5) -> None:
-    """One legend above all panels, in the order of the looks.
+def finished(figure: Figure, panels: Grid, names: Sequence[str] | None = None) -> Figure:
+    """The figure with a note in each panel that has no data, and one legend above all panels.
 
     Args:
-        figure: to add it to.
-        names: labels that are drawn somewhere in it.
-        columns: entries in a row.
-    """
-    handles = []
-    for name in in_order(list(names)):
-        its = look(name)
-        handles.append(
-            Line2D(
-                [], [], color=its.color, linestyle=its.line, marker=its.marker, markersize=4.5, markerfacecolor=its.face
-            )
-        )
-    labels = [label_of(name) for name in in_order(list(names))]
-    figure.legend(handles, labels, loc="outside upper center", ncols=min(columns, max(len(labels), 1)))
-
-
-def finish(panels: Grid) -> None:
-    """Write in each panel without data that it has none.
-
-    Args:
-        panels: of one figure.
+        figure: whose panels are drawn.
+        panels: of the figure.
+        names: labels that are drawn somewhere in it, for the legend; without them there is none.
     """
     for axes in (one for line in panels for one in line):
         if not axes.has_data():
             axes.text(0.5, 0.5, "no finished runs", transform=axes.transAxes, ha="center", va="center", color=FAINT)
+    if names is not None:
+        ordered = in_order(list(names))
+        handles = [Line2D([], [], **marked_line(look(name), size=4.5)) for name in ordered]
+        labels = [label_of(name) for name in ordered]
+        figure.legend(handles, labels, loc="outside upper center", ncols=min(5, max(len(labels), 1)))
+    return figure
 
 
 def dot_panels(
@@ -109,5 +97,4 @@ def dot_panels(
                 axes.set_title(regime)
         line[0].set_yticks(range(len(names)), [label_of(name) for name in names])
         line[0].set_ylim(len(names) - 0.4, -0.5)
-    finish(panels)
-    return figure
+    return finished(figure, panels)

@@ -9,45 +9,28 @@ from sdpo_ref.study.observations import names_along, select
 from sdpo_ref.study.report.figures.comparisons import is_baseline
 from sdpo_ref.study.report.figures.figure import Effect, ReportFigure
 from sdpo_ref.study.report.figures.frontier import reward_at_equal_diversity
-from sdpo_ref.study.report.figures.panels import finish, grid, legend
+from sdpo_ref.study.report.figures.panels import finished, grid
 from sdpo_ref.study.report.figures.paths import annotate, path, stations
 from sdpo_ref.study.report.figures.style import in_order, label_of, look
 
 
-def draw(observations: Sequence[Observation]) -> Figure:
-    """One line for each method over the weights of the penalty, which are written beside two of them.
-
-    Args:
-        observations: of F05.
-    """
+def _draw(observations: Sequence[Observation]) -> Figure:
+    """One line for each method over the weights of the penalty, which are written beside two of them."""
     methods = in_order(names_along(observations, "method"))
     figure, [[axes]] = grid(1, 1, height=4.4)
     for method in reversed(methods):
         own = select(observations, method=method)
-        path(
-            axes,
-            own,
-            knob="kl_weight",
-            across="final_distinctness",
-            up="final_reward",
-            look=look(method),
-        )
+        path(axes, own, knob="kl_weight", across="final_distinctness", up="final_reward", look=look(method))
     for method, above in (("sdpo", True), ("rloo", False)):
         found = stations(select(observations, method=method), "kl_weight", "final_distinctness", "final_reward")
         annotate(axes, found, look(method), above=above)
     axes.set_xlabel("distinctness after the last step (chance that two completions differ at a position)")
     axes.set_ylabel("final reward (0 base policy, 1 optimum)")
-    finish([[axes]])
-    legend(figure, methods)
-    return figure
+    return finished(figure, [[axes]], methods)
 
 
-def effects(observations: Sequence[Observation]) -> list[Effect]:
-    """SDPO's reward over each baseline's at the baseline's own distinctness.
-
-    Args:
-        observations: of F05.
-    """
+def _effects(observations: Sequence[Observation]) -> list[Effect]:
+    """SDPO's reward over each baseline's at the baseline's own distinctness."""
     own = select(observations, method="sdpo")
     return [
         Effect(
@@ -71,6 +54,6 @@ FIGURE = ReportFigure(
         "stand on its neighbour). Up and to the right is better. Scalar feedback, means over seeds with 95 % intervals "
         "both ways. The weight acts on losses of different scale, so compare lines and not equal weights."
     ),
-    draw=draw,
-    effects=effects,
+    draw=_draw,
+    effects=_effects,
 )

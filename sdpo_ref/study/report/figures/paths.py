@@ -7,8 +7,10 @@ from matplotlib.axes import Axes
 
 from sdpo_ref.simulation.method import Look
 from sdpo_ref.study.experiment import Observation
-from sdpo_ref.study.observations import by_seed, numbers_along, select
-from sdpo_ref.study.summary import Estimate, estimate
+from sdpo_ref.study.observations import numbers_along, select
+from sdpo_ref.study.report.figures.comparisons import mean_of
+from sdpo_ref.study.report.figures.style import marked_line
+from sdpo_ref.study.summary import Estimate
 
 _CROWDED = 0.045
 """Distance between two stations, in widths of the panel, below which one number is left out."""
@@ -28,21 +30,13 @@ def stations(
     found = {}
     for value in numbers_along(observations, knob):
         here = select(observations, **{knob: value})
-        first, second = (estimate(list(by_seed(here, metric).values())) for metric in (across, up))
+        first, second = mean_of(here, across), mean_of(here, up)
         if first is not None and second is not None:
             found[value] = (first, second)
     return found
 
 
-def path(
-    axes: Axes,
-    observations: Sequence[Observation],
-    *,
-    knob: str,
-    across: str,
-    up: str,
-    look: Look,
-) -> None:
+def path(axes: Axes, observations: Sequence[Observation], *, knob: str, across: str, up: str, look: Look) -> None:
     """The stations joined by a line, with intervals both ways.
 
     Args:
@@ -59,15 +53,8 @@ def path(
     for first, second in found.values():
         axes.plot([first.low, first.high], [second.mean] * 2, color=look.color, linewidth=0.8)
         axes.plot([first.mean] * 2, [second.low, second.high], color=look.color, linewidth=0.8)
-    axes.plot(
-        [first.mean for first, _ in found.values()],
-        [second.mean for _, second in found.values()],
-        color=look.color,
-        linestyle=look.line,
-        marker=look.marker,
-        markersize=4.5,
-        markerfacecolor=look.face,
-    )
+    means = [first.mean for first, _ in found.values()], [second.mean for _, second in found.values()]
+    axes.plot(*means, **marked_line(look, size=4.5))
 
 
 def annotate(axes: Axes, found: Mapping[float, tuple[Estimate, Estimate]], look: Look, *, above: bool) -> None:

@@ -10,34 +10,21 @@ from sdpo_ref.study.observations import by_seed, names_along, select
 from sdpo_ref.study.report.figures.comparisons import by_regime
 from sdpo_ref.study.report.figures.figure import Effect, ReportFigure
 from sdpo_ref.study.report.figures.marks import row, zero
-from sdpo_ref.study.report.figures.panels import finish, grid, legend
-from sdpo_ref.study.report.figures.style import in_order, label_of, look
+from sdpo_ref.study.report.figures.panels import finished, grid
+from sdpo_ref.study.report.figures.style import in_order, label_of, look, marked_line
 from sdpo_ref.study.summary import differences, estimate, standard_deviation
 
 
-def draw(observations: Sequence[Observation]) -> Figure:
-    """Above the final reward of each seed, below paired differences, a column for each regime.
-
-    Args:
-        observations: of F11.
-    """
+def _draw(observations: Sequence[Observation]) -> Figure:
+    """Above the final reward of each seed, below paired differences, a column for each regime."""
     regimes, methods = list(by_regime(observations)), in_order(names_along(observations, "method"))
     others = [method for method in methods if method != "sdpo"]
     figure, panels = grid(2, len(regimes), height=5.2, sharex="row", sharey="row")
     for (above, below), (regime, here) in zip(zip(*panels, strict=True), regimes, strict=True):
         values = {method: by_seed(select(here, method=method), "final_reward") for method in methods}
         for method in reversed(methods):
-            its = look(method)
-            above.plot(
-                list(values[method]),
-                list(values[method].values()),
-                color=its.color,
-                linestyle=its.line,
-                linewidth=0.7,
-                marker=its.marker,
-                markersize=4,
-                markerfacecolor=its.face,
-            )
+            seeds, rewards = list(values[method]), list(values[method].values())
+            above.plot(seeds, rewards, **marked_line(look(method), size=4.0), linewidth=0.7)
         for place, method in enumerate(others):
             row(below, float(place), differences(values.get("sdpo", {}), values[method]), look(method))
         zero(below, upright=True)
@@ -49,17 +36,11 @@ def draw(observations: Sequence[Observation]) -> Figure:
     panels[0][0].set_ylabel("final reward")
     panels[1][0].set_yticks(range(len(others)), [label_of(method) for method in others])
     panels[1][0].set_ylim(len(others) - 0.4, -0.5)
-    finish(panels)
-    legend(figure, methods)
-    return figure
+    return finished(figure, panels, methods)
 
 
-def effects(observations: Sequence[Observation]) -> list[Effect]:
-    """SDPO's mean in each regime, with every method's standard deviation and the count of ended runs as a note.
-
-    Args:
-        observations: of F11.
-    """
+def _effects(observations: Sequence[Observation]) -> list[Effect]:
+    """SDPO's mean in each regime, with every method's standard deviation and the count of ended runs as a note."""
     found = []
     for regime, here in by_regime(observations):
         rewards = {
@@ -84,6 +65,6 @@ FIGURE = ReportFigure(
         "seed; lines join the seeds of a method and have no other meaning. Below: SDPO minus each method, seed by seed "
         "(small dots), with mean and 95 % interval; right of the line SDPO is ahead."
     ),
-    draw=draw,
-    effects=effects,
+    draw=_draw,
+    effects=_effects,
 )

@@ -2,6 +2,7 @@
 
 import zlib
 from collections.abc import Mapping
+from typing import Any
 
 from sdpo_ref.simulation.method import BLUE, GREEN, PURPLE, VERMILLION, Look
 from sdpo_ref.simulation.methods import METHODS
@@ -90,6 +91,17 @@ def look(name: str) -> Look:
         name: of a method, an arm, a teacher, a regime or a basis.
     """
     return LOOKS.get(name) or Look("#7a4a1e", "ph*8>"[zlib.crc32(name.encode()) % 5], (4.0, 1.0, 1.0, 1.0, 1.0, 1.0))
+
+
+def marked_line(its: Look, *, size: float) -> dict[str, Any]:
+    """A line with markers, as keywords of matplotlib.
+
+    Args:
+        its: colour, marker and line.
+        size: of the markers, in points.
+    """
+    line = {"color": its.color, "linestyle": its.line}
+    return {**line, "marker": its.marker, "markersize": size, "markerfacecolor": its.face}
 
 
 def in_order(names: list[str]) -> list[str]:
