@@ -8,8 +8,7 @@ from dataclasses import dataclass
 
 from sdpo_ref.claims.schema import Claim, Frontier, Part, Term
 from sdpo_ref.errors import IntegrityError
-from sdpo_ref.simulation.run_settings import TaskSettings
-from sdpo_ref.study.experiment import Experiment, Label
+from sdpo_ref.study.experiment import Experiment, Label, StudySettings
 from sdpo_ref.study.experiments import EXPERIMENTS
 
 
@@ -26,7 +25,7 @@ class CellName:
     labels: tuple[tuple[str, Label], ...]
 
     @property
-    def settings(self) -> TaskSettings:
+    def settings(self) -> StudySettings:
         """What is run there."""
         return _cells(self.experiment)[self.labels]
 
@@ -123,7 +122,7 @@ def _at(label: Label, point: Mapping[str, Label]) -> Label:
 
 
 @functools.cache
-def _cells(experiment: str) -> Mapping[tuple[tuple[str, Label], ...], TaskSettings]:
+def _cells(experiment: str) -> Mapping[tuple[tuple[str, Label], ...], StudySettings]:
     made: Experiment = EXPERIMENTS[experiment]()
     return {tuple(sorted(cell.labels.items())): cell.settings for cell in made.cells}
 

@@ -12,7 +12,8 @@ from sdpo_ref.claims.runs import UNDER_TEST, Fresh, Progress, RunName, Source
 from sdpo_ref.claims.schema import Claim
 from sdpo_ref.claims.verdict import ClaimVerdict
 from sdpo_ref.claims.wrong_runs import KNOWN_BAD
-from sdpo_ref.simulation.run_settings import RunSettings, TaskSettings
+from sdpo_ref.simulation.run_settings import RunSettings
+from sdpo_ref.study.experiment import StudySettings
 
 SANDBAGGED = "sandbagged"
 """Not a trainer but the baselines: a tenth of their learning rate."""
@@ -59,7 +60,7 @@ class _Known:
 class _HeldBack(Fresh):
     """The study's cells with a tenth of the learning rate for every baseline."""
 
-    def _settings(self, one: RunName) -> TaskSettings:
+    def _settings(self, one: RunName) -> StudySettings:
         settings = super()._settings(one)
         if not isinstance(settings, RunSettings) or settings.method.method == "sdpo":
             return settings

@@ -14,8 +14,8 @@ from sdpo_ref.claims.schema import Seeds
 from sdpo_ref.claims.wrong_runs import MUTANTS
 from sdpo_ref.errors import TaskError
 from sdpo_ref.simulation.methods import Hybrid, Implementation, Sdpo
-from sdpo_ref.simulation.run_settings import RunSettings, TaskSettings
-from sdpo_ref.study.experiment import Task
+from sdpo_ref.simulation.run_settings import RunSettings
+from sdpo_ref.study.experiment import StudySettings, Task
 from sdpo_ref.study.outcome import Outcome
 from sdpo_ref.study.simulators import simulator
 from sdpo_ref.study.workers import Broken, ended
@@ -100,7 +100,7 @@ class Fresh:
     until: float | None = None
     time_limit: float | None = None
     progress: Progress = lambda _done, _all: None
-    _done: dict[tuple[TaskSettings, int], Metrics] = field(default_factory=dict)
+    _done: dict[tuple[StudySettings, int], Metrics] = field(default_factory=dict)
 
     def values(self, runs: Collection[RunName]) -> Mapping[RunName, Metrics]:
         """Metrics of the runs that there was time for.
@@ -116,7 +116,7 @@ class Fresh:
         self._run(todo)
         return {one: self._done[key] for one, key in wanted.items() if key in self._done}
 
-    def _settings(self, one: RunName) -> TaskSettings:
+    def _settings(self, one: RunName) -> StudySettings:
         settings = one.cell.settings
         if one.variant == UNDER_TEST and self.implementation is not None:
             return implemented(settings, self.implementation, self.offers)
@@ -139,7 +139,7 @@ class Fresh:
                 self.progress(count, len(todo))
 
 
-def implemented(settings: TaskSettings, implementation: str, offers: Collection[str]) -> TaskSettings:
+def implemented(settings: StudySettings, implementation: str, offers: Collection[str]) -> StudySettings:
     """Settings in which an implementation replaces the bundled SDPO, as far as it has the part for it.
 
     Args:

@@ -15,50 +15,51 @@ from sdpo_ref.errors import UsageError
 from sdpo_ref.protocols import Policy, Teacher
 from sdpo_ref.simulation.methods import Hybrid, Sdpo
 from sdpo_ref.simulation.policies.first_order import FirstOrderPolicy
-from sdpo_ref.simulation.run_settings import ProbeSettings, RunSettings, TaskSettings
+from sdpo_ref.simulation.run_settings import ProbeSettings, RunSettings
 from sdpo_ref.simulation.settings import PlaceboName
+from sdpo_ref.study.experiment import StudySettings
 from sdpo_ref.trainers.sdpo import SdpoTrainer
 from sdpo_ref.trainers.update import logits_of
 from sdpo_ref.types import Judgement, Rollouts, TeacherView
 
-Mutant = Callable[[TaskSettings], TaskSettings]
+Mutant = Callable[[StudySettings], StudySettings]
 
 
-def deranged(settings: TaskSettings) -> TaskSettings:
+def deranged(settings: StudySettings) -> StudySettings:
     """SDPO whose teacher reads another prompt's feedback."""
     return _with_placebo(settings, "deranged")
 
 
-def constant(settings: TaskSettings) -> TaskSettings:
+def constant(settings: StudySettings) -> StudySettings:
     """SDPO whose teacher always reads the same."""
     return _with_placebo(settings, "constant")
 
 
-def informed(settings: TaskSettings) -> TaskSettings:
+def informed(settings: StudySettings) -> StudySettings:
     """A placebo whose teacher reads the feedback after all."""
     return _with_placebo(settings, None)
 
 
-def ungated(settings: TaskSettings) -> TaskSettings:
+def ungated(settings: StudySettings) -> StudySettings:
     """A hybrid that follows every teacher."""
     if isinstance(settings, RunSettings) and isinstance(settings.method, Hybrid):
         return settings.model_copy(update={"method": settings.method.model_copy(update={"gated": False})})
     return settings
 
 
-def tabular(settings: TaskSettings) -> TaskSettings:
+def tabular(settings: StudySettings) -> StudySettings:
     """A student without the reader's features."""
     if isinstance(settings, RunSettings):
         return settings.model_copy(update={"method": settings.method.model_copy(update={"student": "table"})})
     return settings
 
 
-def single_draw(settings: TaskSettings) -> TaskSettings:
+def single_draw(settings: StudySettings) -> StudySettings:
     """A gradient under one draw of the noise, in place of the mean over many."""
     return settings.model_copy(update={"draws": 1}) if isinstance(settings, ProbeSettings) else settings
 
 
-def misled(settings: TaskSettings) -> TaskSettings:
+def misled(settings: StudySettings) -> StudySettings:
     """SDPO whose feedback points the wrong way for every prompt."""
     if isinstance(settings, RunSettings):
         return settings.model_copy(update={"oracle": settings.oracle.model_copy(update={"misleading_share": 1.0})})
@@ -71,7 +72,7 @@ MUTANTS: Mapping[str, Mutant] = {
 """Name to the change of a run's settings."""
 
 
-def _with_placebo(settings: TaskSettings, placebo: PlaceboName | None) -> TaskSettings:
+def _with_placebo(settings: StudySettings, placebo: PlaceboName | None) -> StudySettings:
     if isinstance(settings, RunSettings) and isinstance(settings.method, Sdpo | Hybrid):
         return settings.model_copy(update={"method": settings.method.model_copy(update={"placebo": placebo})})
     return settings

@@ -11,8 +11,9 @@ from typing import Annotated
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from sdpo_ref.errors import UsageError
-from sdpo_ref.simulation.run_settings import TaskSettings
-from sdpo_ref.study.fingerprint import code_fingerprint, factory_fingerprint
+from sdpo_ref.published.settings import PublishedSettings
+from sdpo_ref.simulation.run_settings import ProbeSettings, RunSettings
+from sdpo_ref.study.fingerprint import WorldName, code_fingerprint, factory_fingerprint
 from sdpo_ref.study.outcome import Outcome
 
 _FIRST_OF_TUNING = 1_000_000
@@ -60,6 +61,23 @@ def _allowed(count: int) -> int:
     return count
 
 
+StudySettings = Annotated[RunSettings | ProbeSettings | PublishedSettings, Field(discriminator="kind")]
+"""Settings of one task: a run or a probe in our own world, or a run in that of the published study."""
+
+
+def world_of(settings: StudySettings) -> WorldName:
+    """The world that a task is in.
+
+    Args:
+        settings: of the task.
+
+    Example:
+        >>> world_of(PublishedSettings())
+        'published'
+    """
+    return "published" if isinstance(settings, PublishedSettings) else "simulated"
+
+
 @dataclass(frozen=True)
 class Task:
     """Settings and a seed.
@@ -69,7 +87,7 @@ class Task:
         seed: of the world, the corpus, the oracle and the run.
     """
 
-    settings: TaskSettings
+    settings: StudySettings
     seed: int
 
     @functools.cached_property
@@ -78,15 +96,15 @@ class Task:
         identity = {
             "settings": self.settings.model_dump(mode="json"),
             "seed": self.seed,
-            "code": code_fingerprint(),
+            "code": code_fingerprint(world_of(self.settings)),
             "parts": {name: factory_fingerprint(name) for name in sorted(factories(self.settings))},
         }
         return hashlib.sha256(json.dumps(identity, sort_keys=True).encode()).hexdigest()
 
 
-def factories(settings: TaskSettings) -> set[str]:
+def factories(settings: StudySettings) -> set[str]:
     """Third-party parts that a task uses, as ``module:factory``."""
-    if settings.kind == "probe":
+    if not isinstance(settings, RunSettings):
         return set()
     named = (
         settings.oracle_factory,
@@ -112,7 +130,7 @@ class Cell(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
 
     labels: dict[str, Label]
-    settings: TaskSettings
+    settings: StudySettings
 
 
 class Experiment(BaseModel):

@@ -9,6 +9,7 @@ from collections.abc import Callable, Iterator, Mapping
 from sdpo_ref.simulation.run_settings import TaskSettings
 from sdpo_ref.simulation.settings import RegimeName, RegimeSettings
 from sdpo_ref.study.experiment import Cell, Experiment, Label
+from sdpo_ref.study.published import PUBLISHED
 from sdpo_ref.study.settings import (
     BASELINES,
     REGIMES,
@@ -319,7 +320,10 @@ def r03() -> Experiment:
 
 
 EXPERIMENTS: Mapping[str, Callable[[], Experiment]] = {
-    made.__name__.upper(): made
-    for made in (f01, f02, f03, f04, f05, f06, f07, f08, f09, f10, f11, f12, f13, r01, r02, r03)
+    **{
+        made.__name__.upper(): made
+        for made in (f01, f02, f03, f04, f05, f06, f07, f08, f09, f10, f11, f12, f13, r01, r02, r03)
+    },
+    **PUBLISHED,
 }
-"""Name to the experiment: claims F01 to F13, and three checks of robustness."""
+"""Name to the experiment: our claims F01 to F13, three checks of robustness, the published study and its controls."""

@@ -9,39 +9,51 @@ import ast
 import functools
 import hashlib
 import importlib.util
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
+from typing import Literal
 
 import sdpo_ref
 from sdpo_ref.errors import LoadError
 
-_EXECUTING = ("sdpo_ref.study.execute", "sdpo_ref.study.execute_batch")
-"""Where the runs and probes of the study are executed; what else a number depends on, these import."""
+WorldName = Literal["simulated", "published"]
+"""Our own world (spec/06-simulation), and that of the published study (spec/09-published-study)."""
+
+_EXECUTING: Mapping[WorldName, tuple[str, ...]] = {
+    "simulated": ("sdpo_ref.study.execute", "sdpo_ref.study.execute_batch"),
+    "published": ("sdpo_ref.published.run",),
+}
+"""Where the runs and probes of a world are executed; what else a number depends on, these import."""
 
 
 @functools.cache
-def code_fingerprint() -> str:
-    """Of everything in this package that a run executes."""
-    return fingerprint_of(Path(sdpo_ref.__file__).parent)
+def code_fingerprint(world: WorldName = "simulated") -> str:
+    """Of everything in this package that a run executes.
+
+    Args:
+        world: that it runs in.
+    """
+    return fingerprint_of(Path(sdpo_ref.__file__).parent, world)
 
 
-def fingerprint_of(package: Path) -> str:
+def fingerprint_of(package: Path, world: WorldName = "simulated") -> str:
     """Of everything that a run executes in a copy of this package.
 
     Args:
         package: its folder, named as the package is.
+        world: that the run is in.
 
     Returns:
         Sixteen hexadecimal digits.
     """
     digest = hashlib.sha256()
-    for name, file in sorted(executed_modules(package).items()):
+    for name, file in sorted(executed_modules(package, world).items()):
         digest.update(name.encode())
         digest.update(meaning(file.read_text(encoding="utf-8")).encode())
     return digest.hexdigest()[:16]
 
 
-def executed_modules(package: Path) -> dict[str, Path]:
+def executed_modules(package: Path, world: WorldName = "simulated") -> dict[str, Path]:
     """The modules that execute a run, and those of the package that they import, directly or not.
 
     A package's ``__init__`` belongs to them only where something is imported from it by name: merely standing above
@@ -49,12 +61,13 @@ def executed_modules(package: Path) -> dict[str, Path]:
 
     Args:
         package: folder of this package, or of a copy.
+        world: that the run is in.
 
     Returns:
         Module name to file.
     """
     found: dict[str, Path] = {}
-    waiting = list(_EXECUTING)
+    waiting = list(_EXECUTING[world])
     while waiting:
         name = waiting.pop()
         if name not in found:

@@ -5,16 +5,22 @@ from dataclasses import dataclass
 from functools import partial
 
 from sdpo_ref.errors import UsageError
+from sdpo_ref.published.batch import batch_key as published_key
+from sdpo_ref.published.settings import PublishedSettings
 from sdpo_ref.simulation.run_batch import batch_key, usable_device
-from sdpo_ref.simulation.run_settings import ProbeSettings, RunSettings, TaskSettings
+from sdpo_ref.simulation.run_settings import ProbeSettings, RunSettings
 from sdpo_ref.simulation.settings import SimulatorName
 from sdpo_ref.study.execute import execute
 from sdpo_ref.study.execute_batch import execute_batch, probe_batch
-from sdpo_ref.study.experiment import Task
+from sdpo_ref.study.execute_published import execute_published
+from sdpo_ref.study.experiment import StudySettings, Task
 from sdpo_ref.study.outcome import Outcome
 
 _CELLS_TOGETHER = 2**17
-"""Logits of the policies that are trained together. More do not fit into a processor's cache."""
+"""Logits of the policies that are trained together, or of all their teachers in the published world.
+
+More do not fit into a processor's cache.
+"""
 
 
 @dataclass(frozen=True)
@@ -27,9 +33,9 @@ class Simulator:
     """
 
     execute: Callable[[Sequence[Task]], list[Outcome]]
-    key: Callable[[TaskSettings], Hashable | None]
+    key: Callable[[StudySettings], Hashable | None]
 
-    def name_for(self, settings: TaskSettings) -> SimulatorName:
+    def name_for(self, settings: StudySettings) -> SimulatorName:
         """Which simulator does such a task.
 
         Args:
@@ -73,12 +79,12 @@ def simulator(name: SimulatorName, *, device: str = "cpu", sampled: bool = True)
                 f"received device {device!r} for the simulator 'reference', which computes on cpu; leave --device out, "
                 "or use --simulator batched"
             )
-        return alone(execute)
+        return alone(_execute_alone)
     usable_device(device)  # here, and not once in every worker
     return Simulator(partial(_batched, device=device, sampled=sampled), _key)
 
 
-def alone(execute_one: Callable[[TaskSettings, int], Outcome]) -> Simulator:
+def alone(execute_one: Callable[[StudySettings, int], Outcome]) -> Simulator:
     """A simulator that does one task at a time.
 
     Args:
@@ -89,6 +95,9 @@ def alone(execute_one: Callable[[TaskSettings, int], Outcome]) -> Simulator:
 
 def _batched(tasks: Sequence[Task], *, device: str, sampled: bool) -> list[Outcome]:
     settings = [task.settings for task in tasks]
+    reproduced = [one for one in settings if isinstance(one, PublishedSettings)]
+    if len(reproduced) == len(tasks):
+        return execute_published(reproduced, [task.seed for task in tasks])
     runs = [one for one in settings if isinstance(one, RunSettings) and batch_key(one) is not None]
     probes = [one for one in settings if isinstance(one, ProbeSettings)]
     if len(runs) == len(tasks):
@@ -99,21 +108,31 @@ def _batched(tasks: Sequence[Task], *, device: str, sampled: bool) -> list[Outco
             Outcome(metrics=dict(probe_batch(one, seed=seed, device=device)))
             for one, seed in zip(probes, seeds, strict=True)
         ]
-    return _one_by_one(execute, tasks)
+    return _one_by_one(_execute_alone, tasks)
 
 
-def _one_by_one(execute_one: Callable[[TaskSettings, int], Outcome], tasks: Sequence[Task]) -> list[Outcome]:
+def _one_by_one(execute_one: Callable[[StudySettings, int], Outcome], tasks: Sequence[Task]) -> list[Outcome]:
     return [execute_one(task.settings, task.seed) for task in tasks]
 
 
-def _key(settings: TaskSettings) -> Hashable | None:
+def _execute_alone(settings: StudySettings, seed: int) -> Outcome:
+    if isinstance(settings, PublishedSettings):
+        return execute_published([settings], [seed])[0]
+    return execute(settings, seed)
+
+
+def _key(settings: StudySettings) -> Hashable | None:
+    if isinstance(settings, PublishedSettings):
+        return published_key(settings)
     return batch_key(settings) if isinstance(settings, RunSettings) else "probe"
 
 
-def _nothing_together(settings: TaskSettings) -> None:
+def _nothing_together(settings: StudySettings) -> None:
     del settings
 
 
-def _most_together(settings: TaskSettings) -> int:
+def _most_together(settings: StudySettings) -> int:
+    if isinstance(settings, PublishedSettings):
+        return _CELLS_TOGETHER // (settings.rollouts * settings.time * settings.vocab)
     sizes = settings.world
     return _CELLS_TOGETHER // (sizes.prompts * sizes.time * sizes.vocab)

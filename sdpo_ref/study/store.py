@@ -15,7 +15,7 @@ from types import TracebackType
 from pydantic import BaseModel, ConfigDict, TypeAdapter, ValidationError
 
 from sdpo_ref.errors import StoreError
-from sdpo_ref.simulation.run_settings import TaskSettings
+from sdpo_ref.study.experiment import StudySettings
 from sdpo_ref.study.outcome import Outcome
 from sdpo_ref.study.provenance import Provenance
 from sdpo_ref.study.store_lock import WriterLock, store_errors
@@ -35,7 +35,7 @@ class Record(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
 
     key: str
-    settings: TaskSettings
+    settings: StudySettings
     seed: int
     outcome: Outcome
     provenance: Provenance
@@ -256,7 +256,7 @@ class Store:
         try:
             return Record(
                 key=key,
-                settings=TypeAdapter[TaskSettings](TaskSettings).validate_json(settings),
+                settings=TypeAdapter[StudySettings](StudySettings).validate_json(settings),
                 seed=seed,
                 outcome=Outcome.model_validate(json.loads(outcome)),
                 provenance=Provenance.model_validate({**json.loads(provenance), "wall_seconds": wall_seconds}),

@@ -137,9 +137,11 @@ def test_the_trainer_stands_where_sdpo_stood(folder: Path, monkeypatch: pytest.M
     monkeypatch.syspath_prepend(folder)
     ours = RunSettings(method=Sdpo(), steps=4, measure_every=2)
     theirs = implemented(ours, "my_trainer:make", {"trainer"})
+    assert isinstance(theirs, RunSettings)
     found, expected = execute(theirs, 3), execute_batch([ours], [3])[0]
     assert found.metrics["final_reward"] == pytest.approx(expected.metrics["final_reward"], abs=1e-12)
     deaf = implemented(RunSettings(method=Sdpo(placebo="constant"), steps=2), "my_trainer:make", {"trainer"})
+    assert isinstance(deaf, RunSettings)
     assert execute(deaf, 3).metrics["final_reward"] == pytest.approx(0.0, abs=1e-9)
 
 

@@ -4,14 +4,14 @@ import pytest
 
 from sdpo_ref.errors import UnsupportedError, UsageError
 from sdpo_ref.simulation.methods import MethodSettings, Rloo, Sdpo
-from sdpo_ref.simulation.run_settings import ProbeSettings, TaskSettings
+from sdpo_ref.simulation.run_settings import ProbeSettings
 from sdpo_ref.simulation.settings import RegimeName, RegimeSettings
 from sdpo_ref.study.execute import execute, probe
 from sdpo_ref.study.execute_batch import execute_batch, probe_batch
-from sdpo_ref.study.experiment import Task
+from sdpo_ref.study.experiment import StudySettings, Task
 from sdpo_ref.study.outcome import CreditMap, Outcome
 from sdpo_ref.study.settings import REGIMES, probe_settings
-from sdpo_ref.study.simulators import alone, simulator
+from sdpo_ref.study.simulators import simulator
 from tests.study.test_execute import METHODS, SMALL, settings
 
 NEAR = 1e-11
@@ -75,7 +75,7 @@ def test_the_probe_finds_the_same(regime: RegimeName) -> None:
 
 def test_tasks_are_dealt_into_batches() -> None:
     """By shape, to all workers, and never more than a cache holds; what cannot be batched goes alone."""
-    shapes: list[TaskSettings] = [settings(Sdpo()), settings(Rloo()), settings(Sdpo(learning_rate=0.4))]
+    shapes: list[StudySettings] = [settings(Sdpo()), settings(Rloo()), settings(Sdpo(learning_rate=0.4))]
     tasks = [Task(one, seed) for seed in range(4) for one in shapes]
     for jobs, sizes in ((1, [8, 4]), (2, [4, 4, 2, 2]), (3, [3, 3, 2, 2, 2])):
         batches = list(simulator("batched").batches(tasks, jobs=jobs))
@@ -87,7 +87,7 @@ def test_tasks_are_dealt_into_batches() -> None:
     foreign = settings(Sdpo(teacher_factory="tests.study.parts:teacher"))
     assert simulator("batched").name_for(foreign) == "reference"
     assert simulator("batched").name_for(shapes[0]) == "batched"
-    assert alone(execute).name_for(shapes[0]) == "reference"
+    assert simulator("reference").name_for(shapes[0]) == "reference"
 
 
 def test_both_simulators_answer_a_task() -> None:

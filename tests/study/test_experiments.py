@@ -5,11 +5,18 @@ import itertools
 import pytest
 from pydantic import ValidationError
 
+from sdpo_ref.published.settings import PublishedSettings
 from sdpo_ref.simulation.run_settings import RunSettings
 from sdpo_ref.simulation.settings import OracleSettings, ReaderSettings, RegimeName, RegimeSettings, WorldSettings
 from sdpo_ref.study.experiment import Cell, Experiment
 from sdpo_ref.study.experiments import EXPERIMENTS
+from sdpo_ref.study.published import PUBLISHED
 from sdpo_ref.study.tuning import tuned
+
+
+def runs_of(name: str) -> list[RunSettings]:
+    """Settings of all runs of an experiment."""
+    return [cell.settings for cell in EXPERIMENTS[name]().cells if isinstance(cell.settings, RunSettings)]
 
 
 @pytest.mark.parametrize("name", EXPERIMENTS)
@@ -21,11 +28,21 @@ def test_an_experiment_is_named_and_survives_its_file_format(name: str) -> None:
     assert Experiment.model_validate_json(made.model_dump_json()) == made
 
 
-@pytest.mark.parametrize("name", EXPERIMENTS)
+@pytest.mark.parametrize("name", PUBLISHED)
+def test_labels_of_the_published_study_say_what_the_settings_are(name: str) -> None:
+    """A label that is called as a setting has its value."""
+    for cell in EXPERIMENTS[name]().cells:
+        assert isinstance(cell.settings, PublishedSettings)
+        for setting in PublishedSettings.model_fields.keys() & cell.labels.keys():
+            assert getattr(cell.settings, setting) == cell.labels[setting]
+
+
+@pytest.mark.parametrize("name", sorted(set(EXPERIMENTS) - set(PUBLISHED)))
 def test_labels_say_what_the_settings_are(name: str) -> None:
     """A label cannot claim a regime, a noise, a size or a learning rate that the settings do not have."""
     for cell in EXPERIMENTS[name]().cells:
         labels, settings = cell.labels, cell.settings
+        assert not isinstance(settings, PublishedSettings)
         if "regime" in labels:
             assert [regime.regime for regime in settings.oracle.regimes] == [labels["regime"]]
         if "noise" in labels:
@@ -47,20 +64,23 @@ def test_labels_say_what_the_settings_are(name: str) -> None:
 
 def test_the_reader_knows_the_noise_and_not_the_bias() -> None:
     """Fairness both ways: the teacher's assumption is the oracle's noise, and it is not given a bias (SIM-060)."""
-    for cell in EXPERIMENTS["F06"]().cells:
-        assert cell.settings.readers[0].feedback == cell.settings.oracle.regimes[0]
-    biased = [cell for cell in EXPERIMENTS["F08"]().cells if cell.labels["bias"] != "none"]
-    assert all(cell.settings.readers[0] == ReaderSettings(feedback=cell.settings.oracle.regimes[0]) for cell in biased)
+    for settings in runs_of("F06"):
+        assert settings.readers[0].feedback == settings.oracle.regimes[0]
+    biased = [
+        settings for settings in runs_of("F08") if settings.oracle != OracleSettings(regimes=settings.oracle.regimes)
+    ]
+    assert biased
+    assert all(one.readers[0] == ReaderSettings(feedback=one.oracle.regimes[0]) for one in biased)
 
 
 def test_without_noise_the_reader_is_told_the_truth_at_rates_that_hold_the_tuned_ones() -> None:
     """Ratings have no noise, the reader is given that and the slope, and each method's own rate is on the grid."""
     cells = EXPERIMENTS["R03"]().cells
-    for cell in cells:
-        reader = cell.settings.readers[0]
-        assert reader.feedback == cell.settings.oracle.regimes[0]
+    for settings in runs_of("R03"):
+        reader = settings.readers[0]
+        assert reader.feedback == settings.oracle.regimes[0]
         assert reader.feedback.noise == 0.0
-        assert reader.slope == cell.settings.world.slope
+        assert reader.slope == settings.world.slope
     regimes: tuple[RegimeName, ...] = ("scalar", "rubric")
     for method, regime in itertools.product(("sdpo", "rloo", "grpo"), regimes):
         runs = [cell.settings for cell in cells if cell.labels["regime"] == regime]
@@ -69,7 +89,7 @@ def test_without_noise_the_reader_is_told_the_truth_at_rates_that_hold_the_tuned
 
 def test_every_cell_has_the_same_budget() -> None:
     """Steps and rollouts a step are equal for all methods of all claims (SIM-130)."""
-    runs = [cell.settings for name in EXPERIMENTS for cell in EXPERIMENTS[name]().cells if cell.settings.kind == "run"]
+    runs = [run for name in EXPERIMENTS for run in runs_of(name)]
     assert {(run.steps, run.group_size, run.world.prompts) for run in runs} == {(200, 8, 16)}
 
 

@@ -2,11 +2,12 @@
 
 import shutil
 from pathlib import Path
+from typing import get_args
 
 import pytest
 
 import sdpo_ref
-from sdpo_ref.study.fingerprint import code_fingerprint, executed_modules, fingerprint_of
+from sdpo_ref.study.fingerprint import WorldName, code_fingerprint, executed_modules, fingerprint_of
 
 PACKAGE = Path(sdpo_ref.__file__).parent
 
@@ -43,6 +44,17 @@ def test_what_no_run_executes_leaves_results_as_they_are(file: str, tmp_path: Pa
 def test_what_a_run_executes_makes_results_stale(file: str, tmp_path: Path) -> None:
     """Whether it executes the run itself or is imported, over several modules, by what does."""
     assert changed(tmp_path / "sdpo_ref", file) != code_fingerprint()
+
+
+@pytest.mark.parametrize(
+    ("file", "world"), [("published/gradients.py", "published"), ("trainers/sdpo.py", "simulated")]
+)
+def test_each_world_has_a_fingerprint_of_its_own(file: str, world: WorldName, tmp_path: Path) -> None:
+    """A change in the published study's equations leaves the findings in our own world, and the other way round."""
+    changed(tmp_path / "sdpo_ref", file)
+    worlds: tuple[WorldName, ...] = get_args(WorldName)
+    stale = {one for one in worlds if fingerprint_of(tmp_path / "sdpo_ref", one) != code_fingerprint(one)}
+    assert stale == {world}
 
 
 def test_comments_and_docstrings_are_no_change(tmp_path: Path) -> None:

@@ -12,8 +12,8 @@ from pathlib import Path
 
 import torch
 
-from sdpo_ref.simulation.run_settings import RunSettings, TaskSettings
-from sdpo_ref.study.experiment import Cell, Experiment, Task
+from sdpo_ref.simulation.run_settings import RunSettings
+from sdpo_ref.study.experiment import Cell, Experiment, StudySettings, Task
 from sdpo_ref.study.outcome import Curve, Outcome
 from sdpo_ref.study.runner import run_tasks
 from sdpo_ref.study.simulators import alone
@@ -38,7 +38,7 @@ def tasks(seeds: int) -> list[Task]:
     return list(experiment().tasks(range(seeds)))
 
 
-def answer(asked: TaskSettings, seed: int) -> Outcome:
+def answer(asked: StudySettings, seed: int) -> Outcome:
     """Numbers that depend on settings and seed alone."""
     assert isinstance(asked, RunSettings)
     reward = asked.method.learning_rate / (seed + 3)
@@ -53,45 +53,45 @@ def answer(asked: TaskSettings, seed: int) -> Outcome:
     return Outcome(metrics={"final_reward": reward}, curve=curve)
 
 
-def quick(asked: TaskSettings, seed: int) -> Outcome:
+def quick(asked: StudySettings, seed: int) -> Outcome:
     """The answer after a moment."""
     time.sleep(0.002)
     return answer(asked, seed)
 
 
-def slow(asked: TaskSettings, seed: int) -> Outcome:
+def slow(asked: StudySettings, seed: int) -> Outcome:
     """The answer after so long that others are surely under way."""
     time.sleep(0.2)
     return answer(asked, seed)
 
 
-def fails_at_three(asked: TaskSettings, seed: int) -> Outcome:
+def fails_at_three(asked: StudySettings, seed: int) -> Outcome:
     """A mistake in a user's code that shows at seed 3."""
     if seed == 3:
         raise KeyError("no such tensor")
     return answer(asked, seed)
 
 
-def slow_beside_a_mistake(asked: TaskSettings, seed: int) -> Outcome:
+def slow_beside_a_mistake(asked: StudySettings, seed: int) -> Outcome:
     """Seed 3 raises while the others are still at work."""
     time.sleep(0.2 if seed == 3 else 1.0)
     return fails_at_three(asked, seed)
 
 
-def diverges(asked: TaskSettings, seed: int) -> Outcome:
+def diverges(asked: StudySettings, seed: int) -> Outcome:
     """An outcome that is an error."""
     del asked
     return Outcome(error=f"the policy of seed {seed} is not finite")
 
 
-def dies(asked: TaskSettings, seed: int) -> Outcome:
+def dies(asked: StudySettings, seed: int) -> Outcome:
     """A worker that the operating system kills."""
     if seed == 3:
         os.kill(os.getpid(), signal.SIGKILL)
     return answer(asked, seed)
 
 
-def threads(asked: TaskSettings, seed: int) -> Outcome:
+def threads(asked: StudySettings, seed: int) -> Outcome:
     """How many threads torch may use, and in which process."""
     del asked, seed
     return Outcome(metrics={"threads": torch.get_num_threads(), "process": os.getpid()})
@@ -115,7 +115,7 @@ def together(tasks: Sequence[Task]) -> list[Outcome]:
     return [fails_at_three(task.settings, task.seed) for task in tasks]
 
 
-def one_batch(settings: TaskSettings) -> str:
+def one_batch(settings: StudySettings) -> str:
     """Everything goes together."""
     del settings
     return "everything"

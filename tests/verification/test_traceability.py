@@ -17,7 +17,7 @@ from sdpo_ref.verification.suite.spec_text import read_catalogue
 
 ROOT = Path(__file__).parent.parent.parent
 LIBRARY = ROOT / "sdpo_ref"
-ID = re.compile(r"\b(?:POLICY|ORACLE|TEACH|LOSS|TRAIN|CONF|SIM|STAT)-\d{3}\b")
+ID = re.compile(r"\b(?:POLICY|ORACLE|TEACH|LOSS|TRAIN|CONF|SIM|STAT|PUB)-\d{3}\b")
 
 
 @pytest.fixture(scope="module")

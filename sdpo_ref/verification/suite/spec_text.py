@@ -16,8 +16,9 @@ from sdpo_ref.verification.suite.capabilities import CAPABILITIES
 from sdpo_ref.verification.suite.catalogue import Catalogue, Requirement, Strength
 
 _CHAPTERS = "[0-9][0-9]-*.md"
-_STUDY = "06-"
-"""The chapter about our own simulated world: ``tests/`` decide it, and no implementation is checked for it."""
+_STUDY = ("06-", "09-")
+"""The chapters about simulated worlds, ours and the published one: ``tests/`` decide them, and no implementation is
+checked for them."""
 _CLAIM = r"F\d{2}"
 """Ids of claims, as the study has called them from the beginning."""
 _ANY_HEADING = re.compile(r"^#{1,6} ")

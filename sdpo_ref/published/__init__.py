@@ -1,0 +1,5 @@
+"""The published simulation study as its equations state it (spec/09-published-study), one file for each of its ideas.
+
+Reading order: ``settings`` (published, left open, changed on purpose), ``world``, ``feedback``, ``teacher``,
+``gradients``, ``metrics``, ``batch``, ``step``, ``run``. The experiments are in :mod:`sdpo_ref.study.published`.
+"""
