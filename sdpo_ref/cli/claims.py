@@ -5,8 +5,24 @@ from pathlib import Path
 from typing import Annotated
 
 import typer
+from rich.console import Console
 
+from sdpo_ref.claims.findings import checked_parts, findings_of, merged, passed_parts, read_findings, write_findings
+from sdpo_ref.claims.power import DEFECTS, outcomes_of_bad
 from sdpo_ref.claims.profile import ProfileName
+from sdpo_ref.claims.rates import CONFIRMING, PROMOTED_SHARE, PROMOTING, keep, read_rates
+from sdpo_ref.claims.rates import repeat as repeated
+from sdpo_ref.claims.records import chosen_claims, read_claims, register
+from sdpo_ref.claims.render import findings_table, pages, shown
+from sdpo_ref.claims.runs import Fresh
+from sdpo_ref.claims.stored import FOLDER, Stored, generate
+from sdpo_ref.claims.verdict import judge
+from sdpo_ref.cli.options import Jobs, SuiteAt
+from sdpo_ref.errors import UsageError
+from sdpo_ref.study.workers import available_jobs
+from sdpo_ref.verification.engine import Suite
+from sdpo_ref.verification.isolation.progress import runs_line
+from sdpo_ref.verification.suite.golden import record_golden
 
 app = typer.Typer(
     help="Claims F01 to F13: as registered, decided, and shown in FINDINGS.md.",
@@ -16,22 +32,13 @@ app = typer.Typer(
 )
 
 Names = Annotated[list[str] | None, typer.Argument(metavar="[CLAIM]...", help="Such as F01; all if left out.")]
-Folder = Annotated[
-    Path | None, typer.Option("--suite", metavar="FOLDER", help="Another suite: holds spec/ and conformance/.")
-]
 Profile = Annotated[ProfileName, typer.Option(help="smoke (5 seeds), standard (8-16-32-64), certify (stricter).")]
-Jobs = Annotated[int | None, typer.Option(min=1, help="Worker processes; one for each core by default.")]
-
 Keep = Annotated[bool, typer.Option("--keep", help="Keep what was measured in conformance/rates.json.")]
 
 
 @app.command("list")
-def list_(suite_at: Folder = None) -> None:
+def list_(suite_at: SuiteAt = None) -> None:
     """Every claim in a line, with its documented verdict."""
-    from sdpo_ref.claims.findings import read_findings
-    from sdpo_ref.claims.records import read_claims
-    from sdpo_ref.verification.engine import Suite
-
     suite = Suite.at(suite_at)
     findings = read_findings(suite.conformance)
     for name, claim in read_claims(suite.spec).items():
@@ -40,12 +47,8 @@ def list_(suite_at: Folder = None) -> None:
 
 
 @app.command()
-def show(claim: Annotated[str, typer.Argument(metavar="CLAIM")], suite_at: Folder = None) -> None:
+def show(claim: Annotated[str, typer.Argument(metavar="CLAIM")], suite_at: SuiteAt = None) -> None:
     """One claim: its parts, comparisons, boundaries, error rates and seeds."""
-    from sdpo_ref.claims.records import chosen_claims, read_claims
-    from sdpo_ref.claims.render import shown
-    from sdpo_ref.verification.engine import Suite
-
     (record,) = chosen_claims(read_claims(Suite.at(suite_at).spec), (claim,))
     typer.echo(shown(record))
 
@@ -53,13 +56,9 @@ def show(claim: Annotated[str, typer.Argument(metavar="CLAIM")], suite_at: Folde
 @app.command()
 def lock(
     reason: Annotated[str, typer.Option(help="Why records are new or changed; kept in conformance/claims.json.")],
-    suite_at: Folder = None,
+    suite_at: SuiteAt = None,
 ) -> None:
     """Register records that are new or changed. Findings about them have to be decided anew."""
-    from sdpo_ref.claims.records import read_claims, register
-    from sdpo_ref.verification.engine import Suite
-    from sdpo_ref.verification.suite.golden import record_golden
-
     suite = Suite.at(suite_at)
     differences = register(suite.conformance, read_claims(suite.spec), reason)
     if differences:
@@ -77,25 +76,12 @@ def decide(
         bool, typer.Option("--stored", help="From the reference distributions, in seconds.")
     ] = False,
     dry: Annotated[bool, typer.Option("--dry-run", help="Print, and leave findings as they are.")] = False,
-    suite_at: Folder = None,
+    suite_at: SuiteAt = None,
 ) -> None:
     """Decide claims for the bundled reference, all parts of them, and keep what was found.
 
     The stored runs are those of the same code at the same seeds, in float32; levels are then compared with themselves.
     """
-    from rich.console import Console
-
-    from sdpo_ref.claims.findings import findings_of, merged, read_findings, write_findings
-    from sdpo_ref.claims.records import chosen_claims, read_claims
-    from sdpo_ref.claims.render import findings_table
-    from sdpo_ref.claims.runs import Fresh
-    from sdpo_ref.claims.stored import FOLDER, Stored
-    from sdpo_ref.claims.verdict import judge
-    from sdpo_ref.study.workers import available_jobs
-    from sdpo_ref.verification.engine import Suite
-    from sdpo_ref.verification.isolation.progress import runs_line
-    from sdpo_ref.verification.suite.golden import record_golden
-
     suite = Suite.at(suite_at)
     claims = read_claims(suite.spec)
     chosen = chosen_claims(claims, tuple(names or ()))
@@ -119,16 +105,9 @@ def decide(
 def render(
     check: Annotated[bool, typer.Option("--check", help="Write nothing; exit code 1 if a page is stale.")] = False,
     folder: Annotated[Path, typer.Option(metavar="FOLDER", help="Holds FINDINGS.md and README.md.")] = Path(),
-    suite_at: Folder = None,
+    suite_at: SuiteAt = None,
 ) -> None:
     """Write FINDINGS.md, and the table in README.md, from conformance/findings.json."""
-    from sdpo_ref.claims.findings import read_findings
-    from sdpo_ref.claims.rates import read_rates
-    from sdpo_ref.claims.records import read_claims
-    from sdpo_ref.claims.render import pages
-    from sdpo_ref.errors import UsageError
-    from sdpo_ref.verification.engine import Suite
-
     suite = Suite.at(suite_at)
     findings = read_findings(suite.conformance)
     if findings is None:
@@ -148,19 +127,9 @@ def reference(
     *,
     seeds: Annotated[int, typer.Option(min=1, help="Repeats to store.")] = 256,
     jobs: Jobs = None,
-    suite_at: Folder = None,
+    suite_at: SuiteAt = None,
 ) -> None:
     """Run the bundled methods at the seeds of verdicts and store what they find; takes an hour for all."""
-    from rich.console import Console
-
-    from sdpo_ref.claims.records import chosen_claims, read_claims
-    from sdpo_ref.claims.runs import Fresh
-    from sdpo_ref.claims.stored import FOLDER, generate
-    from sdpo_ref.study.workers import available_jobs
-    from sdpo_ref.verification.engine import Suite
-    from sdpo_ref.verification.isolation.progress import runs_line
-    from sdpo_ref.verification.suite.golden import record_golden
-
     suite = Suite.at(suite_at)
     claims = read_claims(suite.spec)
     for one in dict.fromkeys(claim.seeds for claim in chosen_claims(claims, tuple(names or ()))):
@@ -175,19 +144,12 @@ def promote(
     repeats: Annotated[int, typer.Option(min=1, help="Of the whole procedure.")] = 299,
     profile: Profile = "standard",
     kept: Keep = False,
-    suite_at: Folder = None,
+    suite_at: SuiteAt = None,
 ) -> None:
     """Which of the parts that the reference has passed are checked on others: those that never fail and pass reliably.
 
     Decided over and over on stored runs of the reference, in ever new orders.
     """
-    from sdpo_ref.claims.findings import passed_parts, read_findings
-    from sdpo_ref.claims.rates import PROMOTED_SHARE, PROMOTING, read_rates
-    from sdpo_ref.claims.rates import repeat as repeated
-    from sdpo_ref.claims.records import read_claims
-    from sdpo_ref.claims.stored import FOLDER
-    from sdpo_ref.verification.engine import Suite
-
     suite = Suite.at(suite_at)
     claims, findings = read_claims(suite.spec), read_findings(suite.conformance)
     wanted = {name: passed_parts(claim, findings) for name, claim in claims.items()}
@@ -209,19 +171,12 @@ def repeat(
     repeats: Annotated[int, typer.Option(min=1, help="Of the whole procedure.")] = 299,
     profile: Profile = "standard",
     kept: Keep = False,
-    suite_at: Folder = None,
+    suite_at: SuiteAt = None,
 ) -> None:
     """How often which verdict is reached on what is checked, for the reference, in other orders than `promote` has.
 
     Exit code 1 if the reference fails once, or a control does.
     """
-    from sdpo_ref.claims.findings import checked_parts, read_findings
-    from sdpo_ref.claims.rates import CONFIRMING, read_rates
-    from sdpo_ref.claims.rates import repeat as repeated
-    from sdpo_ref.claims.records import chosen_claims, read_claims
-    from sdpo_ref.claims.stored import FOLDER
-    from sdpo_ref.verification.engine import Suite
-
     suite = Suite.at(suite_at)
     claims, findings, rates = read_claims(suite.spec), read_findings(suite.conformance), read_rates(suite.conformance)
     wanted = checked_parts(chosen_claims(claims, tuple(names or ())), findings, rates, implementation=False)
@@ -242,23 +197,12 @@ def power(
     repeats: Annotated[int, typer.Option(min=1, help="Each at seeds of its own.")] = 29,
     jobs: Jobs = None,
     kept: Keep = False,
-    suite_at: Folder = None,
+    suite_at: SuiteAt = None,
 ) -> None:
     """How often F01 passes for trainers that are wrong and for baselines that are held back; takes a while.
 
     Exit code 1 if one of them passes once.
     """
-    from rich.console import Console
-
-    from sdpo_ref.claims.power import DEFECTS, outcomes_of_bad
-    from sdpo_ref.claims.rates import read_rates
-    from sdpo_ref.claims.records import read_claims
-    from sdpo_ref.claims.stored import FOLDER, Stored
-    from sdpo_ref.errors import UsageError
-    from sdpo_ref.study.workers import available_jobs
-    from sdpo_ref.verification.engine import Suite
-    from sdpo_ref.verification.isolation.progress import runs_line
-
     suite = Suite.at(suite_at)
     unknown = sorted(set(names or ()) - set(DEFECTS))
     if unknown:
@@ -281,8 +225,6 @@ def _counted(outcomes: Mapping[str, int]) -> str:
 
 
 def _keep(conformance: Path, **measured: object) -> None:
-    from sdpo_ref.claims.rates import keep
-    from sdpo_ref.verification.suite.golden import record_golden
 
     keep(conformance, **measured)
     record_golden(conformance, ["rates.json"])

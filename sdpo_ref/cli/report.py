@@ -8,6 +8,7 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
+from sdpo_ref.cli.options import BadgeTo, HtmlTo, JunitTo, MarkdownTo
 from sdpo_ref.errors import UsageError
 from sdpo_ref.verification.isolation.text import printable
 from sdpo_ref.verification.report import Report, schema_text
@@ -26,14 +27,10 @@ def run(
         list[Path] | None, typer.Argument(metavar="[REPORT.json]...", help="Written by sdpo-ref verify --json.")
     ] = None,
     *,
-    markdown_to: Annotated[
-        str | None, typer.Option("--markdown", metavar="FILE", help="Write Markdown; - for stdout.")
-    ] = None,
-    html_to: Annotated[str | None, typer.Option("--html", metavar="FILE", help="Write one HTML page.")] = None,
-    junit_to: Annotated[str | None, typer.Option("--junit", metavar="FILE", help="Write JUnit XML.")] = None,
-    badge_to: Annotated[
-        str | None, typer.Option("--badge", metavar="FILE", help="Write a badge: .svg, or JSON for shields.io.")
-    ] = None,
+    markdown_to: MarkdownTo = None,
+    html_to: HtmlTo = None,
+    junit_to: JunitTo = None,
+    badge_to: BadgeTo = None,
     old_at: Annotated[
         Path | None, typer.Option("--diff", metavar="OLD.json", help="Show what changed since an older report.")
     ] = None,

@@ -6,6 +6,7 @@ from typing import Annotated
 
 import typer
 
+from sdpo_ref.cli.options import SuiteAt
 from sdpo_ref.errors import LoadError
 from sdpo_ref.verification.engine import Suite, verify
 from sdpo_ref.verification.reports.peer_results import (
@@ -24,9 +25,6 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     add_completion=False,
 )
-SuiteAt = Annotated[
-    Path | None, typer.Option("--suite", metavar="FOLDER", help="Another suite: holds spec/ and conformance/.")
-]
 
 
 @app.command()

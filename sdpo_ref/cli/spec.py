@@ -2,7 +2,6 @@
 
 import json
 from collections.abc import Iterator
-from pathlib import Path
 from typing import Annotated
 
 import typer
@@ -11,6 +10,7 @@ from rich.padding import Padding
 from rich.table import Table
 from rich.text import Text
 
+from sdpo_ref.cli.options import SuiteAt
 from sdpo_ref.errors import UsageError
 from sdpo_ref.verification.engine import Suite, collect
 from sdpo_ref.verification.suite.catalogue import Requirement
@@ -22,9 +22,6 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     add_completion=False,
 )
-SuiteAt = Annotated[
-    Path | None, typer.Option("--suite", metavar="FOLDER", help="Another suite: holds spec/ and conformance/.")
-]
 
 
 @app.command()

@@ -2,18 +2,28 @@
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated
 
 import typer
+from rich.console import Console
+from rich.table import Table
+from rich.text import Text
 
+from sdpo_ref.cli.options import Jobs
+from sdpo_ref.errors import UsageError
 from sdpo_ref.simulation.settings import SimulatorName
-
-if TYPE_CHECKING:
-    from rich.console import Console
-
-    from sdpo_ref.study.experiment import Experiment
-    from sdpo_ref.study.store import Entry
-    from sdpo_ref.study.user_parts import Parts
+from sdpo_ref.study.experiment import Experiment, claim_seeds, tuning_seeds
+from sdpo_ref.study.extra import needed
+from sdpo_ref.study.observations import observations
+from sdpo_ref.study.progress import duration, progress_bar
+from sdpo_ref.study.runner import pending, run_tasks
+from sdpo_ref.study.simulators import simulator as named
+from sdpo_ref.study.status import status, status_table
+from sdpo_ref.study.store import Entry, Store
+from sdpo_ref.study.tuning import SEEDS, tuning, tuning_experiment, tuning_of
+from sdpo_ref.study.user_experiment import chosen_experiments
+from sdpo_ref.study.user_parts import Parts, all_with_parts
+from sdpo_ref.study.workers import available_jobs
 
 app = typer.Typer(
     help="The simulation study: run it, see how far it is, report it, tune its methods.",
@@ -33,15 +43,8 @@ Names = Annotated[
 ]
 Seeds = Annotated[int, typer.Option(help="Repeats of every cell.")]
 StoreAt = Annotated[Path, typer.Option("--store", metavar="FILE", help="Where finished tasks are kept.")]
-Jobs = Annotated[int | None, typer.Option(min=1, help="Worker processes; by default one for each core.")]
-Trainer = Annotated[
-    str | None,
-    typer.Option(metavar="MODULE:FACTORY", help="Your trainer, beside SDPO."),
-]
-Oracle = Annotated[
-    str | None,
-    typer.Option(metavar="MODULE:FACTORY", help="Your oracle, in place of the bundled one."),
-]
+Trainer = Annotated[str | None, typer.Option(metavar="MODULE:FACTORY", help="Your trainer, beside SDPO.")]
+Oracle = Annotated[str | None, typer.Option(metavar="MODULE:FACTORY", help="Your oracle, in place of the bundled one.")]
 Teacher = Annotated[
     str | None,
     typer.Option(metavar="MODULE:FACTORY", help="Your teacher of SDPO, beside the bundled one."),
@@ -79,18 +82,6 @@ def run(
     Every finished task is stored at once. Exit code 0: all is done. 2: the command, a file or a part is wrong, a task
     raised, or the store cannot be written. 130: stopped with Ctrl-C.
     """
-    from rich.console import Console
-    from rich.text import Text
-
-    from sdpo_ref.study.experiment import claim_seeds
-    from sdpo_ref.study.progress import duration, progress_bar
-    from sdpo_ref.study.runner import pending, run_tasks
-    from sdpo_ref.study.simulators import simulator as named
-    from sdpo_ref.study.status import status
-    from sdpo_ref.study.store import Store
-    from sdpo_ref.study.user_parts import Parts
-    from sdpo_ref.study.workers import available_jobs
-
     console = Console(highlight=False)
     repeats = claim_seeds(seeds)
     experiments = _requested(console, names or (), Parts(trainer=trainer, oracle=oracle, teacher=teacher))
@@ -129,15 +120,6 @@ def show_status(
     Stale are tasks that an earlier version of the code did; they are run again. Those that ended early, such as a
     policy that is not finite any more, are results and are not.
     """
-    from rich.console import Console
-    from rich.text import Text
-
-    from sdpo_ref.study.experiment import claim_seeds
-    from sdpo_ref.study.progress import duration
-    from sdpo_ref.study.status import status, status_table
-    from sdpo_ref.study.user_parts import Parts
-    from sdpo_ref.study.workers import available_jobs
-
     console = Console(highlight=False)
     repeats = claim_seeds(seeds)
     experiments = _requested(console, names or (), Parts(trainer=trainer, oracle=oracle, teacher=teacher))
@@ -158,11 +140,6 @@ def show_status(
 @app.command("list")
 def list_experiments() -> None:
     """List the experiments with their questions and the number of their cells."""
-    from rich.console import Console
-    from rich.table import Table
-
-    from sdpo_ref.study.user_experiment import chosen_experiments
-
     table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0), header_style="bold")
     table.add_column("name", no_wrap=True)
     table.add_column("cells", justify="right", no_wrap=True)
@@ -190,15 +167,6 @@ def report(
     With --figure only that figure's file is written. Exit code 2 if there is no store, no such figure, or nothing to
     show.
     """
-    from rich.console import Console
-    from rich.text import Text
-
-    from sdpo_ref.errors import UsageError
-    from sdpo_ref.study.experiment import claim_seeds
-    from sdpo_ref.study.extra import needed
-    from sdpo_ref.study.store import Store
-    from sdpo_ref.study.user_parts import Parts
-
     for package in ("matplotlib", "scipy", "jinja2"):
         needed(package)
     from sdpo_ref.study.report.contents import contents_of
@@ -240,18 +208,6 @@ def tune(
 
     Exit code 1 if the winners differ from the published ones and were not written.
     """
-    from rich.console import Console
-    from rich.text import Text
-
-    from sdpo_ref.study.experiment import tuning_seeds
-    from sdpo_ref.study.observations import observations
-    from sdpo_ref.study.progress import progress_bar
-    from sdpo_ref.study.runner import pending, run_tasks
-    from sdpo_ref.study.simulators import simulator as named
-    from sdpo_ref.study.store import Store
-    from sdpo_ref.study.tuning import SEEDS, tuning, tuning_experiment, tuning_of
-    from sdpo_ref.study.workers import available_jobs
-
     console = Console(highlight=False)
     grid, seeds, workers = tuning_experiment(), tuning_seeds(SEEDS), jobs or available_jobs()
     tasks = list(grid.tasks(seeds))
@@ -272,33 +228,16 @@ def tune(
     raise typer.Exit(int(bool(differing)))
 
 
-def _requested(console: "Console", names: Sequence[str], parts: "Parts") -> "list[Experiment]":
-    """Experiments with third parties' parts in them; what those leave out is printed.
-
-    Args:
-        console: to print on.
-        names: of experiments, or files.
-        parts: of third parties.
-    """
-    from rich.text import Text
-
-    from sdpo_ref.study.user_experiment import chosen_experiments
-    from sdpo_ref.study.user_parts import all_with_parts
-
+def _requested(console: Console, names: Sequence[str], parts: Parts) -> list[Experiment]:
+    """Experiments with third parties' parts in them; what those leave out is printed."""
     experiments, left_out = all_with_parts(chosen_experiments(names), parts)
     for line in left_out:
         console.print(Text(line, style="yellow"))
     return experiments
 
 
-def _stored(path: Path) -> "list[Entry]":
-    """All rows of a store; none if there is no store yet.
-
-    Args:
-        path: of the store.
-    """
-    from sdpo_ref.study.store import Store
-
+def _stored(path: Path) -> list[Entry]:
+    """All rows of a store; none if there is no store yet."""
     if not path.exists():
         return []
     with Store(path, read_only=True) as store:

@@ -5,6 +5,12 @@ from typing import Annotated
 
 import typer
 
+from sdpo_ref.errors import UsageError
+from sdpo_ref.vectors.case import KINDS
+from sdpo_ref.vectors.release import derive, difference, replace_files
+from sdpo_ref.vectors.store import default_folder, load
+from sdpo_ref.verification.suite.golden import record_golden
+
 app = typer.Typer(
     help="Golden vectors: list them, check them against a second derivation, replace them.", no_args_is_help=True
 )
@@ -17,9 +23,6 @@ Folder = Annotated[
 @app.command("list")
 def list_(folder: Folder = None) -> None:
     """Print every vector: id, requirements, what is asked."""
-    from sdpo_ref.vectors.case import KINDS
-    from sdpo_ref.vectors.store import load
-
     for kind in KINDS:
         for vector in load(kind, folder):
             typer.echo(f"{vector.id}  [{' '.join(vector.requirements)}]  {vector.comment}")
@@ -28,10 +31,6 @@ def list_(folder: Folder = None) -> None:
 @app.command()
 def check(folder: Folder = None) -> None:
     """Derive every vector anew with 50 digits and compare; exit code 1 if a file says something else."""
-    from sdpo_ref.vectors.case import KINDS
-    from sdpo_ref.vectors.release import derive, difference
-    from sdpo_ref.vectors.store import default_folder
-
     differs = False
     for kind in KINDS:
         derived = derive(kind)
@@ -52,11 +51,6 @@ def generate(
     folder: Folder = None,
 ) -> None:
     """Derive every vector anew and overwrite the files where something differs."""
-    from sdpo_ref.errors import UsageError
-    from sdpo_ref.vectors.release import replace_files
-    from sdpo_ref.vectors.store import default_folder
-    from sdpo_ref.verification.suite.golden import record_golden
-
     target = (folder or default_folder()).resolve()
     try:
         found = replace_files(reason, target)

@@ -9,6 +9,7 @@ from rich.table import Table
 from rich.text import Text
 
 from sdpo_ref.claims.profile import ProfileName
+from sdpo_ref.cli.options import BadgeTo, HtmlTo, JunitTo, MarkdownTo, SuiteAt
 from sdpo_ref.errors import UsageError
 from sdpo_ref.verification.engine import Suite, verify
 from sdpo_ref.verification.entry.json_lines import program_name
@@ -38,14 +39,10 @@ def run(
         list[str] | None, typer.Option(help="Only this requirement, or checks whose id contains this; repeatable.")
     ] = None,
     json_to: Annotated[str | None, typer.Option("--json", metavar="FILE", help="Write JSON; - for stdout.")] = None,
-    junit_to: Annotated[str | None, typer.Option("--junit", metavar="FILE", help="Write JUnit XML.")] = None,
-    markdown_to: Annotated[
-        str | None, typer.Option("--markdown", metavar="FILE", help="Write Markdown; - for stdout.")
-    ] = None,
-    html_to: Annotated[str | None, typer.Option("--html", metavar="FILE", help="Write one HTML page.")] = None,
-    badge_to: Annotated[
-        str | None, typer.Option("--badge", metavar="FILE", help="Write a badge: .svg, or JSON for shields.io.")
-    ] = None,
+    junit_to: JunitTo = None,
+    markdown_to: MarkdownTo = None,
+    html_to: HtmlTo = None,
+    badge_to: BadgeTo = None,
     old_at: Annotated[
         Path | None, typer.Option("--diff", metavar="OLD.json", help="Also show what changed since an older --json.")
     ] = None,
@@ -68,9 +65,7 @@ def run(
     waivers_at: Annotated[
         Path | None, typer.Option("--waivers", metavar="FILE", help="TOML: what may fail, why, and until when.")
     ] = None,
-    suite_at: Annotated[
-        Path | None, typer.Option("--suite", metavar="FOLDER", help="Another suite: holds spec/ and conformance/.")
-    ] = None,
+    suite_at: SuiteAt = None,
 ) -> None:
     """Check an implementation against the specification.
 

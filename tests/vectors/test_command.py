@@ -10,8 +10,9 @@ import torch
 from safetensors.torch import load_file, save_file
 from typer.testing import CliRunner
 
-from sdpo_ref.cli.vectors import app
-from sdpo_ref.vectors import case, release, store
+from sdpo_ref.cli import vectors as command
+from sdpo_ref.vectors import release, store
+from sdpo_ref.vectors.case import KINDS
 
 FAST = ("implicit_reward", "trust_region", "average")
 """Kinds that are derived in milliseconds."""
@@ -20,7 +21,7 @@ FAST = ("implicit_reward", "trust_region", "average")
 @pytest.fixture
 def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """A copy of the released files; only the fast kinds are looked at."""
-    monkeypatch.setattr(case, "KINDS", FAST)
+    monkeypatch.setattr(command, "KINDS", FAST)
     monkeypatch.setattr(release, "KINDS", FAST)
     return Path(shutil.copytree(store.default_folder(), tmp_path / "vectors"))
 
@@ -30,7 +31,7 @@ def load_all_fast() -> list[store.Vector]:
 
 
 def run(*arguments: str) -> tuple[int, str]:
-    result = CliRunner().invoke(app, list(arguments))
+    result = CliRunner().invoke(command.app, list(arguments))
     return result.exit_code, result.output
 
 
@@ -43,7 +44,7 @@ def test_released_vectors_are_what_is_derived() -> None:
     command = [sys.executable, "-m", "sdpo_ref.cli.main", "vectors", "check"]
     done = subprocess.run(command, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stdout + done.stderr
-    assert done.stdout.count("all equal to the files") == len(case.KINDS)
+    assert done.stdout.count("all equal to the files") == len(KINDS)
 
 
 def test_check_passes_on_equal_files(folder: Path) -> None:
