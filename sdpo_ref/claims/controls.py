@@ -39,10 +39,6 @@ def negative_question(claim: Claim, design: Design) -> Question:
     """The named mutant before the claim's own rule, at its first look and on the first comparison of its part.
 
     A mutant that passes one comparison might pass all; that is all that is asked, because it must not pass even one.
-
-    Args:
-        claim: whose.
-        design: of the claim.
     """
     control = claim.negative_control
     part = claim.part(control.part)
@@ -54,9 +50,6 @@ def negative_control(answer: Answer) -> Control:
     """Whether the mutant was kept from passing.
 
     Implements: STAT-017.
-
-    Args:
-        answer: to the negative question.
     """
     mutant, outcome = answer.question.variant, answer.outcome
     holds = None if outcome is None else outcome is not ClaimOutcome.PASS

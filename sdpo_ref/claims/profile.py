@@ -61,10 +61,5 @@ def design_of(claim: Claim, profile: ProfileName, *, claims: int) -> Design:
 
 
 def is_checked_under(claim: Claim, profile: ProfileName) -> bool:
-    """Whether a profile has the claim at all.
-
-    Args:
-        claim: to be decided.
-        profile: how thorough.
-    """
+    """Whether a profile has the claim at all."""
     return profile != "smoke" or claim.seeds.claim == SMOKE_SEEDS

@@ -76,9 +76,6 @@ def record_sha256(claim: Claim) -> str:
     """Fingerprint of a record; layout does not count.
 
     Implements: STAT-012.
-
-    Args:
-        claim: the record.
     """
     return hashlib.sha256(json.dumps(claim.model_dump(mode="json"), sort_keys=True).encode()).hexdigest()
 
@@ -136,9 +133,6 @@ class Ledger(BaseModel):
         """How the records differ from the registered ones, one line each.
 
         Implements: STAT-012.
-
-        Args:
-            claims: as the specification has them.
         """
         registered = self.registered()
         now = {name: record_sha256(claim) for name, claim in claims.items()}

@@ -96,12 +96,7 @@ class Stored:
 
 
 def wanted_columns(claims: Iterable[Claim], seeds: Seeds) -> tuple[dict[Column, None], tuple[str, ...]]:
-    """What has to be stored for claims that share seeds: cells with their variants, and metrics.
-
-    Args:
-        claims: all of them.
-        seeds: that are shared.
-    """
+    """What has to be stored for claims that share seeds: cells with their variants, and metrics."""
     columns: dict[Column, None] = {}
     metrics: dict[str, None] = {}
     for claim in claims:

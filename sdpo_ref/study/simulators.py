@@ -36,11 +36,7 @@ class Simulator:
     key: Callable[[StudySettings], Hashable | None]
 
     def name_for(self, settings: StudySettings) -> SimulatorName:
-        """Which simulator does such a task.
-
-        Args:
-            settings: of the task.
-        """
+        """Which simulator does such a task."""
         return "reference" if self.key(settings) is None else "batched"
 
     def batches(self, tasks: Sequence[Task], *, jobs: int) -> Iterator[tuple[Task, ...]]:

@@ -48,13 +48,7 @@ class Status:
 
 
 def status(experiments: Sequence[Experiment], seeds: Sequence[int], entries: Collection[Entry]) -> Status:
-    """Compare what is wanted with what the store has.
-
-    Args:
-        experiments: that are wanted.
-        seeds: of the repeats.
-        entries: all rows of the store.
-    """
+    """Compare what is wanted with what the store has."""
     rows = {entry.key: entry for entry in entries}
     answered = {(entry.settings, entry.seed) for entry in entries}
     typical = _mean([entry.wall_seconds for entry in entries])
@@ -93,11 +87,7 @@ def _mean(values: Sequence[float]) -> float | None:
 
 
 def status_table(status: Status) -> Table:
-    """A line for each experiment, and one for all together.
-
-    Args:
-        status: of the study.
-    """
+    """A line for each experiment, and one for all together."""
     table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0), header_style="bold")
     table.add_column("experiment", overflow="fold")
     for column in ("done", "ended early", "stale", "took"):

@@ -183,11 +183,7 @@ def trials_of(observations: Sequence[Observation]) -> tuple[Trial, ...]:
 
 
 def winners_of(trials: Sequence[Trial]) -> Mapping[str, MethodSettings]:
-    """The best trial of each arm, by :data:`RULE`.
-
-    Args:
-        trials: of the whole grid.
-    """
+    """The best trial of each arm, by :data:`RULE`."""
     arms = dict.fromkeys(trial.arm for trial in trials)
     return {
         arm: min(

@@ -24,20 +24,12 @@ def html(contents: Contents) -> str:
 
 
 def markdown(contents: Contents) -> str:
-    """The same as Markdown; drawings are files in ``figures/``.
-
-    Args:
-        contents: of the report.
-    """
+    """The same as Markdown; drawings are files in ``figures/``."""
     return "\n".join(_lines(contents)) + "\n"
 
 
 def file_name(drawn: Drawn) -> str:
-    """Where the drawing of a figure lies, beside the Markdown.
-
-    Args:
-        drawn: the figure.
-    """
+    """Where the drawing of a figure lies, beside the Markdown."""
     return f"figures/{drawn.figure.name}.svg"
 
 

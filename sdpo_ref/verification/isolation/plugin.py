@@ -71,9 +71,6 @@ def name_of_implementation(config: pytest.Config) -> str:
     """The ``module:factory`` text with which another process can load the implementation.
 
     Without one, because the implementation is an object, the check that asks is not decided.
-
-    Args:
-        config: of the running session.
     """
     spec = config.stash[implementation_key].spec
     if spec is None:

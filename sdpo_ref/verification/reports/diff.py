@@ -97,12 +97,7 @@ class Difference:
 
 
 def difference(old: Report, new: Report) -> Difference:
-    """What changed.
-
-    Args:
-        old: the older report.
-        new: the newer one.
-    """
+    """What changed."""
     before, now = _by_id(old), _by_id(new)
     known_before, known_now = {*before, *old.not_selected}, {*now, *new.not_selected}
     both = [name for name in now if name in before]

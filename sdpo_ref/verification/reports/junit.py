@@ -13,11 +13,7 @@ from sdpo_ref.verification.status import Status
 
 
 def junit(report: Report) -> str:
-    """The report.
-
-    Args:
-        report: of a run.
-    """
+    """The report."""
     root = ET.Element("testsuites", name="sdpo-ref", time=f"{report.seconds:.3f}")
     for chapter in report.chapters:
         cases = [_case(it) for it in report.requirements if it.chapter == chapter]

@@ -86,11 +86,7 @@ def tag(name: str, *children: str | Markup, **attributes: str) -> Markup:
 
 
 def joined(*children: str | Markup) -> Markup:
-    """Children one after the other, without an element around them.
-
-    Args:
-        children: as for :func:`tag`.
-    """
+    """Children one after the other, without an element around them."""
     return Markup("".join(_escaped(it) if isinstance(it, str) else it.html for it in children))
 
 

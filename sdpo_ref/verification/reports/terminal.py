@@ -50,23 +50,13 @@ _STYLES = {
 
 
 def print_report(console: Console, report: Report) -> None:
-    """Print a report, the verdict last.
-
-    Args:
-        console: where to.
-        report: of a run.
-    """
+    """Print a report, the verdict last."""
     for block in _blocks(report):
         console.print(block)
 
 
 def as_text(report: Report, *, width: int = 80) -> str:
-    """What :func:`print_report` prints, without colours.
-
-    Args:
-        report: of a run.
-        width: of a line, in characters.
-    """
+    """What :func:`print_report` prints, without colours."""
     return _text(width, *_blocks(report))
 
 

@@ -32,11 +32,7 @@ def after_prerequisites(own: Mapping[str, RequirementResult], checks: Iterable[C
 
 
 def basic_first(results: Iterable[RequirementResult]) -> list[RequirementResult]:
-    """Requirements in the order in which to fix them: what others rest on first, then by level, then as they stand.
-
-    Args:
-        results: in reading order.
-    """
+    """Requirements in the order in which to fix them: what others rest on first, then by level, then as they stand."""
     known = {result.id: result for result in results}
     return sorted(known.values(), key=lambda it: (it.id != ANSWERS, it.level, _depth(it, known)))
 

@@ -81,11 +81,7 @@ BEST_BASELINE = (
 
 
 def by_regime(observations: Sequence[Observation]) -> Iterator[tuple[str, list[Observation]]]:
-    """Observations of each regime, the poorest feedback first.
-
-    Args:
-        observations: of one experiment.
-    """
+    """Observations of each regime, the poorest feedback first."""
     for regime in in_order(names_along(observations, "regime")):
         yield regime, select(observations, regime=regime)
 
@@ -118,23 +114,12 @@ def advantage_by_regime(observations: Sequence[Observation], metric: str, *, nou
 
 
 def mean_of(observations: Sequence[Observation], metric: str) -> Estimate | None:
-    """The mean of one cell over its seeds.
-
-    Args:
-        observations: of one cell.
-        metric: name.
-    """
+    """The mean of one cell over its seeds."""
     return estimate(list(by_seed(observations, metric).values()))
 
 
 def along(observations: Sequence[Observation], axis: str, metric: str) -> dict[float, Estimate | None]:
-    """Number on the axis to the metric there.
-
-    Args:
-        observations: distinguished by this axis alone.
-        axis: of the labels.
-        metric: name.
-    """
+    """Number on the axis to the metric there."""
     places = numbers_along(observations, axis)
     return {place: mean_of(select(observations, **{axis: place}), metric) for place in places}
 

@@ -29,14 +29,7 @@ def sweep(axes: Axes, points: Mapping[float, Estimate | None], look: Look, *, of
 
 
 def band(axes: Axes, places: Sequence[float], estimates: Sequence[Estimate], look: Look) -> None:
-    """A densely measured curve with its interval as a band.
-
-    Args:
-        axes: to draw in.
-        places: of the measurements.
-        estimates: one for each.
-        look: colour, marker and line.
-    """
+    """A densely measured curve with its interval as a band."""
     every = max(len(places) // 5, 1)
     axes.plot(places, [found.mean for found in estimates], **marked_line(look, size=3.5), markevery=every)
     if any(found.half_width is not None for found in estimates):
@@ -72,12 +65,6 @@ def row(axes: Axes, height: float, values: Mapping[int, float], look: Look) -> N
 
 
 def zero(axes: Axes, *, upright: bool = False, at: float = 0.0) -> None:
-    """A thin line at no gain.
-
-    Args:
-        axes: to draw in.
-        upright: whether it is vertical.
-        at: where it stands.
-    """
+    """A thin line at no gain."""
     draw = axes.axvline if upright else axes.axhline
     draw(at, color=FAINT, linewidth=0.8, zorder=0.5)

@@ -19,14 +19,7 @@ _CROWDED = 0.045
 def stations(
     observations: Sequence[Observation], knob: str, across: str, up: str
 ) -> dict[float, tuple[Estimate, Estimate]]:
-    """Setting of the knob to the two estimates there, ascending.
-
-    Args:
-        observations: of one method.
-        knob: axis of the labels.
-        across: metric.
-        up: metric.
-    """
+    """Setting of the knob to the two estimates there, ascending."""
     found = {}
     for value in numbers_along(observations, knob):
         here = select(observations, **{knob: value})
@@ -37,16 +30,7 @@ def stations(
 
 
 def path(axes: Axes, observations: Sequence[Observation], *, knob: str, across: str, up: str, look: Look) -> None:
-    """The stations joined by a line, with intervals both ways.
-
-    Args:
-        axes: to draw in.
-        observations: of one method.
-        knob: axis of the labels.
-        across: metric on the horizontal axis.
-        up: metric on the vertical axis.
-        look: colour, marker and line.
-    """
+    """The stations joined by a line, with intervals both ways."""
     found = stations(observations, knob, across, up)
     if not found:
         return

@@ -94,12 +94,7 @@ def look(name: str) -> Look:
 
 
 def marked_line(its: Look, *, size: float) -> dict[str, Any]:
-    """A line with markers, as keywords of matplotlib.
-
-    Args:
-        its: colour, marker and line.
-        size: of the markers, in points.
-    """
+    """A line with markers, as keywords of matplotlib."""
     line = {"color": its.color, "linestyle": its.line}
     return {**line, "marker": its.marker, "markersize": size, "markerfacecolor": its.face}
 
