@@ -8,6 +8,7 @@ import os
 import shutil
 from collections.abc import Callable, Mapping
 from dataclasses import replace
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -54,18 +55,8 @@ def flipped(batch: DistillationBatch) -> DistillationBatch:
 
 def permuted(batch: DistillationBatch) -> DistillationBatch:
     """The rows in reverse order."""
-    return DistillationBatch(*(None if it is None else it.flip(0) for it in _fields(batch)))  # type: ignore[arg-type]
-
-
-def _fields(batch: DistillationBatch) -> tuple[Tensor | None, ...]:
-    return (
-        batch.student_logits,
-        batch.teacher_logits,
-        batch.completions,
-        batch.completion_mask,
-        batch.self_distillation_mask,
-        batch.behaviour_log_probs,
-    )
+    rows: dict[str, Any] = {name: None if it is None else it.flip(0) for name, it in vars(batch).items()}
+    return DistillationBatch(**rows)
 
 
 def without_guard(batch: DistillationBatch, options: Options) -> Tensor:

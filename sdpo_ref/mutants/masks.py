@@ -23,6 +23,17 @@ def without_holes(mask: Tensor) -> Tensor:
     return (mask.cumsum(-1) > 0) & (mask.flip(-1).cumsum(-1) > 0).flip(-1)
 
 
+def every_row(batch: DistillationBatch) -> DistillationBatch:
+    """All rows have a context."""
+    return replace(batch, self_distillation_mask=torch.ones_like(batch.self_distillation_mask))
+
+
+def counting(batch: DistillationBatch, completion_mask: Tensor) -> DistillationBatch:
+    """Another completion mask, over token 0 where the right one is False."""
+    completions = torch.where(batch.completion_mask, batch.completions, 0)
+    return replace(batch, completion_mask=completion_mask, completions=completions)
+
+
 def multiplied(batch: DistillationBatch, options: Options) -> Tensor:
     """Masked tokens are multiplied by zero."""
     s, t = log_probs(batch.student_logits), log_probs(batch.teacher_logits.detach())
@@ -48,38 +59,20 @@ chapter.enter(
     "M101 row_mask_ignored: LOSS-050 LOSS-053",
     "the self-distillation mask is ignored",
     "rows without a context pull the student to what it already is, and dilute the mean",
-    loss=loss(lambda b, o: good(replace(b, self_distillation_mask=torch.ones_like(b.self_distillation_mask)), o)),
+    loss=loss(lambda b, o: good(every_row(b), o)),
 )
 chapter.enter(
     "M102 completion_mask_ignored: LOSS-050 LOSS-053",
     "the completion mask is ignored: padding and tool tokens are trained",
     "the student learns to continue after its end, and to write what tools return",
-    loss=loss(
-        lambda b, o: good(
-            replace(
-                b,
-                completion_mask=torch.ones_like(b.completion_mask),
-                completions=torch.where(b.completion_mask, b.completions, 0),
-            ),
-            o,
-        )
-    ),
+    loss=loss(lambda b, o: good(counting(b, torch.ones_like(b.completion_mask)), o)),
     seen_in="Algorineko/AgenticArXiv-RL#56",
 )
 chapter.enter(
     "M103 mask_one_late: LOSS-050 LOSS-053",
     "the completion mask is shifted by one position",
     "the first token of each completion is never trained, and one of the padding is",
-    loss=loss(
-        lambda b, o: good(
-            replace(
-                b,
-                completion_mask=b.completion_mask.roll(1, -1),
-                completions=torch.where(b.completion_mask, b.completions, 0),
-            ),
-            o,
-        )
-    ),
+    loss=loss(lambda b, o: good(counting(b, b.completion_mask.roll(1, -1)), o)),
 )
 chapter.enter(
     "M104 mask_inverted: LOSS-050 LOSS-053",
@@ -91,17 +84,7 @@ chapter.enter(
     "M105 either_mask: LOSS-050",
     "a token counts if either mask says so",
     "rows without a context dilute the mean, and the student learns to continue after its end",
-    loss=loss(
-        lambda b, o: good(
-            replace(
-                b,
-                completion_mask=b.completion_mask | b.self_distillation_mask[:, None],
-                self_distillation_mask=torch.ones_like(b.self_distillation_mask),
-                completions=torch.where(b.completion_mask, b.completions, 0),
-            ),
-            o,
-        )
-    ),
+    loss=loss(lambda b, o: good(every_row(counting(b, b.completion_mask | b.self_distillation_mask[:, None])), o)),
 )
 chapter.enter(
     "M434 holes_filled: LOSS-050",

@@ -6,7 +6,7 @@ nor the case definitions; nothing is unpickled.
 
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
@@ -155,15 +155,8 @@ def entry(case: Case, answer: Answer) -> dict[str, Any]:
         "options": dict(case.options),
         "inputs": {name: tensor_key(case, name) for name in case.inputs},
         "expected": {name: tensor_key(case, name) for name in answer.expected},
-        "tolerance": {
-            "relative": case.tolerance.relative,
-            "absolute": case.tolerance.absolute,
-            "derivation": case.tolerance.derivation,
-        },
-        "known_wrong": [
-            {"expected": wrong.expected, "value": list(wrong.value), "looks_like": wrong.looks_like}
-            for wrong in answer.known_wrong
-        ],
+        "tolerance": asdict(case.tolerance),
+        "known_wrong": [{**asdict(wrong), "value": list(wrong.value)} for wrong in answer.known_wrong],
         "derivation": DERIVATION,
         "dtype": case.dtype,
         "sha256": content_hash(case.options, case.tolerance, tensors),
@@ -188,24 +181,14 @@ def _tensor(data: Array) -> Tensor:
 
 
 def _vector(fields: Mapping[str, Any], tensors: Mapping[str, Tensor]) -> Vector:
-    return Vector(
-        id=fields["id"],
-        kind=fields["kind"],
-        requirements=tuple(fields["requirements"]),
-        comment=fields["comment"],
-        bug=fields["bug"],
-        effect=fields["effect"],
-        options=fields["options"],
-        inputs={name: tensors[key] for name, key in fields["inputs"].items()},
-        expected={name: tensors[key] for name, key in fields["expected"].items()},
-        tolerance=Tolerance(**fields["tolerance"]),
-        known_wrong=tuple(
-            KnownWrong(wrong["expected"], tuple(wrong["value"]), wrong["looks_like"]) for wrong in fields["known_wrong"]
-        ),
-        derivation=fields["derivation"],
-        dtype=fields["dtype"],
-        sha256=fields["sha256"],
-    )
+    rebuilt = {
+        "requirements": tuple(fields["requirements"]),
+        "inputs": {name: tensors[key] for name, key in fields["inputs"].items()},
+        "expected": {name: tensors[key] for name, key in fields["expected"].items()},
+        "tolerance": Tolerance(**fields["tolerance"]),
+        "known_wrong": tuple(KnownWrong(**{**it, "value": tuple(it["value"])}) for it in fields["known_wrong"]),
+    }
+    return Vector(**{**fields, **rebuilt})
 
 
 def _content(tensor: Tensor) -> tuple[str, tuple[int, ...], bytes]:

@@ -14,14 +14,7 @@ import torch
 from torch import Tensor
 
 from sdpo_ref.protocols import Policy, Trainer
-from sdpo_ref.protocols.parts import (
-    Attempt,
-    LowRankFactors,
-    Message,
-    StepProblem,
-    StepTrace,
-    TeacherContext,
-)
+from sdpo_ref.protocols.parts import Attempt, LowRankFactors, Message, StepProblem, StepTrace, TeacherContext
 from sdpo_ref.protocols.profile import ContextRules, Profile, resolve_profile
 from sdpo_ref.types import FULL, DistillationBatch, Support
 from sdpo_ref.verification.checks.mismatch import ImplementationRaisedError, Mismatch, NoAnswerError, NotOfferedError
@@ -151,13 +144,7 @@ class Subject:
         return own
 
     def hybrid_loss(
-        self,
-        batch: DistillationBatch,
-        rewards: Tensor,
-        group_ids: Tensor,
-        *,
-        reward_weight: float,
-        support: Support,
+        self, batch: DistillationBatch, rewards: Tensor, group_ids: Tensor, *, reward_weight: float, support: Support
     ) -> Gradient:
         """The scalar and its gradients."""
         own = _own(batch)
@@ -288,15 +275,9 @@ def _leaf(tensor: Tensor) -> Tensor:
 
 def _own(batch: DistillationBatch) -> DistillationBatch:
     """A batch that shares no memory with ``batch``; both logits require a gradient."""
-    behaviour = batch.behaviour_log_probs
-    own = DistillationBatch(
-        _copy(batch.student_logits),
-        _copy(batch.teacher_logits),
-        _copy(batch.completions),
-        _copy(batch.completion_mask),
-        _copy(batch.self_distillation_mask),
-        None if behaviour is None else _copy(behaviour),
-    )
+    tensors: Mapping[str, Tensor | None] = vars(batch)
+    copies: dict[str, Any] = {name: None if it is None else _copy(it) for name, it in tensors.items()}
+    own = DistillationBatch(**copies)
     own.student_logits.requires_grad_()
     own.teacher_logits.requires_grad_()
     return own

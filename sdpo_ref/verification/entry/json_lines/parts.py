@@ -47,12 +47,8 @@ class Parts:
         support: Support,
     ) -> Float[Tensor, "..."]:
         """Nats per token; gradient w.r.t. the student's log-probabilities."""
-        arguments = {
-            "student_log_probs": encode_tensor(student_log_probs),
-            "teacher_log_probs": encode_tensor(teacher_log_probs),
-            "alpha": encode_number(alpha),
-            "support": asdict(support),
-        }
+        sides = {"student_log_probs": student_log_probs, "teacher_log_probs": teacher_log_probs}
+        arguments = _encoded(**sides, alpha=alpha, support=support)
         return self._differentiable("divergence", arguments, student_log_probs)
 
     def loss(
@@ -65,13 +61,8 @@ class Parts:
         ratio_cap: float | None,
     ) -> Float[Tensor, "..."]:
         """The scalar; gradient w.r.t. the student's logits."""
-        arguments = {
-            "batch": _batch(batch),
-            "alpha": encode_number(alpha),
-            "support": asdict(support),
-            "temperature": encode_number(temperature),
-            "ratio_cap": None if ratio_cap is None else encode_number(ratio_cap),
-        }
+        options = {"alpha": alpha, "support": support, "temperature": temperature, "ratio_cap": ratio_cap}
+        arguments = _encoded(batch=batch, **options)
         return self._differentiable("loss", arguments, batch.student_logits)
 
     def hybrid_loss(
@@ -84,25 +75,15 @@ class Parts:
         support: Support,
     ) -> Float[Tensor, "..."]:
         """The scalar; gradient w.r.t. the student's logits."""
-        arguments = {
-            "batch": _batch(batch),
-            "rewards": encode_tensor(rewards),
-            "group_ids": encode_tensor(group_ids),
-            "reward_weight": encode_number(reward_weight),
-            "support": asdict(support),
-        }
+        given = {"batch": batch, "rewards": rewards, "group_ids": group_ids}
+        arguments = _encoded(**given, reward_weight=reward_weight, support=support)
         return self._differentiable("hybrid_loss", arguments, batch.student_logits)
 
     def sdft_loss(
         self, batch: DistillationBatch, *, alpha: float, support: Support, skip_tokens: int
     ) -> Float[Tensor, "..."]:
         """The scalar; gradient w.r.t. the student's logits."""
-        arguments = {
-            "batch": _batch(batch),
-            "alpha": encode_number(alpha),
-            "support": asdict(support),
-            "skip_tokens": skip_tokens,
-        }
+        arguments = _encoded(batch=batch, alpha=alpha, support=support, skip_tokens=skip_tokens)
         return self._differentiable("sdft_loss", arguments, batch.student_logits)
 
     def implicit_reward(
@@ -113,24 +94,20 @@ class Parts:
         completion_mask: Bool[Tensor, "rollout time"],
     ) -> Tensor:
         """Nats per rollout."""
-        arguments = {
-            "conditioned_logits": encode_tensor(conditioned_logits),
-            "reference_logits": encode_tensor(reference_logits),
-            "completions": encode_tensor(completions),
-            "completion_mask": encode_tensor(completion_mask),
-        }
+        sides = {"conditioned_logits": conditioned_logits, "reference_logits": reference_logits}
+        arguments = _encoded(**sides, completions=completions, completion_mask=completion_mask)
         return self._value("implicit_reward", arguments, decode_tensor)
 
     def completion_mask(self, completions: Int[Tensor, "rollout time"], *, end_ids: Collection[int]) -> Tensor:
         """True up to and including the first id in ``end_ids``."""
-        arguments = {"completions": encode_tensor(completions), "end_ids": sorted(end_ids)}
+        arguments = _encoded(completions=completions, end_ids=sorted(end_ids))
         return self._value("completion_mask", arguments, decode_tensor)
 
     def context(self, attempts: Sequence[Attempt], rules: ContextRules) -> list[TeacherContext]:
         """One context for each attempt."""
         described = [{**asdict(attempt), "reward": encode_number(attempt.reward)} for attempt in attempts]
-        limits = {name: _scalar(value) for name, value in rules.model_dump().items()}
-        return self._value("context", {"attempts": described, "rules": limits}, _contexts)
+        arguments = {"attempts": described, "rules": _encoded(**rules.model_dump())}
+        return self._value("context", arguments, _contexts)
 
     def demonstration_context(self, prompt: tuple[Message, ...], demonstration: str | None) -> tuple[Message, ...]:
         """The messages that the teacher reads."""
@@ -145,11 +122,7 @@ class Parts:
         mix: float,
     ) -> Tensor:
         """Logits or log-probabilities of the teacher."""
-        arguments = {
-            "reference_logits": encode_tensor(reference_logits),
-            "student_logits": encode_tensor(student_logits),
-            "mix": encode_number(mix),
-        }
+        arguments = _encoded(reference_logits=reference_logits, student_logits=student_logits, mix=mix)
         return self._value("trust_region", arguments, decode_tensor)
 
     def low_rank_average(self, student: Sequence[LowRankFactors], *, update_rate: float) -> list[Tensor]:
@@ -189,20 +162,22 @@ class Parts:
             self._program.give_up(op, f"{name}: {error}")
 
 
-def _batch(batch: DistillationBatch) -> dict[str, object]:
-    behaviour = batch.behaviour_log_probs
-    return {
-        "student_logits": encode_tensor(batch.student_logits),
-        "teacher_logits": encode_tensor(batch.teacher_logits),
-        "completions": encode_tensor(batch.completions),
-        "completion_mask": encode_tensor(batch.completion_mask),
-        "self_distillation_mask": encode_tensor(batch.self_distillation_mask),
-        "behaviour_log_probs": None if behaviour is None else encode_tensor(behaviour),
-    }
+def _encoded(**arguments: object) -> dict[str, object]:
+    """Arguments of a part as JSON has them."""
+    return {name: _as_json(value) for name, value in arguments.items()}
 
 
-def _scalar(value: object) -> object:
-    return encode_number(value) if isinstance(value, float) else value
+def _as_json(value: object) -> object:
+    match value:
+        case Tensor():
+            return encode_tensor(value)
+        case float():
+            return encode_number(value)
+        case Support():
+            return asdict(value)
+        case DistillationBatch():
+            return _encoded(**vars(value))
+    return value
 
 
 def _tensors(value: object) -> list[Tensor]:
