@@ -35,7 +35,7 @@ def test_a_run_and_its_report(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("arguments", "words"),
     [
-        (("--figure", "curve"), "there is no figure 'curve'; there are final, curves"),
+        (("--figure", "curve"), "there is no figure 'curve'; there are decomposition, final"),
         (("F07",), "there is no store sdpo-study.sqlite"),
         (("F99",), "no experiment is called 'F99'"),
         (("--seeds", "0"), "received 0 seeds"),

@@ -4,6 +4,7 @@ import re
 from dataclasses import replace
 from functools import cache
 
+import numpy as np
 import pytest
 
 from sdpo_ref.study.experiment import Observation
@@ -96,6 +97,38 @@ def test_ids_of_two_figures_never_clash() -> None:
     first, second = (set(re.findall(r'\bid="([^"]+)"', drawing)) for drawing in drawings)
     assert first
     assert first.isdisjoint(second)
+
+
+def test_the_report_begins_with_what_the_leads_are_made_of() -> None:
+    """Every lead below is to be read with it."""
+    assert next(iter(FIGURES)) == "decomposition"
+
+
+def test_credit_maps_are_rectangles_with_the_first_completion_on_top() -> None:
+    """No picture that a viewer may smooth."""
+    assert "<image" not in drawn("credit_maps")
+    for axes in FIGURES["credit_maps"].draw(observations("F03")).axes[:-1]:
+        low, high = axes.get_ylim()
+        assert low > high == 0
+
+
+def test_seeds_are_not_joined() -> None:
+    """They have no order."""
+    above, *_ = FIGURES["seeds"].draw(observations("F11")).axes
+    lines = above.get_lines()
+    assert {line.get_linestyle() for line in lines} == {"None"}
+    places = [place for line in lines for place in np.asarray(line.get_xdata()).tolist()]
+    assert len(set(places)) == len(places)
+
+
+def test_what_happens_between_no_noise_and_a_little_is_seen() -> None:
+    """It has a quarter of the width, which is a tenth of the axis in numbers."""
+    figure = FIGURES["noise"].draw(observations("F06"))
+    figure.draw_without_rendering()
+    axes = figure.axes[0]
+    (zero, _), (little, _), (most, _) = axes.transData.transform([(0, 0.5), (5, 0.5), (50, 0.5)])
+    assert (little - zero) / (most - zero) > 0.25
+    assert [label.get_text() for label in figure.axes[-1].get_xticklabels()] == ["0", "5", "15", "30", "50"]
 
 
 def test_without_noise_sdpo_meets_the_best_baseline_at_its_best_rate() -> None:

@@ -23,6 +23,7 @@ from sdpo_ref.study.report.figures.figure import ReportFigure
 FIGURES: Mapping[str, ReportFigure] = {
     figure.name: figure
     for figure in (
+        decomposition.FIGURE,
         dots.FINAL,
         curves.FIGURE,
         dots.CREDIT,
@@ -37,7 +38,6 @@ FIGURES: Mapping[str, ReportFigure] = {
         hybrid.FIGURE,
         seeds.FIGURE,
         dots.CONTROLS,
-        decomposition.FIGURE,
         dots.TEACHERS,
         coherence.FIGURE,
         noiseless.FIGURE,

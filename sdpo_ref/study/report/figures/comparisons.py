@@ -80,6 +80,13 @@ BEST_BASELINE = (
 """Goes into the caption of every figure that compares with it."""
 
 
+SAME_BASELINES = (
+    "Baselines learn from the scalar reward alone, which is the same in scalar and in rubric: there they are the same "
+    "runs. Compare three sets of baselines and not four."
+)
+"""Goes into the caption of every figure with a panel for each regime and a baseline in it."""
+
+
 def by_regime(observations: Sequence[Observation]) -> Iterator[tuple[str, list[Observation]]]:
     """Observations of each regime, the poorest feedback first."""
     for regime in in_order(names_along(observations, "regime")):

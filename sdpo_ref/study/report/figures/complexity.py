@@ -92,8 +92,8 @@ FIGURE = ReportFigure(
         "The annotated corpus has the same budget throughout. Token: the reader learns a loading for each token; "
         "embedding: in the subspace of the token embeddings. Above: SDPO minus the best baseline. Middle: the "
         "advantage in the token basis divided by that in the subspace (interval by the delta method; left out where "
-        "the divisor's own interval holds zero). Below: correlation of the reader's loadings with the true ones. Means "
-        f"over seeds with 95 % intervals. {BEST_BASELINE}"
+        "the divisor's own interval holds zero, and noise where it nearly does). Below: correlation of the reader's "
+        f"loadings with the true ones. Means over seeds with 95 % intervals. {BEST_BASELINE}"
     ),
     draw=_draw,
     effects=_effects,

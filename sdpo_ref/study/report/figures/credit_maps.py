@@ -6,9 +6,9 @@ from collections.abc import Iterator, Sequence
 import numpy as np
 import numpy.typing as npt
 from matplotlib.axes import Axes
+from matplotlib.collections import QuadMesh
 from matplotlib.colors import LinearSegmentedColormap
 from matplotlib.figure import Figure
-from matplotlib.image import AxesImage
 from matplotlib.patches import Rectangle
 
 from sdpo_ref.study.experiment import Observation
@@ -31,16 +31,18 @@ def _draw(observations: Sequence[Observation]) -> Figure:
     tall = max((len(shown.tokens) for _, shown, _ in maps), default=1)
     figure, panels = grid(rows, min(len(maps), 2), height=0.6 + rows * (0.35 + 0.21 * tall))
     flat = [axes for line in panels for axes in line]
-    image = None
+    colored = None
     for axes, (title, shown, values) in zip(flat, maps, strict=False):
         axes.set_title(title)
-        image = _draw_map(axes, shown, values)
+        colored = _draw_map(axes, shown, values)
     for axes in flat[len(maps) :]:
         axes.remove()
-    if image is not None:
-        bar = figure.colorbar(image, ax=flat[: len(maps)], location="bottom", shrink=0.6, aspect=45, pad=0.03)
+    if colored is not None:
+        bar = figure.colorbar(colored, ax=flat[: len(maps)], location="bottom", shrink=0.6, aspect=45, pad=0.03)
         bar.set_label("standard deviations from the mean of the map")
         bar.outline.set_visible(False)
+        if bar.solids is not None:
+            bar.solids.set(rasterized=False, edgecolor="face")
     for axes in flat[max(len(maps) - 2, 0) : len(maps)]:
         axes.set_xlabel("position in the completion")
     figure.supylabel("completion of the group")
@@ -71,18 +73,19 @@ def _first_map(observations: Sequence[Observation]) -> CreditMap | None:
     return None
 
 
-def _draw_map(axes: Axes, shown: CreditMap, values: tuple[tuple[float, ...], ...]) -> AxesImage:
+def _draw_map(axes: Axes, shown: CreditMap, values: tuple[tuple[float, ...], ...]) -> QuadMesh:
     standardized = _standardized(_matrix(values))
     truth = _matrix(shown.truth)
     best = truth >= np.nanquantile(truth, 0.75)
     rows, columns = standardized.shape
-    image = axes.imshow(standardized, cmap=_COLORS, vmin=-_BOUND, vmax=_BOUND, aspect="auto", interpolation="none")
+    cells = axes.pcolormesh(standardized, cmap=_COLORS, vmin=-_BOUND, vmax=_BOUND, edgecolors="white", linewidth=0.4)
+    axes.set_ylim(rows, 0)
     for row, tokens in enumerate(shown.tokens):
         for column, token in enumerate(tokens):
             value = standardized[row, column]
             axes.text(
-                column,
-                row,
+                column + 0.5,
+                row + 0.5,
                 str(token),
                 ha="center",
                 va="center",
@@ -92,14 +95,14 @@ def _draw_map(axes: Axes, shown: CreditMap, values: tuple[tuple[float, ...], ...
             )
             if best[row, column]:
                 axes.add_patch(
-                    Rectangle((column - 0.44, row - 0.42), 0.88, 0.84, fill=False, edgecolor=INK, linewidth=1.0)
+                    Rectangle((column + 0.06, row + 0.08), 0.88, 0.84, fill=False, edgecolor=INK, linewidth=1.0)
                 )
     axes.grid(visible=False)
-    axes.set_xticks(range(columns), [str(place + 1) for place in range(columns)])
-    axes.set_yticks(range(rows), [str(place + 1) for place in range(rows)])
+    axes.set_xticks([place + 0.5 for place in range(columns)], [str(place + 1) for place in range(columns)])
+    axes.set_yticks([place + 0.5 for place in range(rows)], [str(place + 1) for place in range(rows)])
     axes.tick_params(length=0)
     axes.spines[:].set_visible(False)
-    return image
+    return cells
 
 
 def _matrix(rows: tuple[tuple[float, ...], ...]) -> _Matrix:
@@ -126,10 +129,11 @@ FIGURE = ReportFigure(
     title="Credit maps",
     question="Which tokens of one and the same group of completions does each signal single out?",
     caption=(
-        "The first prompt's completions of the first step, of the lowest seed. A cell is a token, with its id. Orange "
-        "(id in bold) is above the mean of the map, blue below it. Boxes mark the truly best quarter of the tokens, in "
-        "every map the same ones. A signal that assigns credit is orange inside the boxes; one that is broadcast has "
-        "one colour for each row. r is the correlation with the truth in this map alone. One example, no estimate."
+        "The first prompt's completions of the first step, of the lowest seed. A cell is a token, with its id. "
+        "Orange (id in bold) is above the mean of the map, blue below it. Boxes mark the truly best quarter of the "
+        "tokens, in every map the same ones. A signal that assigns credit is orange inside the boxes; one that is "
+        "broadcast has one colour for each row. r is the correlation with the truth in this map alone. One example, "
+        "no estimate."
     ),
     draw=_draw,
     effects=no_effects,

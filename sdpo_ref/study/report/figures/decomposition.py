@@ -84,10 +84,11 @@ FIGURE = ReportFigure(
     title="Where the advantage comes from",
     question="What remains of SDPO's margin once the student has the reader's features and the baseline reads spans?",
     caption=(
-        "Left in each panel the student is a table of logits, right a table and a learned combination of the reader's "
-        "aspect features, so that every method can express what the reader learned. Span RLOO credits each span of a "
-        "critique with its own rating, so that it has SDPO's information. Margins are SDPO minus the method with the "
-        "same student, paired by seed; at the line nothing remains. Means over seeds with 95 % intervals."
+        "Left in each panel the student is a table of logits, right a table and a learned combination of the "
+        "reader's aspect features, so that every method can express what the reader learned. Span RLOO credits each "
+        "span of a critique with its own rating, so that it has SDPO's information. Margins are SDPO minus the "
+        "method with the same student, paired by seed; at the line nothing remains. Stands first because every lead "
+        "below is to be read with it. No baseline is given a rubric's aspects. Means over seeds with 95 % intervals."
     ),
     draw=_draw,
     effects=_effects,

@@ -80,8 +80,10 @@ FIGURE = ReportFigure(
     caption=(
         "SDPO's first gradient on the same rollouts under many draws of the rating noise, compared with the gradient "
         "without noise: the mean cosine of a single draw, and the cosine of the mean over draws. 1 is the same "
-        "direction. Right: the largest difference over all seeds between a completion's implicit reward and its closed "
-        "form; exact zeros stand at 1e-17. Left and middle: means over seeds with 95 % intervals."
+        "direction. Right: the largest difference over all seeds between a completion's implicit reward and its "
+        "closed form; exact zeros stand at 1e-17. Left and middle: means over seeds with 95 % intervals. One "
+        "gradient does turn (left); only its mean does not (middle). No baseline stands beside it: of a policy "
+        "gradient the expectation is not turned by unbiased noise either, so that this sets SDPO apart from nothing."
     ),
     draw=_draw,
     effects=_effects,

@@ -67,10 +67,13 @@ FIGURE = ReportFigure(
     title="Diversity",
     question="How much diversity does each method give up, at equal learning rate and at equal reward?",
     caption=(
-        "Distinctness is the chance that two completions differ at a position. Left: against the learning rate, which "
-        "is the same number for all methods. Right: the same runs against their final reward, each line going from the "
-        "lowest to the highest rate; higher at the same reward is better. Scalar feedback, means with 95 % intervals. "
-        "A ratio of distinctness depends on the operating point, so the table gives it at every shared learning rate."
+        "Distinctness is the chance that two completions differ at a position. Left: against the learning rate, "
+        "which is the same number for all methods. Right: the same runs against their final reward, each line going "
+        "from the lowest to the highest rate; higher at the same reward is better. Scalar feedback, means with 95 % "
+        "intervals. The two panels can have opposite signs, and with the bundled methods they have: at one rate SDPO "
+        "is less diverse than a policy gradient (left, which is F04's sentence), at one reward it is more so "
+        "(right). A ratio of distinctness depends on the operating point, so the table gives it at every shared "
+        "learning rate."
     ),
     draw=_draw,
     effects=_effects,

@@ -7,6 +7,7 @@ from sdpo_ref.study.experiment import Observation
 from sdpo_ref.study.observations import by_seed, names_along, select
 from sdpo_ref.study.report.figures.comparisons import (
     BEST_BASELINE,
+    SAME_BASELINES,
     advantage_by_regime,
     advantage_effect,
     by_regime,
@@ -24,8 +25,8 @@ FINAL = ReportFigure(
     question="Which method ends highest in which regime of feedback?",
     caption=(
         "Normalised reward after the last step: 0 is the base policy, 1 the optimum. Large marks are means with 95 % "
-        f"intervals, the small dots below them single seeds; the axis does not begin at 0. {BEST_BASELINE} What these "
-        "margins are made of is the question of F13."
+        f"intervals, the small dots below them single seeds; the axis does not begin at 0. {BEST_BASELINE} "
+        f"{SAME_BASELINES} What these margins are made of is the question of F13."
     ),
     draw=partial(dot_panels, rows="method", metrics={"final_reward": "final reward"}, from_zero=False),
     effects=partial(advantage_by_regime, metric="final_reward", noun="final reward"),
@@ -52,7 +53,9 @@ CREDIT = ReportFigure(
         "implicit reward for methods with a teacher, the advantage (mostly one number for a whole completion) for the "
         "others. Above: the first step, where all methods judge the same rollouts. Below: mean over the run, "
         "each method on its own rollouts; it falls as a method succeeds, because a good policy samples tokens that "
-        f"hardly differ in worth. Large marks are means with 95 % intervals, small dots seeds. {BEST_BASELINE}"
+        "hardly differ in worth. So read the two apart: SDPO's lead on the first rollouts says nothing about the mean "
+        "over the run, in which it need not lead. Methods with the same signal have the same value above. Large marks "
+        f"are means with 95 % intervals, small dots seeds. {BEST_BASELINE}"
     ),
     draw=partial(
         dot_panels,
@@ -85,11 +88,13 @@ TEACHERS = ReportFigure(
     name="teachers",
     experiment="R01",
     title="Teachers",
-    question="Does it matter whose weights the self-teacher has?",
+    question="How much is lost by a self-teacher that does not follow the student?",
     caption=(
         "SDPO with each kind of teacher weights. Above the reward after the last step, below the area under the "
-        "learning curve, both normalised (0 base policy, 1 optimum); the axes do not begin at 0. Large marks are means "
-        "with 95 % intervals, small dots seeds."
+        "learning curve, both normalised (0 base policy, 1 optimum); the axes do not begin at 0. What feedback adds to "
+        "the scores here comes from a reader without weights, so that live and frozen difference are the same by "
+        "construction and no teacher can drift: whether a live teacher drifts cannot be seen in this world. Large "
+        "marks are means with 95 % intervals, small dots seeds."
     ),
     draw=partial(
         dot_panels,
@@ -128,8 +133,9 @@ CONTROLS = ReportFigure(
         "Constant: every attempt gets the same feedback, so there is nothing to learn. Deranged: every prompt gets the "
         "feedback of another prompt. Weak reader: a self-teacher that has read two annotations where the others have "
         "64, and accounts for that; overconfident reader: the same, but it takes what it learned for the truth. "
-        "Entropy stands below, because a policy can collapse while it learns nothing. Large marks are means with 95 % "
-        "intervals, small dots seeds."
+        "Entropy stands below, because a policy can collapse while it learns nothing, and because SDPO itself may end "
+        "near zero where its reward is kept (F11 is about reward). Large marks are means with 95 % intervals, small "
+        "dots seeds."
     ),
     draw=partial(
         dot_panels,
