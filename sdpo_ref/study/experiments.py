@@ -29,109 +29,82 @@ def _cell(settings: TaskSettings, **labels: Label) -> Cell:
     return Cell(labels=labels, settings=settings)
 
 
-def _every_regime_and_method() -> Iterator[Cell]:
+_OWN: dict[str, Callable[[], Experiment]] = {}
+
+Cells = Callable[[], Iterator[Cell]]
+
+
+def _experiment(name: str, title: str, question: str) -> Callable[[Cells], Cells]:
+    """The cells of a function are an experiment; those of one function may be several."""
+
+    def enter(cells: Cells) -> Cells:
+        _OWN[name] = lambda: Experiment(name=name, title=title, question=question, cells=tuple(cells()))
+        return cells
+
+    return enter
+
+
+@_experiment(
+    "F01",
+    "Reward in four regimes",
+    "Does SDPO end with a higher true reward than every baseline, in every regime of feedback?",
+)
+@_experiment("F02", "Convergence", "Is SDPO ahead from early on, and does it stay ahead?")
+@_experiment(
+    "F03",
+    "Credit assignment",
+    "Does the implicit reward track the true advantage of tokens better than what baselines broadcast?",
+)
+@_experiment("F11", "Reliability", "How much do results differ between seeds, and does any run collapse?")
+def every_regime_and_method() -> Iterator[Cell]:
+    """The runs behind reward, convergence, credit and spread over seeds."""
     for regime in REGIMES:
         for method in (*SELF_DISTILLING, *BASELINES):
             yield _cell(run_settings(regime, tuned(method, regime)), regime=regime, method=method)
 
 
-def f01() -> Experiment:
-    """Reward against every baseline in the four regimes."""
-    return Experiment(
-        name="F01",
-        title="Reward in four regimes",
-        question="Does SDPO end with a higher true reward than every baseline, in every regime of feedback?",
-        cells=tuple(_every_regime_and_method()),
-    )
-
-
-def f02() -> Experiment:
-    """Convergence; the runs of F01."""
-    return Experiment(
-        name="F02",
-        title="Convergence",
-        question="Is SDPO ahead from early on, and does it stay ahead?",
-        cells=tuple(_every_regime_and_method()),
-    )
-
-
-def f03() -> Experiment:
-    """Credit assignment; the runs of F01."""
-    return Experiment(
-        name="F03",
-        title="Credit assignment",
-        question="Does the implicit reward track the true advantage of tokens better than what baselines broadcast?",
-        cells=tuple(_every_regime_and_method()),
-    )
-
-
-def f04() -> Experiment:
+@_experiment("F04", "Diversity", "How much diversity does SDPO cost, at equal learning rates and at equal reward?")
+def f04() -> Iterator[Cell]:
     """Diversity at equal learning rates and at each method's own."""
-
-    def cells() -> Iterator[Cell]:
-        for method in ("sdpo", *SWEPT_BASELINES):
-            for rate in (0.05, 0.1, 0.2, 0.4):
-                settings = run_settings("scalar", tuned(method, "scalar", learning_rate=rate))
-                yield _cell(settings, method=method, learning_rate=rate)
-
-    return Experiment(
-        name="F04",
-        title="Diversity",
-        question="How much diversity does SDPO cost, at equal learning rates and at equal reward?",
-        cells=tuple(cells()),
-    )
+    for method in ("sdpo", *SWEPT_BASELINES):
+        for rate in (0.05, 0.1, 0.2, 0.4):
+            settings = run_settings("scalar", tuned(method, "scalar", learning_rate=rate))
+            yield _cell(settings, method=method, learning_rate=rate)
 
 
-def f05() -> Experiment:
+@_experiment("F05", "The KL knob", "What reward does each method give at each level of diversity?")
+def f05() -> Iterator[Cell]:
     """The KL knob."""
-
-    def cells() -> Iterator[Cell]:
-        for method in ("sdpo", *SWEPT_BASELINES):
-            for weight in (0.0, 0.001, 0.003, 0.01, 0.03, 0.1, 0.3):
-                settings = run_settings("scalar", tuned(method, "scalar", kl_weight=weight))
-                yield _cell(settings, method=method, kl_weight=weight)
-
-    return Experiment(
-        name="F05",
-        title="The KL knob",
-        question="What reward does each method give at each level of diversity?",
-        cells=tuple(cells()),
-    )
+    for method in ("sdpo", *SWEPT_BASELINES):
+        for weight in (0.0, 0.001, 0.003, 0.01, 0.03, 0.1, 0.3):
+            settings = run_settings("scalar", tuned(method, "scalar", kl_weight=weight))
+            yield _cell(settings, method=method, kl_weight=weight)
 
 
-def f06() -> Experiment:
+@_experiment("F06", "Noise", "Does SDPO stay ahead as ratings get noisier, from none to half of the scale?")
+def f06() -> Iterator[Cell]:
     """Noise in the ratings."""
-
-    def cells() -> Iterator[Cell]:
-        for regime in REGIMES:
-            for noise in (0.0, 0.05, 0.15, 0.3, 0.5):
-                for method in ("sdpo", *SWEPT_BASELINES):
-                    settings = run_settings(regime, tuned(method, regime), noise=noise)
-                    yield _cell(settings, regime=regime, noise=noise, method=method)
-
-    return Experiment(
-        name="F06",
-        title="Noise",
-        question="Does SDPO stay ahead as ratings get noisier, from none to half of the scale?",
-        cells=tuple(cells()),
-    )
+    for regime in REGIMES:
+        for noise in (0.0, 0.05, 0.15, 0.3, 0.5):
+            for method in ("sdpo", *SWEPT_BASELINES):
+                settings = run_settings(regime, tuned(method, regime), noise=noise)
+                yield _cell(settings, regime=regime, noise=noise, method=method)
 
 
-def f07() -> Experiment:
+@_experiment(
+    "F07",
+    "The gradient under noise",
+    "Is the implicit reward exact, and does noise leave the expected gradient's direction as it is?",
+)
+def f07() -> Iterator[Cell]:
     """The direction of the gradient under noise."""
-    return Experiment(
-        name="F07",
-        title="The gradient under noise",
-        question="Is the implicit reward exact, and does noise leave the expected gradient's direction as it is?",
-        cells=tuple(
-            _cell(probe_settings(regime, noise=noise), regime=regime, noise=noise)
-            for regime in REGIMES
-            for noise in (0.05, 0.15, 0.3, 0.5)
-        ),
-    )
+    for regime in REGIMES:
+        for noise in (0.05, 0.15, 0.3, 0.5):
+            yield _cell(probe_settings(regime, noise=noise), regime=regime, noise=noise)
 
 
-def f08() -> Experiment:
+@_experiment("F08", "Biases", "Does SDPO stay ahead when evaluators are biased, and does positivity widen its lead?")
+def f08() -> Iterator[Cell]:
     """Systematic biases of the evaluator."""
     biases: Mapping[str, tuple[float, ...]] = {
         "none": (0.0,),
@@ -143,50 +116,40 @@ def f08() -> Experiment:
         "self_preference": (1.0,),
         "halo": (0.6,),
     }
-
-    def cells() -> Iterator[Cell]:
-        for bias, strengths in biases.items():
-            for strength in strengths:
-                for regime in ("rubric",) if bias == "halo" else _RICH:
-                    for method in ("sdpo", *SWEPT_BASELINES):
-                        oracle = {} if bias == "none" else {bias: strength}
-                        settings = run_settings(regime, tuned(method, regime), oracle=oracle)
-                        yield _cell(settings, bias=bias, strength=strength, regime=regime, method=method)
-
-    return Experiment(
-        name="F08",
-        title="Biases",
-        question="Does SDPO stay ahead when evaluators are biased, and does positivity widen its lead?",
-        cells=tuple(cells()),
-    )
+    for bias, strengths in biases.items():
+        for strength in strengths:
+            for regime in ("rubric",) if bias == "halo" else _RICH:
+                for method in ("sdpo", *SWEPT_BASELINES):
+                    oracle = {} if bias == "none" else {bias: strength}
+                    settings = run_settings(regime, tuned(method, regime), oracle=oracle)
+                    yield _cell(settings, bias=bias, strength=strength, regime=regime, method=method)
 
 
-def f09() -> Experiment:
+@_experiment(
+    "F09",
+    "Complexity",
+    "Does the lead shrink as the world grows, for the same corpus, and does a subspace restore it?",
+)
+def f09() -> Iterator[Cell]:
     """Complexity at a fixed budget of annotations, with and without the subspace."""
     axes: Mapping[str, tuple[int, ...]] = {"vocab": (16, 32, 64, 128, 256), "time": (4, 8, 16), "aspects": (2, 4, 8)}
-
-    def cells() -> Iterator[Cell]:
-        for axis, sizes in axes.items():
-            for size in sizes:
-                world = {axis: size}
-                for basis in ("embedding", "token"):
-                    settings = run_settings(
-                        "scalar", tuned("sdpo", "scalar"), world=world, basis=basis, measure_every=20
-                    )
-                    yield _cell(settings, axis=axis, size=float(size), method="sdpo", basis=basis)
-                for method in ("rloo", "grpo"):
-                    settings = run_settings("scalar", tuned(method, "scalar"), world=world, measure_every=20)
-                    yield _cell(settings, axis=axis, size=float(size), method=method, basis="none")
-
-    return Experiment(
-        name="F09",
-        title="Complexity",
-        question="Does the lead shrink as the world grows, for the same corpus, and does a subspace restore it?",
-        cells=tuple(cells()),
-    )
+    for axis, sizes in axes.items():
+        for size in sizes:
+            world = {axis: size}
+            for basis in ("embedding", "token"):
+                settings = run_settings("scalar", tuned("sdpo", "scalar"), world=world, basis=basis, measure_every=20)
+                yield _cell(settings, axis=axis, size=float(size), method="sdpo", basis=basis)
+            for method in ("rloo", "grpo"):
+                settings = run_settings("scalar", tuned(method, "scalar"), world=world, measure_every=20)
+                yield _cell(settings, axis=axis, size=float(size), method=method, basis="none")
 
 
-def f10() -> Experiment:
+@_experiment(
+    "F10",
+    "Mixed feedback quality",
+    "Does a hybrid beat both of its parents where the quality of feedback differs between prompts?",
+)
+def f10() -> Iterator[Cell]:
     """Heterogeneous feedback: misleading prompts, and regimes that differ from prompt to prompt."""
     mixed = (
         RegimeSettings(regime="critique", noise=0.05),
@@ -194,136 +157,87 @@ def f10() -> Experiment:
         RegimeSettings(regime="scalar", noise=0.15),
         RegimeSettings(regime="ordinal", noise=0.3),
     )
-
-    def cells() -> Iterator[Cell]:
-        for method in ("sdpo", "hybrid", "gated", "rloo"):
-            for share in (0.0, 0.25, 0.5, 0.75):
-                settings = run_settings("critique", tuned(method, "critique"), oracle={"misleading_share": share})
-                yield _cell(settings, corruption="misleading", share=share, method=method)
-            settings = mixed_settings(tuned(method, "scalar"), mixed)
-            yield _cell(settings, corruption="mixed regimes", share=1.0, method=method)
-
-    return Experiment(
-        name="F10",
-        title="Mixed feedback quality",
-        question="Does a hybrid beat both of its parents where the quality of feedback differs between prompts?",
-        cells=tuple(cells()),
-    )
+    for method in ("sdpo", "hybrid", "gated", "rloo"):
+        for share in (0.0, 0.25, 0.5, 0.75):
+            settings = run_settings("critique", tuned(method, "critique"), oracle={"misleading_share": share})
+            yield _cell(settings, corruption="misleading", share=share, method=method)
+        settings = mixed_settings(tuned(method, "scalar"), mixed)
+        yield _cell(settings, corruption="mixed regimes", share=1.0, method=method)
 
 
-def f11() -> Experiment:
-    """Spread over seeds; the runs of F01."""
-    return Experiment(
-        name="F11",
-        title="Reliability",
-        question="How much do results differ between seeds, and does any run collapse?",
-        cells=tuple(_every_regime_and_method()),
-    )
-
-
-def f12() -> Experiment:
+@_experiment(
+    "F12",
+    "Controls",
+    "Does SDPO gain nothing from feedback that says nothing, and lose when the reader overrates itself?",
+)
+def f12() -> Iterator[Cell]:
     """Controls under which SDPO must gain nothing, or lose."""
-
-    def cells() -> Iterator[Cell]:
-        for regime in REGIMES:
-            arms = {
-                "sdpo": run_settings(regime, tuned("sdpo", regime)),
-                "constant": run_settings(regime, tuned("sdpo", regime, placebo="constant")),
-                "deranged": run_settings(regime, tuned("sdpo", regime, placebo="deranged")),
-                "weak reader": run_settings(regime, tuned("sdpo", regime), world={"annotations": 2}),
-                "overconfident reader": run_settings(
-                    regime, tuned("sdpo", regime), world={"annotations": 2}, overconfident=True
-                ),
-                "rloo": run_settings(regime, tuned("rloo", regime)),
-            }
-            for arm, settings in arms.items():
-                yield _cell(settings, regime=regime, arm=arm)
-
-    return Experiment(
-        name="F12",
-        title="Controls",
-        question="Does SDPO gain nothing from feedback that says nothing, and lose when the reader overrates itself?",
-        cells=tuple(cells()),
-    )
+    for regime in REGIMES:
+        arms = {
+            "sdpo": run_settings(regime, tuned("sdpo", regime)),
+            "constant": run_settings(regime, tuned("sdpo", regime, placebo="constant")),
+            "deranged": run_settings(regime, tuned("sdpo", regime, placebo="deranged")),
+            "weak reader": run_settings(regime, tuned("sdpo", regime), world={"annotations": 2}),
+            "overconfident reader": run_settings(
+                regime, tuned("sdpo", regime), world={"annotations": 2}, overconfident=True
+            ),
+            "rloo": run_settings(regime, tuned("rloo", regime)),
+        }
+        for arm, settings in arms.items():
+            yield _cell(settings, regime=regime, arm=arm)
 
 
-def f13() -> Experiment:
+@_experiment(
+    "F13",
+    "Where the lead comes from",
+    "What remains of SDPO's lead once baselines have the reader's knowledge and each span's rating?",
+)
+def f13() -> Iterator[Cell]:
     """Information, knowledge and density: the same for all methods, one after the other."""
-
-    def cells() -> Iterator[Cell]:
-        for regime in REGIMES:
-            for student in ("table", "features"):
-                for method in ("sdpo", "rloo", "grpo", "span_rloo"):
-                    if method != "span_rloo" or regime == "critique":
-                        settings = run_settings(regime, tuned(method, regime, student))
-                        yield _cell(settings, regime=regime, method=method, student=student)
-
-    return Experiment(
-        name="F13",
-        title="Where the lead comes from",
-        question="What remains of SDPO's lead once baselines have the reader's knowledge and each span's rating?",
-        cells=tuple(cells()),
-    )
+    for regime in REGIMES:
+        for student in ("table", "features"):
+            for method in ("sdpo", "rloo", "grpo", "span_rloo"):
+                if method != "span_rloo" or regime == "critique":
+                    settings = run_settings(regime, tuned(method, regime, student))
+                    yield _cell(settings, regime=regime, method=method, student=student)
 
 
-def r01() -> Experiment:
+@_experiment("R01", "Teachers", "Does it matter whose weights the teacher has?")
+def r01() -> Iterator[Cell]:
     """Robustness: kinds of teacher weights."""
-    return Experiment(
-        name="R01",
-        title="Teachers",
-        question="Does it matter whose weights the teacher has?",
-        cells=tuple(
-            _cell(run_settings(regime, tuned("sdpo", regime, teacher=teacher)), teacher=teacher, regime=regime)
-            for regime in _RICH
-            for teacher in ("live", "ema", "frozen", "trust_region", "frozen_difference")
-        ),
-    )
+    for regime in _RICH:
+        for teacher in ("live", "ema", "frozen", "trust_region", "frozen_difference"):
+            yield _cell(run_settings(regime, tuned("sdpo", regime, teacher=teacher)), teacher=teacher, regime=regime)
 
 
-def r02() -> Experiment:
+@_experiment("R02", "Coherence", "Does the picture hold when the worth of a token depends on its neighbour?")
+def r02() -> Iterator[Cell]:
     """Robustness: a score that is no sum over single tokens."""
-    return Experiment(
-        name="R02",
-        title="Coherence",
-        question="Does the picture hold when the worth of a token depends on its neighbour?",
-        cells=tuple(
-            _cell(
+    for method in ("sdpo", *SWEPT_BASELINES):
+        for coherence in (0.0, 0.5, 1.0):
+            yield _cell(
                 run_settings("scalar", tuned(method, "scalar"), world={"coherence": coherence}),
                 method=method,
                 coherence=coherence,
             )
-            for method in ("sdpo", *SWEPT_BASELINES)
-            for coherence in (0.0, 0.5, 1.0)
-        ),
-    )
 
 
-def r03() -> Experiment:
+@_experiment(
+    "R03",
+    "Without noise",
+    "Who is ahead when ratings have no noise, at which learning rate, and does the scale's end matter?",
+)
+def r03() -> Iterator[Cell]:
     """Robustness: ratings without noise, on a scale whose end the optimum reaches, and on one where it does not."""
-
-    def cells() -> Iterator[Cell]:
-        for regime in ("scalar", "rubric"):
-            for slope in (1.0, 0.25):
-                for method in ("sdpo", "rloo", "grpo"):
-                    for rate in (0.1, 0.2, 0.4):
-                        settings = run_settings(
-                            regime, tuned(method, regime, learning_rate=rate), noise=0.0, world={"slope": slope}
-                        )
-                        yield _cell(settings, regime=regime, slope=slope, method=method, learning_rate=rate)
-
-    return Experiment(
-        name="R03",
-        title="Without noise",
-        question="Who is ahead when ratings have no noise, at which learning rate, and does the scale's end matter?",
-        cells=tuple(cells()),
-    )
+    for regime in ("scalar", "rubric"):
+        for slope in (1.0, 0.25):
+            for method in ("sdpo", "rloo", "grpo"):
+                for rate in (0.1, 0.2, 0.4):
+                    settings = run_settings(
+                        regime, tuned(method, regime, learning_rate=rate), noise=0.0, world={"slope": slope}
+                    )
+                    yield _cell(settings, regime=regime, slope=slope, method=method, learning_rate=rate)
 
 
-EXPERIMENTS: Mapping[str, Callable[[], Experiment]] = {
-    **{
-        made.__name__.upper(): made
-        for made in (f01, f02, f03, f04, f05, f06, f07, f08, f09, f10, f11, f12, f13, r01, r02, r03)
-    },
-    **PUBLISHED,
-}
+EXPERIMENTS: Mapping[str, Callable[[], Experiment]] = {**dict(sorted(_OWN.items())), **PUBLISHED}
 """Name to the experiment: our claims F01 to F13, three checks of robustness, the published study and its controls."""
