@@ -4,7 +4,7 @@ import functools
 import hashlib
 import itertools
 import json
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Annotated
 
@@ -185,3 +185,33 @@ class Observation:
     labels: Mapping[str, Label]
     seed: int
     outcome: Outcome
+
+
+Cells = Callable[[], Iterator[Cell]]
+"""Makes the cells of an experiment."""
+
+
+class Experiments(dict[str, Callable[[], Experiment]]):
+    """Id to experiment; each is entered by a heading over the function that makes its cells.
+
+    Example:
+        >>> experiment = Experiments()
+        >>> made = experiment("F99", "Nothing", "Is anything left?")(lambda: iter(()))
+        >>> list(experiment)
+        ['F99']
+    """
+
+    def __call__(self, name: str, title: str, question: str) -> Callable[[Cells], Cells]:
+        """Enter an experiment; one function may make the cells of several.
+
+        Args:
+            name: its id.
+            title: a few words.
+            question: a sentence that the numbers answer.
+        """
+
+        def enter(cells: Cells) -> Cells:
+            self[name] = lambda: Experiment(name=name, title=title, question=question, cells=tuple(cells()))
+            return cells
+
+        return enter

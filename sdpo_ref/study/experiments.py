@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterator, Mapping
 
 from sdpo_ref.simulation.run_settings import TaskSettings
 from sdpo_ref.simulation.settings import RegimeName, RegimeSettings
-from sdpo_ref.study.experiment import Cell, Experiment, Label
+from sdpo_ref.study.experiment import Cell, Experiment, Experiments, Label
 from sdpo_ref.study.published import PUBLISHED
 from sdpo_ref.study.settings import (
     BASELINES,
@@ -29,19 +29,7 @@ def _cell(settings: TaskSettings, **labels: Label) -> Cell:
     return Cell(labels=labels, settings=settings)
 
 
-_OWN: dict[str, Callable[[], Experiment]] = {}
-
-Cells = Callable[[], Iterator[Cell]]
-
-
-def _experiment(name: str, title: str, question: str) -> Callable[[Cells], Cells]:
-    """The cells of a function are an experiment; those of one function may be several."""
-
-    def enter(cells: Cells) -> Cells:
-        _OWN[name] = lambda: Experiment(name=name, title=title, question=question, cells=tuple(cells()))
-        return cells
-
-    return enter
+_experiment = Experiments()
 
 
 @_experiment(
@@ -126,9 +114,7 @@ def f08() -> Iterator[Cell]:
 
 
 @_experiment(
-    "F09",
-    "Complexity",
-    "Does the lead shrink as the world grows, for the same corpus, and does a subspace restore it?",
+    "F09", "Complexity", "Does the lead shrink as the world grows, for the same corpus, and does a subspace restore it?"
 )
 def f09() -> Iterator[Cell]:
     """Complexity at a fixed budget of annotations, with and without the subspace."""
@@ -239,5 +225,5 @@ def r03() -> Iterator[Cell]:
                     yield _cell(settings, regime=regime, slope=slope, method=method, learning_rate=rate)
 
 
-EXPERIMENTS: Mapping[str, Callable[[], Experiment]] = {**dict(sorted(_OWN.items())), **PUBLISHED}
+EXPERIMENTS: Mapping[str, Callable[[], Experiment]] = {**dict(sorted(_experiment.items())), **PUBLISHED}
 """Name to the experiment: our claims F01 to F13, three checks of robustness, the published study and its controls."""

@@ -6,7 +6,7 @@ Cells of one experiment differ in what its table or control is about (spec/09-pu
 from collections.abc import Callable, Iterator, Mapping
 
 from sdpo_ref.published.settings import BiasName, Constants, Control, FeedbackName, MethodName, PublishedSettings
-from sdpo_ref.study.experiment import Cell, Experiment, Label
+from sdpo_ref.study.experiment import Cell, Experiment, Experiments, Label
 
 FEEDBACKS: tuple[FeedbackName, ...] = ("binary", "ordinal", "continuous", "critique")
 METHODS: tuple[MethodName, ...] = ("sdpo", "reinforce", "advantage_weighted")
@@ -20,261 +20,191 @@ def _cell(settings: PublishedSettings, **labels: Label) -> Cell:
     return Cell(labels=labels, settings=settings)
 
 
-def p00() -> Experiment:
+_experiment = Experiments()
+
+
+@_experiment(
+    "P00",
+    "What is left open",
+    "How much do the published lead and its controls depend on what the publication does not state?",
+)
+def p00() -> Iterator[Cell]:
     """What hangs on each open constant: the lead, and the lead under the two controls that explain it."""
     choices: Mapping[str, tuple[Constants, ...]] = {
         "strength": tuple(Constants(strength=value) for value in (1.0, 1.25, 1.5, 1.75, 2.0)),
         "pattern_weight": tuple(Constants(pattern_weight=value) for value in (0.0, 0.25, 0.5, 1.0)),
         "neighbour_spread": tuple(Constants(neighbour_spread=value) for value in (0.0, 0.3, 0.6)),
     }
-
-    def cells() -> Iterator[Cell]:
-        for name, constants in choices.items():
-            for one in constants:
-                value = getattr(one, name)
-                arms = {
-                    "sdpo": PublishedSettings(constants=one),
-                    "constant feedback": PublishedSettings(constants=one, control=Control(feedback=0.5)),
-                    "untold teacher": PublishedSettings(constants=one, control=Control(told=0.0)),
-                    "reinforce": PublishedSettings(constants=one, method="reinforce"),
-                }
-                for arm, settings in arms.items():
-                    yield _cell(settings, constant=name, value=value, arm=arm)
-        for reading in ("all", "without token 0"):
-            of_length = Constants.model_validate({"effective_length": reading})
-            yield _cell(
-                PublishedSettings(constants=of_length, bias="length"),
-                constant="effective_length",
-                value=reading,
-                arm="sdpo",
-            )
-
-    return Experiment(
-        name="P00",
-        title="What is left open",
-        question="How much do the published lead and its controls depend on what the publication does not state?",
-        cells=tuple(cells()),
-    )
+    for name, constants in choices.items():
+        for one in constants:
+            value = getattr(one, name)
+            arms = {
+                "sdpo": PublishedSettings(constants=one),
+                "constant feedback": PublishedSettings(constants=one, control=Control(feedback=0.5)),
+                "untold teacher": PublishedSettings(constants=one, control=Control(told=0.0)),
+                "reinforce": PublishedSettings(constants=one, method="reinforce"),
+            }
+            for arm, settings in arms.items():
+                yield _cell(settings, constant=name, value=value, arm=arm)
+    for reading in ("all", "without token 0"):
+        of_length = Constants.model_validate({"effective_length": reading})
+        yield _cell(
+            PublishedSettings(constants=of_length, bias="length"),
+            constant="effective_length",
+            value=reading,
+            arm="sdpo",
+        )
 
 
-def p01() -> Experiment:
+@_experiment(
+    "P01",
+    "Four kinds of feedback (published)",
+    "Does SDPO end with more reward and better credit than the baselines, and at which entropy?",
+)
+def p01() -> Iterator[Cell]:
     """Three methods under four kinds of feedback. Implements: PUB-040."""
-    return Experiment(
-        name="P01",
-        title="Four kinds of feedback (published)",
-        question="Does SDPO end with more reward and better credit than the baselines, and at which entropy?",
-        cells=tuple(
-            _cell(PublishedSettings(method=method, feedback=feedback), method=method, feedback=feedback)
-            for feedback in FEEDBACKS
-            for method in METHODS
-        ),
-    )
+    for feedback in FEEDBACKS:
+        for method in METHODS:
+            yield _cell(PublishedSettings(method=method, feedback=feedback), method=method, feedback=feedback)
 
 
-def p02() -> Experiment:
+@_experiment("P02", "The pull (published)", "Does the weight of the pull trade reward for entropy?")
+def p02() -> Iterator[Cell]:
     """The pull towards the start."""
-    return Experiment(
-        name="P02",
-        title="The pull (published)",
-        question="Does the weight of the pull trade reward for entropy?",
-        cells=tuple(_cell(PublishedSettings(pull=pull), pull=pull) for pull in (0.001, 0.005, 0.01, 0.02, 0.05, 0.1)),
-    )
+    for pull in (0.001, 0.005, 0.01, 0.02, 0.05, 0.1):
+        yield _cell(PublishedSettings(pull=pull), pull=pull)
 
 
-def p03() -> Experiment:
+@_experiment("P03", "Noise (published)", "How much do reward, lead and credit lose as ratings get noisier?")
+def p03() -> Iterator[Cell]:
     """Noise in the ratings."""
-    return Experiment(
-        name="P03",
-        title="Noise (published)",
-        question="How much do reward, lead and credit lose as ratings get noisier?",
-        cells=tuple(
-            _cell(PublishedSettings(method=method, noise=noise), method=method, noise=noise)
-            for noise in (0.0, 0.05, 0.1, 0.2, 0.3, 0.5)
-            for method in METHODS
-        ),
-    )
+    for noise in (0.0, 0.05, 0.1, 0.2, 0.3, 0.5):
+        for method in METHODS:
+            yield _cell(PublishedSettings(method=method, noise=noise), method=method, noise=noise)
 
 
-def p04() -> Experiment:
+@_experiment(
+    "P04", "Biases (published)", "Does SDPO stay ahead when ratings are biased, and is it helped by positivity?"
+)
+def p04() -> Iterator[Cell]:
     """Biases of the rating."""
     biases: tuple[BiasName, ...] = ("none", "length", "positivity", "anchoring")
-    return Experiment(
-        name="P04",
-        title="Biases (published)",
-        question="Does SDPO stay ahead when ratings are biased, and is it helped by positivity?",
-        cells=tuple(
-            _cell(PublishedSettings(method=method, bias=bias), method=method, bias=bias)
-            for bias in biases
-            for method in ("sdpo", "reinforce")
-        ),
-    )
+    for bias in biases:
+        for method in ("sdpo", "reinforce"):
+            yield _cell(PublishedSettings(method=method, bias=bias), method=method, bias=bias)
 
 
-def p05() -> Experiment:
+@_experiment("P05", "Size (published)", "Does the lead shrink with the vocabulary and the length?")
+def p05() -> Iterator[Cell]:
     """Size at one learning rate."""
-    return Experiment(
-        name="P05",
-        title="Size (published)",
-        question="Does the lead shrink with the vocabulary and the length?",
-        cells=tuple(
-            _cell(
-                PublishedSettings(method=method, vocab=vocab, time=time),
-                method=method,
-                vocab=float(vocab),
-                time=float(time),
-            )
-            for vocab in (4, 8, 16, 32)
-            for time in (4, 6, 8, 12)
-            for method in ("sdpo", "reinforce")
-        ),
-    )
+    for vocab in (4, 8, 16, 32):
+        for time in (4, 6, 8, 12):
+            for method in ("sdpo", "reinforce"):
+                yield _cell(
+                    PublishedSettings(method=method, vocab=vocab, time=time),
+                    method=method,
+                    vocab=float(vocab),
+                    time=float(time),
+                )
 
 
-def p06() -> Experiment:
+@_experiment(
+    "P06", "The hybrid (published)", "Does the hybrid do better than SDPO under noise, and how does its weight move?"
+)
+def p06() -> Iterator[Cell]:
     """The hybrid at noise 0.2."""
-    return Experiment(
-        name="P06",
-        title="The hybrid (published)",
-        question="Does the hybrid do better than SDPO under noise, and how does its weight move?",
-        cells=tuple(
-            _cell(PublishedSettings(method=method, feedback=feedback, noise=0.2), method=method, feedback=feedback)
-            for feedback in ("continuous", "critique")
-            for method in ("sdpo", "hybrid", "reinforce")
-        ),
-    )
+    for feedback in ("continuous", "critique"):
+        for method in ("sdpo", "hybrid", "reinforce"):
+            yield _cell(
+                PublishedSettings(method=method, feedback=feedback, noise=0.2), method=method, feedback=feedback
+            )
 
 
-def p07() -> Experiment:
-    """Spread over seeds; runs of P01."""
-    return Experiment(
-        name="P07",
-        title="Seeds (published)",
-        question="How far do seeds differ, and how early is SDPO ahead?",
-        cells=tuple(_cell(PublishedSettings(method=method), method=method) for method in METHODS),
-    )
+@_experiment("P07", "Seeds (published)", "How far do seeds differ, and how early is SDPO ahead?")
+@_experiment(
+    "C04", "The sign of credit", "Is the published credit of REINFORCE that of the gradient in place of its negative?"
+)
+def p07() -> Iterator[Cell]:
+    """Spread over seeds, and the sign of credit; runs of P01."""
+    for method in METHODS:
+        yield _cell(PublishedSettings(method=method), method=method)
 
 
-def c01() -> Experiment:
+@_experiment("C01", "Without feedback", "How much of the published lead is left without feedback?")
+def c01() -> Iterator[Cell]:
     """Feedback that says nothing, or is another rollout's."""
-    return Experiment(
-        name="C01",
-        title="Without feedback",
-        question="How much of the published lead is left without feedback?",
-        cells=(
-            _cell(PublishedSettings(), arm="sdpo"),
-            _cell(PublishedSettings(control=Control(feedback="other")), arm="another rollout's"),
-            *(
-                _cell(PublishedSettings(control=Control(feedback=level)), arm=f"constant {level:g}")
-                for level in (0.25, 0.5, 0.6, 0.75, 1.0)
-            ),
-            _cell(PublishedSettings(method="reinforce"), arm="reinforce"),
-        ),
-    )
+    yield _cell(PublishedSettings(), arm="sdpo")
+    yield _cell(PublishedSettings(control=Control(feedback="other")), arm="another rollout's")
+    for level in (0.25, 0.5, 0.6, 0.75, 1.0):
+        yield _cell(PublishedSettings(control=Control(feedback=level)), arm=f"constant {level:g}")
+    yield _cell(PublishedSettings(method="reinforce"), arm="reinforce")
 
 
-def c02() -> Experiment:
+@_experiment(
+    "C02",
+    "What the teacher is told",
+    "How does the lead follow the correlation of what the teacher is told with the truth?",
+)
+def c02() -> Iterator[Cell]:
     """A teacher that knows part of the truth."""
-    return Experiment(
-        name="C02",
-        title="What the teacher is told",
-        question="How does the lead follow the correlation of what the teacher is told with the truth?",
-        cells=(
-            *(_cell(PublishedSettings(control=Control(told=told)), told=told) for told in (0.0, 0.25, 0.5, 0.75, 1.0)),
-            _cell(PublishedSettings(method="reinforce"), told="reinforce"),
-        ),
-    )
+    for told in (0.0, 0.25, 0.5, 0.75, 1.0):
+        yield _cell(PublishedSettings(control=Control(told=told)), told=told)
+    yield _cell(PublishedSettings(method="reinforce"), told="reinforce")
 
 
-def c03() -> Experiment:
-    """Learning rates on the published budget."""
-    return Experiment(
-        name="C03",
-        title="Tuned rates",
-        question="What does every method reach at its own best learning rate on the published budget?",
-        cells=tuple(
-            _cell(PublishedSettings(method=method, learning_rate=rate), method=method, learning_rate=rate)
-            for method in METHODS
-            for rate in RATES
-        ),
-    )
+@_experiment(
+    "C03", "Tuned rates", "What does every method reach at its own best learning rate on the published budget?"
+)
+@_experiment(
+    "C08",
+    "Entropy at equal reward",
+    "How much entropy has each method left at the reward that SDPO reaches as published?",
+)
+def c03() -> Iterator[Cell]:
+    """Learning rates on the published budget, for reward and for entropy at equal reward."""
+    for method in METHODS:
+        for rate in RATES:
+            yield _cell(PublishedSettings(method=method, learning_rate=rate), method=method, learning_rate=rate)
 
 
-def c04() -> Experiment:
-    """The sign of credit; runs of P01."""
-    return Experiment(
-        name="C04",
-        title="The sign of credit",
-        question="Is the published credit of REINFORCE that of the gradient in place of its negative?",
-        cells=tuple(_cell(PublishedSettings(method=method), method=method) for method in METHODS),
-    )
-
-
-def c05() -> Experiment:
+@_experiment("C05", "Hints", "Does a critique's hint change anything, as published and at the sampled token alone?")
+def c05() -> Iterator[Cell]:
     """Hints that a softmax can see."""
-    return Experiment(
-        name="C05",
-        title="Hints",
-        question="Does a critique's hint change anything, as published and at the sampled token alone?",
-        cells=(
-            _cell(PublishedSettings(), hints="none"),
-            _cell(PublishedSettings(feedback="critique"), hints="position"),
-            _cell(PublishedSettings(feedback="critique", control=Control(hints="token")), hints="token"),
-        ),
-    )
+    yield _cell(PublishedSettings(), hints="none")
+    yield _cell(PublishedSettings(feedback="critique"), hints="position")
+    yield _cell(PublishedSettings(feedback="critique", control=Control(hints="token")), hints="token")
 
 
-def c06() -> Experiment:
+@_experiment(
+    "C06", "Equal mean feedback", "What is left of the effects of bias and noise once the mean feedback is the same?"
+)
+def c06() -> Iterator[Cell]:
     """Positivity and noise at equal mean feedback."""
-
-    def cells() -> Iterator[Cell]:
-        yield _cell(PublishedSettings(), change="none", mean="own")
-        for mean in ("own", "equal"):
-            control = Control(equal_mean=mean == "equal")
-            yield _cell(PublishedSettings(bias="positivity", control=control), change="positivity", mean=mean)
-            yield _cell(PublishedSettings(bias="length", control=control), change="length", mean=mean)
-            yield _cell(PublishedSettings(noise=0.5, control=control), change="noise .5", mean=mean)
-            yield _cell(PublishedSettings(feedback="binary", noise=0.5, control=control), change="binary .5", mean=mean)
-        yield _cell(PublishedSettings(feedback="binary"), change="binary", mean="own")
-
-    return Experiment(
-        name="C06",
-        title="Equal mean feedback",
-        question="What is left of the effects of bias and noise once the mean feedback is the same?",
-        cells=tuple(cells()),
-    )
+    yield _cell(PublishedSettings(), change="none", mean="own")
+    for mean in ("own", "equal"):
+        control = Control(equal_mean=mean == "equal")
+        yield _cell(PublishedSettings(bias="positivity", control=control), change="positivity", mean=mean)
+        yield _cell(PublishedSettings(bias="length", control=control), change="length", mean=mean)
+        yield _cell(PublishedSettings(noise=0.5, control=control), change="noise .5", mean=mean)
+        yield _cell(PublishedSettings(feedback="binary", noise=0.5, control=control), change="binary .5", mean=mean)
+    yield _cell(PublishedSettings(feedback="binary"), change="binary", mean="own")
 
 
-def c07() -> Experiment:
+@_experiment(
+    "C07", "Size at equal steps", "Does the lead shrink with the vocabulary when the learning rate grows with it?"
+)
+def c07() -> Iterator[Cell]:
     """Size with the rate scaled to the vocabulary."""
-    return Experiment(
-        name="C07",
-        title="Size at equal steps",
-        question="Does the lead shrink with the vocabulary when the learning rate grows with it?",
-        cells=tuple(
-            _cell(
+    for vocab in (4, 8, 16, 32):
+        for method in ("sdpo", "reinforce"):
+            yield _cell(
                 PublishedSettings(method=method, vocab=vocab, learning_rate=0.02 * vocab / 8),
                 method=method,
                 vocab=float(vocab),
             )
-            for vocab in (4, 8, 16, 32)
-            for method in ("sdpo", "reinforce")
-        ),
-    )
-
-
-def c08() -> Experiment:
-    """Entropy at equal reward; runs of C03."""
-    return c03().model_copy(
-        update={
-            "name": "C08",
-            "title": "Entropy at equal reward",
-            "question": "How much entropy has each method left at the reward that SDPO reaches as published?",
-        }
-    )
 
 
 PUBLISHED: Mapping[str, Callable[[], Experiment]] = {
-    make.__name__.upper(): make
-    for make in (p00, p01, p02, p03, p04, p05, p06, p07, c01, c02, c03, c04, c05, c06, c07, c08)
+    name: _experiment[name] for name in sorted(_experiment, key=lambda name: (name[0] == "C", name))
 }
 """Id to experiment: the publication's own, then the controls."""
