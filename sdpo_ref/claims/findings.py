@@ -3,6 +3,7 @@
 import json
 import math
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Annotated
 
@@ -10,13 +11,17 @@ import numpy as np
 from pydantic import AliasChoices, BaseModel, ConfigDict, Field, ValidationError
 
 from sdpo_ref import SPEC_VERSION
+from sdpo_ref.claims.comparison import count_comparisons
 from sdpo_ref.claims.procedure import Answer, Compared
 from sdpo_ref.claims.profile import ProfileName
 from sdpo_ref.claims.rates import Rates
 from sdpo_ref.claims.records import record_sha256
+from sdpo_ref.claims.rule import sign_rule_of
 from sdpo_ref.claims.schema import Claim, Direction, Grid, Part
 from sdpo_ref.claims.statistics.display import interquartile_mean, stratified_bootstrap
 from sdpo_ref.claims.statistics.outcome import ClaimOutcome
+from sdpo_ref.claims.statistics.refutation import Kind, Refutation, refutation
+from sdpo_ref.claims.stored import Stored
 from sdpo_ref.claims.verdict import ClaimVerdict
 from sdpo_ref.errors import IntegrityError
 from sdpo_ref.study.fingerprint import code_fingerprint
@@ -77,6 +82,7 @@ class PartFinding(_Kept):
         middle_low: lower end of its 95 % bootstrap interval, stratified by comparison.
         middle_high: upper end.
         comparisons: each.
+        refutations: name of a refuted direction to what the stored runs of the same seeds show that it is instead.
     """
 
     name: str
@@ -87,6 +93,13 @@ class PartFinding(_Kept):
     middle_low: float | None
     middle_high: float | None
     comparisons: tuple[ComparisonFinding, ...]
+    refutations: Mapping[str, Refutation] = {}
+
+    @property
+    def kinds(self) -> Mapping[str, Kind | None]:
+        """Name of each refuted comparison to its kind."""
+        refuted = [one.name for one in self.comparisons if one.outcome is ClaimOutcome.FAIL]
+        return {name: self.refutations[name].kind if name in self.refutations else None for name in refuted}
 
 
 class ClaimFinding(_Kept):
@@ -140,11 +153,12 @@ class Findings(_Kept):
         )
 
 
-def findings_of(verdicts: Sequence[ClaimVerdict], *, profile: ProfileName) -> Findings:
+def findings_of(verdicts: Sequence[ClaimVerdict], stored: Stored, *, profile: ProfileName) -> Findings:
     """What is kept of verdicts on all parts of claims.
 
     Args:
         verdicts: on the bundled reference.
+        stored: its stored runs, which say what a refuted direction is instead.
         profile: under which they were reached.
     """
     return Findings(
@@ -158,7 +172,7 @@ def findings_of(verdicts: Sequence[ClaimVerdict], *, profile: ProfileName) -> Fi
                 record=record_sha256(one.claim),
                 controls=sum(control.holds is True for control in one.controls),
                 controls_broken=tuple(f"{c.name}: {c.says}" for c in one.controls if c.holds is not True),
-                parts=tuple(map(_part, one.answers)),
+                parts=tuple(_part(answer, stored) for answer in one.answers),
             )
             for one in verdicts
         },
@@ -246,7 +260,7 @@ def merged(old: Findings | None, new: Findings) -> Findings:
     return new.model_copy(update={"claims": {name: both[name] for name in sorted(both)}})
 
 
-def _part(answer: Answer) -> PartFinding:
+def _part(answer: Answer, stored: Stored) -> PartFinding:
     strata = [[value for value in one.values if math.isfinite(value)] for one in answer.compared]
     strata = [values for values in strata if values]
     middle = low = high = None
@@ -262,7 +276,24 @@ def _part(answer: Answer) -> PartFinding:
         middle_low=_rounded(low),
         middle_high=_rounded(high),
         comparisons=tuple(_comparison(answer, one) for one in answer.compared),
+        refutations=_refutations(answer, stored),
     )
+
+
+def _refutations(answer: Answer, stored: Stored) -> dict[str, Refutation]:
+    question, lane = answer.question, answer.question.part.lane
+    if not isinstance(lane, Direction | Grid):
+        return {}
+    rule = sign_rule_of(lane, question.design, comparisons=count_comparisons(question.claim))
+    found = {}
+    for one in answer.compared:
+        if one.decision is not None and one.decision.outcome is ClaimOutcome.FAIL:
+            values = stored.quantities(question.part, one.comparison, question.claim.seeds)
+            shown = refutation(values, rule, resolution=lane.resolution)
+            if shown is not None:
+                numbers = {name: round(getattr(shown, name), _DIGITS) for name in ("mean", "low", "high")}
+                found[one.comparison.name] = replace(shown, **numbers)
+    return found
 
 
 def _comparison(answer: Answer, one: Compared) -> ComparisonFinding:

@@ -73,11 +73,12 @@ def chosen_claims(claims: Mapping[str, Claim], names: tuple[str, ...]) -> tuple[
 
 
 def record_sha256(claim: Claim) -> str:
-    """Fingerprint of a record; layout does not count.
+    """Fingerprint of a record; neither layout counts, nor whose statement a part is.
 
-    Implements: STAT-012.
+    Implements: STAT-012, STAT-034.
     """
-    return hashlib.sha256(json.dumps(claim.model_dump(mode="json"), sort_keys=True).encode()).hexdigest()
+    decided = claim.model_dump(mode="json", exclude={"parts": {"__all__": {"source"}}})
+    return hashlib.sha256(json.dumps(decided, sort_keys=True).encode()).hexdigest()
 
 
 def _blocks(path: Path) -> Iterator[tuple[str, str, str]]:

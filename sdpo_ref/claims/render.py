@@ -1,16 +1,28 @@
 """FINDINGS.md and the README's table from what was decided, and one record as text. Same findings, same text."""
 
+import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 
 from sdpo_ref.claims.comparison import comparisons, count_comparisons
 from sdpo_ref.claims.findings import ClaimFinding, ComparisonFinding, Findings, PartFinding
+from sdpo_ref.claims.headline import (
+    CONTROLS,
+    ENDS,
+    REFUTED,
+    Row,
+    comparison_word,
+    finding_rows,
+    part_word,
+    rows_of,
+)
 from sdpo_ref.claims.power import DEFECTS
 from sdpo_ref.claims.profile import Design
 from sdpo_ref.claims.rates import PROMOTED_SHARE, Rates
 from sdpo_ref.claims.runs import verdict_seed
 from sdpo_ref.claims.schema import Claim, Collapse, Direction, Equivalence, Grid, Lane, Magnitude, Part, Reproduction
 from sdpo_ref.claims.statistics.outcome import ClaimOutcome, grid_reading
+from sdpo_ref.claims.statistics.refutation import Kind, Refutation
 from sdpo_ref.claims.statistics.sign_rule import SignRule
 
 FILE_NAME = "FINDINGS.md"
@@ -22,14 +34,6 @@ _FROM, _TO = "<!-- findings -->", "<!-- end of findings -->"
 
 _BESIDE = {"F01": "F13"}
 """A claim to the one that is read beside it, because it limits the first one."""
-
-_WORDS: Mapping[ClaimOutcome | None, str] = {
-    ClaimOutcome.PASS: "PASS",
-    ClaimOutcome.FAIL: "**REFUTED**",
-    ClaimOutcome.INCONCLUSIVE: "INCONCLUSIVE",
-    ClaimOutcome.INVALID: "**INVALID**",
-    None: "NOT-RUN",
-}
 
 _OUTCOMES = ("PASS", "INCONCLUSIVE", "FAIL", "INVALID", "NOT-RUN")
 
@@ -46,15 +50,35 @@ printed by `sdpo-ref claims render` from `conformance/findings.json`, which
 ```
 
 writes anew in some minutes (`--stored`: in one, from the stored runs of the same seeds): {runs} at seeds that are a
-hash of the claim (specification {spec_version}, code `{code}`). Nothing was tuned or chosen on these seeds. REFUTED is
-a result: it stays.
+hash of the claim (specification {spec_version}, code `{code}`). Nothing was tuned or chosen on these seeds. What is
+refuted is a result: it stays.
 
-How to read it. A part PASSes when each of its comparisons has passed; its chance of a false PASS is that of one
-comparison at PoI ½ (or at its margin). It is REFUTED with the first comparison that fails; the chance that this is an
-error, if all hold, is at most the false-FAIL rate. Refuted is that the quantity is positive with a probability of .8 or
-more: it may be level, or behind. INCONCLUSIVE names further seeds where those would likely settle it. Means have 95 %
-intervals over the seeds used, IQM is the interquartile mean over all comparisons and seeds with a stratified bootstrap
-interval; both are shown and decide nothing, and a rule that stops early makes means a little too good.
+**The world.** The reader of feedback is the exact posterior under the true model: it is told the regime, the noise,
+the slope and the form of the world, and learns the loadings of tokens alone. A method's lead is therefore the lead of
+a teacher that reads as well as can be read. Dense credit as such is worth about nothing here; knowledge and
+information are worth all: see F13 with every lead. Baselines learn from the scalar reward, so that in scalar and in
+rubric they are the same runs. The study says why diversity is lost (the self-teacher is sharp); that cannot be asked
+here, because SDPO's gradient is linear in the teacher's tilt and Adam cancels its size.
+
+**How to read it.** A finding is a statement of the published study, tested in our world. *As the study states it* is
+the verdict on that statement and no more; *how far it goes* are extensions of ours, each of which HOLDS or ENDS HERE,
+and what a reader has to know beside them. What is decided are the parts of a claim, marked as the study's or ours.
+
+| word | a part, or a comparison of it |
+|---|---|
+| HOLDS | each comparison has passed; falsely with the chance of one comparison at PoI ½ (or at its margin) |
+| REVERSED | refuted, and the opposite passes the same rule |
+| SMALLER | refuted, and its mean is above zero all the same: it is there, at too few seeds |
+| LEVEL | refuted, neither of these, and its mean is within ten resolutions of zero (.01 of final reward) |
+| REFUTED | refuted, and none of the three is shown |
+| ENDS HERE | an extension of ours is refuted; the kind says how |
+| OPEN | neither; further seeds are named where those would likely settle it |
+
+Refuted is that the quantity is positive with a probability of .8 or more, with the first comparison that fails; the
+chance that this is an error, if all hold, is at most the false-FAIL rate. What it is instead is decided on all stored
+runs of the same seeds (06-simulation, STAT-030 to STAT-033), each kind at an error of at most 5 %. Means have 95 %
+intervals over the seeds used, IQM is the interquartile mean over all comparisons and seeds with a stratified
+bootstrap interval; both are shown and decide nothing, and a rule that stops early makes means a little too good.
 Final reward: 0 is the base policy, 1 the optimum.
 
 """
@@ -109,22 +133,27 @@ def pages(
 
 
 def findings_table(findings: Findings, claims: Mapping[str, Claim]) -> str:
-    """One row for each claim, F13 beside F01.
+    """One row for each finding; below a line those that the study does not ask.
 
     Args:
         findings: for the bundled reference.
         claims: the records.
     """
-    rows = ["| | claim | verdict | holds | does not, or is open |", "|---|---|---|---|---|"]
-    for name in _order(findings.claims):
-        found, claim = findings.claims[name], claims[name]
-        holds = [claim.part(part.name) for part in found.parts if part.outcome is ClaimOutcome.PASS]
-        rest = [part for part in found.parts if part.outcome is not ClaimOutcome.PASS]
-        rows.append(
-            f"| {name} | {claim.statement} | {_WORDS[found.outcome]} | {_listed(part.name for part in holds)} | "
-            f"{_listed(f'{part.name}: {_WORDS[part.outcome]}' for part in rest)} |"
-        )
-    return "\n".join(rows) + "\n"
+    lines = ["| | finding | as the study states it | how far it goes |", "|---|---|---|---|"]
+    above = True
+    for row in finding_rows(findings, claims):
+        if above and not row.studys:
+            lines.append(f"| | **{CONTROLS}** | | |")
+        above = row.studys
+        note = f"{row.note[:1].upper()}{row.note[1:]}"
+        how_far = ". ".join(text for text in ("; ".join(row.how_far), note) if text) or "–"
+        lines.append(f"| {row.id} | {row.statement} | {_strong(row.as_stated)} | {_strong(how_far)} |")
+    return "\n".join(lines) + "\n"
+
+
+def _strong(text: str) -> str:
+    """With what does not hold in bold."""
+    return re.sub(rf"\b(?:{'|'.join((*Kind, REFUTED, ENDS, 'INVALID'))})\b", r"**\g<0>**", text)
 
 
 def _order(names: Iterable[str]) -> list[str]:
@@ -132,10 +161,6 @@ def _order(names: Iterable[str]) -> list[str]:
     there = sorted(names)
     first = [name for name in there if name not in _BESIDE.values()]
     return [each for name in first for each in (name, _BESIDE.get(name)) if each in there]
-
-
-def _listed(names: Iterable[str]) -> str:
-    return "; ".join(names) or "–"
 
 
 def _protocol(claims: Mapping[str, Claim]) -> Iterator[str]:
@@ -204,8 +229,10 @@ def _outcomes(counts: Mapping[str, int]) -> str:
 
 def _section(name: str, found: ClaimFinding, claims: Mapping[str, Claim], limits: Mapping[str, str]) -> Iterator[str]:
     claim = claims[name]
-    yield f"## {name} {claim.title}: {_WORDS[found.outcome].strip('*')}\n"
+    rows = rows_of(claim, found)
+    yield f"## {name} {claim.title}: {', '.join(_headline(row, several=len(rows) > 1) for row in rows)}\n"
     yield f"> {claim.statement}\n"
+    yield f"All parts together, as registered: {_strong(comparison_word(found.outcome, None))}.\n"
     if limits.get(name):
         yield f"{limits[name]}\n"
     broken = f"; broken: {'; '.join(found.controls_broken)}" if found.controls_broken else ""
@@ -215,7 +242,8 @@ def _section(name: str, found: ClaimFinding, claims: Mapping[str, Claim], limits
 
 
 def _part(record: Part, found: PartFinding) -> Iterator[str]:
-    yield f"**{record.name}**: {_WORDS[found.outcome]}. {record.says[0].upper()}{record.says[1:]}. {_rates(found)}\n"
+    whose, word = "the study's" if record.source == "study" else "ours", _strong(part_word(record, found))
+    yield f"**{record.name}** ({whose}): {word}. {record.says[0].upper()}{record.says[1:]}. {_rates(found)}\n"
     if isinstance(record.lane, Grid):
         yield f"Grid along {record.lane.along}: {_reading(record, record.lane, found)}.\n"
     if isinstance(record.lane, Collapse):
@@ -228,10 +256,22 @@ def _part(record: Part, found: PartFinding) -> Iterator[str]:
     for one in shown:
         wins = f"{one.wins} of {one.seeds}" if one.wins is not None else f"{one.seeds} seeds"
         further = f"{one.further_seeds} further seeds" if one.further_seeds else ""
-        yield f"| {one.name} | {_WORDS[one.outcome]} | {_interval(one.mean, one.low, one.high)} | {wins} | {further} |"
+        word = _strong(comparison_word(one.outcome, found.kinds.get(one.name)))
+        more = _evidence(found.refutations[one.name]) if one.name in found.refutations else further
+        yield f"| {one.name} | {word} | {_interval(one.mean, one.low, one.high)} | {wins} | {more} |"
     left = len(found.comparisons) - len(shown)
     middle = _interval(found.middle, found.middle_low, found.middle_high)
     yield f"\n{f'And {left} more, all further from failing. ' if left else ''}IQM of all: {middle}.\n"
+
+
+def _headline(row: Row, *, several: bool) -> str:
+    """What the study states, or that it states nothing."""
+    return f"{row.id} {row.as_stated}" if several else row.as_stated if row.studys else "ours"
+
+
+def _evidence(shown: Refutation) -> str:
+    """What the kind of a refuted comparison is decided on, with the interval that decides."""
+    return f"all stored: {_interval(shown.mean, shown.low, shown.high)} (90 %), {shown.wins} of {shown.seeds}"
 
 
 def _rates(found: PartFinding) -> str:
@@ -301,6 +341,7 @@ def _lines(claim: Claim) -> Iterator[str]:
     for part in claim.parts:
         yield ""
         yield f"{part.name}: {part.says}"
+        yield f"  {'the study states it' if part.source == 'study' else 'our extension'}"
         yield f"  {part.lane.kind}, {part.metric}{' (log)' if part.log else ''}, experiment {part.experiment}"
         yield f"  {_operating_points(part.lane, Design(claim.looks, claim.alpha, claim.beta), count)}"
         yield f"  {len(comparisons(part))} comparisons: {'; '.join(one.name for one in comparisons(part))}"

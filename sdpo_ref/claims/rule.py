@@ -61,7 +61,7 @@ def rule_of(lane: Lane, design: Design, *, comparisons: int) -> Rule:
     alpha, beta, share = design.alpha, design.beta, design.beta / comparisons
     match lane:
         case Direction() | Grid():
-            signs = SignRule(design.looks, alpha, beta, comparisons, lane.least)
+            signs = sign_rule_of(lane, design, comparisons=comparisons)
             resolution = lane.resolution
 
             def decide(values: Sequence[float]) -> Decision:
@@ -97,6 +97,11 @@ def rule_of(lane: Lane, design: Design, *, comparisons: int) -> Rule:
             return Rule(judge, alpha, share)
         case _:
             assert_never(lane)
+
+
+def sign_rule_of(lane: Direction | Grid, design: Design, *, comparisons: int) -> SignRule:
+    """The sign rule of a direction, or of each level of a grid; as :func:`rule_of`."""
+    return SignRule(design.looks, design.alpha, design.beta, comparisons, lane.least)
 
 
 _LEAST_SEEDS = 16

@@ -10,6 +10,8 @@ Positive = Annotated[float, Field(gt=0.0, allow_inf_nan=False)]
 Rate = Annotated[float, Field(gt=0.0, lt=1.0)]
 Finite = Annotated[float, Field(allow_inf_nan=False)]
 Band = tuple[Finite, Finite]
+Source = Literal["study", "ours"]
+"""Whose statement a part is: the published study's, or an extension of ours."""
 
 
 class _Record(BaseModel):
@@ -131,6 +133,7 @@ class Part(_Record):
     Attributes:
         name: one or two words.
         says: the sentence that is decided.
+        source: whose statement it is; says how a result is presented, and is not in the record's fingerprint.
         experiment: whose cells are compared.
         asks_trainer: whether the trainer of an implementation can be checked; if not, it is about a gradient or a
             signal of the bundled one.
@@ -144,6 +147,7 @@ class Part(_Record):
 
     name: str
     says: str
+    source: Source
     experiment: str
     asks_trainer: bool = True
     lane: Lane

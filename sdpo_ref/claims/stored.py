@@ -16,9 +16,9 @@ from pydantic import BaseModel, ConfigDict, ValidationError
 from safetensors.torch import load_file, save_file
 
 from sdpo_ref import SPEC_VERSION
-from sdpo_ref.claims.comparison import CellName, Metrics, comparisons
+from sdpo_ref.claims.comparison import CellName, Comparison, Metrics, comparisons, quantity
 from sdpo_ref.claims.runs import BUNDLED, UNDER_TEST, RunName, Source
-from sdpo_ref.claims.schema import Claim, Seeds
+from sdpo_ref.claims.schema import Claim, Part, Seeds
 from sdpo_ref.errors import IntegrityError
 from sdpo_ref.study.experiment import Label
 
@@ -75,6 +75,23 @@ class Stored:
         """
         table = _read(self.folder, seeds)
         return 0 if table is None else table[0].count
+
+    def quantities(self, part: Part, comparison: Comparison, seeds: Seeds) -> list[float]:
+        """A comparison's quantity at every stored repeat, for the bundled SDPO; none where a run is not stored.
+
+        Args:
+            part: of a claim.
+            comparison: of that part.
+            seeds: of that claim.
+        """
+        found = []
+        for index in range(self.count(seeds)):
+            names = {cell: RunName(seeds, index, cell) for cell in comparison.cells}
+            runs = self.values(names.values())
+            if len(runs) < len(names):
+                return []
+            found.append(quantity(part, comparison, {cell: runs[name] for cell, name in names.items()}))
+        return found
 
     def _value(self, one: RunName) -> Metrics | None:
         table = _read(self.folder, one.seeds)

@@ -8,6 +8,7 @@ import typer
 from rich.console import Console
 
 from sdpo_ref.claims.findings import checked_parts, findings_of, merged, passed_parts, read_findings, write_findings
+from sdpo_ref.claims.headline import finding_rows
 from sdpo_ref.claims.power import DEFECTS, outcomes_of_bad
 from sdpo_ref.claims.profile import ProfileName
 from sdpo_ref.claims.rates import CONFIRMING, PROMOTED_SHARE, PROMOTING, keep, read_rates
@@ -38,12 +39,14 @@ Keep = Annotated[bool, typer.Option("--keep", help="Keep what was measured in co
 
 @app.command("list")
 def list_(suite_at: SuiteAt = None) -> None:
-    """Every claim in a line, with its documented verdict."""
+    """Every finding in a line, with the verdict on what the study states."""
     suite = Suite.at(suite_at)
-    findings = read_findings(suite.conformance)
-    for name, claim in read_claims(suite.spec).items():
-        found = findings.claims.get(name) if findings else None
-        typer.echo(f"{name}  {found.verdict if found else 'undecided':12}  {claim.title}")
+    findings, claims = read_findings(suite.conformance), read_claims(suite.spec)
+    decided = {} if findings is None else findings.claims
+    for name in claims.keys() - decided.keys():
+        typer.echo(f"{name:5} {'undecided':46}  {claims[name].title}")
+    for row in () if findings is None else finding_rows(findings, claims):
+        typer.echo(f"{row.id:5} {row.as_stated:46}  {row.title}")
 
 
 @app.command()
@@ -94,7 +97,7 @@ def decide(
             stored=stored,
             profile=profile,
         )
-    findings = findings_of(verdicts, profile=profile)
+    findings = findings_of(verdicts, stored, profile=profile)
     if not dry:
         write_findings(suite.conformance, merged(read_findings(suite.conformance), findings))
         record_golden(suite.conformance, ["findings.json"])

@@ -59,6 +59,7 @@ def tiny_part(**changes: object) -> dict[str, object]:
     return {
         "name": "reward",
         "says": "SDPO is ahead",
+        "source": "study",
         "experiment": "F01",
         "lane": {"kind": "direction", "resolution": 0.001},
         "metric": "final_reward",

@@ -1,18 +1,24 @@
 """FINDINGS.md and the README say what was decided, about the records and the code that are here."""
 
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
 from sdpo_ref import SPEC_VERSION
 from sdpo_ref._resources import content
+from sdpo_ref.claims.comparison import Metrics, comparisons, count_comparisons
 from sdpo_ref.claims.findings import Findings, findings_of, merged, read_findings, write_findings
 from sdpo_ref.claims.power import DEFECTS
 from sdpo_ref.claims.rates import Rates, read_rates
 from sdpo_ref.claims.records import record_sha256, released_claims
 from sdpo_ref.claims.render import pages, render
+from sdpo_ref.claims.runs import RunName
+from sdpo_ref.claims.schema import Direction, Grid
 from sdpo_ref.claims.statistics.outcome import ClaimOutcome
+from sdpo_ref.claims.statistics.refutation import Kind, Refutation, refutation
 from sdpo_ref.claims.statistics.sign_rule import SignRule
+from sdpo_ref.claims.stored import FOLDER, Stored, generate
 from sdpo_ref.claims.verdict import judge
 from sdpo_ref.errors import IntegrityError
 from sdpo_ref.study.fingerprint import code_fingerprint
@@ -69,12 +75,58 @@ def test_limits_and_refuted_parts_stand_on_the_page() -> None:
     assert text.index("## F13") < text.index("## F02")
 
 
-def small() -> Findings:
+def small(say: Callable[[RunName], Metrics] = leading, stored: Path = Path("nowhere")) -> Findings:
     """Of the tiny claim."""
     claim = tiny_claim()
-    source = Told(leading)
+    source = Told(say)
     verdicts = judge({claim.id: claim.parts}, [claim], fresh=source, stored=source, profile="standard")
-    return findings_of(verdicts, profile="standard")
+    return findings_of(verdicts, Stored(stored), profile="standard")
+
+
+def trailing(one: RunName) -> Metrics:
+    """SDPO behind."""
+    lead = {"final_reward": -0.2 if dict(one.cell.labels)["method"] == "sdpo" else 0.0}
+    return {name: 0.5 + 0.001 * one.index + value for name, value in lead.items()}
+
+
+def test_what_is_refuted_is_kept_with_its_kind(tmp_path: Path) -> None:
+    """By hand: behind by .2 at each of twelve stored seeds; without stored runs there is no kind."""
+    claim = tiny_claim()
+    generate([claim], claim.seeds, 12, Told(trailing), tmp_path)
+    (part,) = small(trailing, tmp_path).claims["F01"].parts
+    assert part.outcome is ClaimOutcome.FAIL
+    assert part.kinds == {"rloo": Kind.REVERSED, "grpo": Kind.REVERSED}
+    assert part.refutations["rloo"] == Refutation(Kind.REVERSED, 12, 0, -0.2, -0.2, -0.2)
+    text = render(small(trailing, tmp_path), {"F01": claim}, {}, Rates(spec_version="", code=""))
+    assert "## F01 Tiny: REVERSED" in text
+    assert "| F01 | SDPO is ahead. | **REVERSED** | Read it with F13" in text
+    assert "all stored: -0.200 [-0.200, -0.200] (90 %), 0 of 12" in text
+    (part,) = small(leading, tmp_path).claims["F01"].parts
+    assert part.refutations == {}
+    (part,) = small(trailing).claims["F01"].parts
+    assert part.kinds == {"rloo": None, "grpo": None}
+    assert part.refutations == {}
+
+
+@pytest.mark.parametrize("name", released_claims())
+def test_the_kinds_are_those_of_the_stored_runs(name: str) -> None:
+    """Decided again for every refuted comparison, and for no other one."""
+    claim, found = released_claims()[name], released().claims[name]
+    stored = Stored(content("conformance") / FOLDER)
+    for part in found.parts:
+        record = claim.part(part.name)
+        refuted = [one.name for one in part.comparisons if one.outcome is ClaimOutcome.FAIL]
+        assert list(part.refutations) == refuted
+        for one in comparisons(record):
+            if one.name in refuted:
+                assert isinstance(record.lane, Direction | Grid)
+                rule = SignRule(claim.looks, claim.alpha, claim.beta, count_comparisons(claim), record.lane.least)
+                values = stored.quantities(record, one, claim.seeds)
+                again = refutation(values, rule, resolution=record.lane.resolution)
+                kept = part.refutations[one.name]
+                assert again is not None
+                assert (again.kind, again.seeds, again.wins) == (kept.kind, kept.seeds, kept.wins)
+                assert (again.mean, again.low, again.high) == pytest.approx((kept.mean, kept.low, kept.high), abs=1e-6)
 
 
 def test_findings_are_written_and_read_back(tmp_path: Path) -> None:
@@ -99,7 +151,7 @@ def test_new_findings_stand_beside_old_ones_of_the_same_code() -> None:
 def test_the_page_shows_effects_with_intervals_and_both_rates() -> None:
     """By hand: the lead is .1 at each of eight seeds, in both comparisons."""
     text = render(small(), {"F01": tiny_claim()}, {"F01": "In a test."}, Rates(spec_version="", code=""))
-    assert "| rloo | PASS | 0.100 [0.100, 0.100] | 8 of 8 |  |" in text
+    assert "| rloo | HOLDS | 0.100 [0.100, 0.100] | 8 of 8 |  |" in text
     rule = SignRule((8, 16, 32, 64), alpha=0.05, beta=0.01, comparisons=2)
     assert f"False PASS {100 * rule.false_pass:.2g} %, false FAIL {200 * rule.false_fail:.2g} % or less." in text
     assert "In a test." in text
