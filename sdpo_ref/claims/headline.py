@@ -123,6 +123,21 @@ def finding_rows(findings: Findings, claims: Mapping[str, Claim]) -> tuple[Row, 
     return tuple(sorted(rows, key=lambda row: not row.studys))
 
 
+def verdict_lines(findings: Findings, claims: Mapping[str, Claim]) -> dict[str, list[str]]:
+    """Claim to what stands beside its figure: a line for each of its findings.
+
+    Args:
+        findings: for the bundled reference.
+        claims: the records.
+    """
+    lines: dict[str, list[str]] = {}
+    for row in finding_rows(findings, claims):
+        stated = f"as the study states it {row.as_stated}" if row.studys else "ours, the study does not ask it"
+        further = "; ".join((*row.how_far, row.note) if row.note else row.how_far)
+        lines.setdefault(row.claim, []).append(f"{row.id}: {stated}." + (f" How far: {further}." if further else ""))
+    return lines
+
+
 def rows_of(claim: Claim, found: ClaimFinding) -> tuple[Row, ...]:
     """The findings of one claim.
 

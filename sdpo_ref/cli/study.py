@@ -9,6 +9,10 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
+from sdpo_ref._resources import content
+from sdpo_ref.claims.findings import read_findings
+from sdpo_ref.claims.headline import verdict_lines
+from sdpo_ref.claims.records import released_claims
 from sdpo_ref.cli.options import Jobs
 from sdpo_ref.errors import UsageError
 from sdpo_ref.simulation.settings import SimulatorName
@@ -183,7 +187,9 @@ def report(
     if not store_at.exists():
         raise UsageError(f"there is no store {store_at}; run `sdpo-ref study run` first, or name it with --store")
     with Store(store_at, read_only=True) as store:
-        contents = contents_of(experiments, repeats, store, only=figure, parts=parts.options())
+        contents = contents_of(
+            experiments, repeats, store, only=figure, parts=parts.options(), verdicts=_documented_verdicts()
+        )
     if not contents.runs or (figure is not None and not contents.figures):
         raise UsageError(
             f"{store_at} has nothing to show for {', '.join(one.name for one in experiments)} at {seeds} seeds and the "
@@ -193,6 +199,12 @@ def report(
         console.print(Text(warning, style="yellow"))
     written = write_report(contents, out) if figure is None else [write_figure(contents.figures[0], out)]
     console.print(Text(f"{contents.runs} runs, {len(contents.figures)} figures: {written[0]}"))
+
+
+def _documented_verdicts() -> dict[str, list[str]]:
+    """What the released suite found about each experiment of a claim."""
+    findings = read_findings(content("conformance"))
+    return {} if findings is None else verdict_lines(findings, released_claims())
 
 
 @app.command()

@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from types import MappingProxyType
 
 from sdpo_ref.study.experiment import Experiment, Observation
 from sdpo_ref.study.observations import by_seed, observations
@@ -25,11 +26,13 @@ class Drawn:
         figure: title, question, caption and command.
         svg: the drawing.
         effects: its numbers.
+        verdicts: on the findings that it is about, a line each; decided elsewhere, from other seeds.
     """
 
     figure: ReportFigure
     svg: str
     effects: tuple[Effect, ...]
+    verdicts: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -75,7 +78,13 @@ class Contents:
 
 
 def contents_of(
-    experiments: Sequence[Experiment], seeds: Sequence[int], store: Store, *, only: str | None = None, parts: str = ""
+    experiments: Sequence[Experiment],
+    seeds: Sequence[int],
+    store: Store,
+    *,
+    only: str | None = None,
+    parts: str = "",
+    verdicts: Mapping[str, Sequence[str]] = MappingProxyType({}),
 ) -> Contents:
     """Read everything that the report needs.
 
@@ -88,12 +97,18 @@ def contents_of(
         store: to read from.
         parts: options that name the third parties' parts in the experiments.
         only: name of the one figure to draw; ``None`` for all.
+        verdicts: experiment to what was found about it for the bundled methods, a line each.
     """
     seen = {one.name: observations(one, seeds, store) for one in experiments}
     keys = {task.key for one in experiments for task in one.tasks(seeds)}
     records = store.records(keys)
     drawn = [
-        Drawn(figure, svg(figure, seen[figure.experiment]), tuple(figure.effects(seen[figure.experiment])))
+        Drawn(
+            figure,
+            svg(figure, seen[figure.experiment]),
+            tuple(figure.effects(seen[figure.experiment])),
+            tuple(verdicts.get(figure.experiment, ())),
+        )
         for figure in FIGURES.values()
         if only in (None, figure.name) and any(one.outcome.error is None for one in seen.get(figure.experiment, ()))
     ]

@@ -45,6 +45,7 @@ def _lines(contents: Contents) -> Iterator[str]:
         figure = drawn.figure
         yield from ("", f"## {figure.experiment} {figure.title}", "", figure.question, "")
         yield f"![{figure.title}]({file_name(drawn)})"
+        yield from (f"\n**Verdict.** {_cell(verdict)}" for verdict in drawn.verdicts)
         yield from ("", figure.caption, "", "```sh", figure.command(len(contents.seeds), contents.parts), "```")
         if drawn.effects:
             yield from ("", "| setting | quantity | mean [95 % interval] | |", "|---|---|---|---|")
@@ -64,7 +65,8 @@ def _lines(contents: Contents) -> Iterator[str]:
 def _summary(contents: Contents) -> str:
     return (
         f"{contents.runs} runs, seeds {_range(contents.seeds)}. These are means with 95 % intervals over "
-        f"{len(contents.seeds)} seeds and no verdicts: nothing here was decided by a rule that was fixed beforehand."
+        f"{len(contents.seeds)} seeds, and none of them decides anything. A verdict beside a figure is that of FINDINGS.md "
+        "on the bundled methods, from other seeds, by a rule that was fixed beforehand."
     )
 
 

@@ -46,6 +46,21 @@ def reported(tmp_path: Path, names: Sequence[str] = ("F06",), *, leave_out: int 
         return contents_of(experiments, SEEDS, store)
 
 
+def test_a_verdict_stands_beside_its_figures_and_beside_no_other(tmp_path: Path) -> None:
+    """As text, in both forms, with both figures of F06; whoever wrote it cannot write a tag."""
+    experiments = [synthetic.experiment(name) for name in ("F06", "F11")]
+    with stored(tmp_path / "store.sqlite", experiments) as store:
+        contents = contents_of(experiments, SEEDS, store, verdicts={"F06": ["HOLDS <b>"], "F04": ["never"]})
+    assert [(drawn.figure.experiment, drawn.verdicts) for drawn in contents.figures] == [
+        ("F06", ("HOLDS <b>",)),
+        ("F06", ("HOLDS <b>",)),
+        ("F11", ()),
+    ]
+    assert html(contents).count("<strong>Verdict.</strong> HOLDS &lt;b&gt;") == 2
+    assert markdown(contents).count("\n**Verdict.** HOLDS &lt;b>\n") == 2
+    assert "never" not in html(contents) + markdown(contents)
+
+
 def test_the_page_holds_everything_and_fetches_nothing(tmp_path: Path) -> None:
     """One file: drawings inside, no script, no link to anywhere; the command under its figure (SIM-155)."""
     contents = reported(tmp_path)
