@@ -65,8 +65,8 @@ def _lines(contents: Contents) -> Iterator[str]:
 def _summary(contents: Contents) -> str:
     return (
         f"{contents.runs} runs, seeds {_range(contents.seeds)}. These are means with 95 % intervals over "
-        f"{len(contents.seeds)} seeds, and none of them decides anything. A verdict beside a figure is that of FINDINGS.md "
-        "on the bundled methods, from other seeds, by a rule that was fixed beforehand."
+        f"{len(contents.seeds)} seeds, and none of them decides anything. A verdict beside a figure is that of "
+        "FINDINGS.md on the bundled methods, from other seeds, by a rule that was fixed beforehand."
     )
 
 
