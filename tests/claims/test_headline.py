@@ -47,7 +47,7 @@ def released() -> Findings:
 
 
 def flipped(claim: Claim) -> Claim:
-    """The same, with every part on somebody else's statement."""
+    """The same, with every part called the other's statement."""
     other = {"study": "ours", "ours": "study"}
     parts = [part.model_copy(update={"source": other[part.source]}) for part in claim.parts]
     return claim.model_copy(update={"parts": tuple(parts)})

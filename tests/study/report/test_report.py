@@ -47,7 +47,7 @@ def reported(tmp_path: Path, names: Sequence[str] = ("F06",), *, leave_out: int 
 
 
 def test_a_verdict_stands_beside_its_figures_and_beside_no_other(tmp_path: Path) -> None:
-    """As text, in both forms, with both figures of F06; whoever wrote it cannot write a tag."""
+    """As text, in both forms, with both figures of F06; it cannot hold a tag."""
     experiments = [synthetic.experiment(name) for name in ("F06", "F11")]
     with stored(tmp_path / "store.sqlite", experiments) as store:
         contents = contents_of(experiments, SEEDS, store, verdicts={"F06": ["HOLDS <b>"], "F04": ["never"]})
