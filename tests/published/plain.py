@@ -1,0 +1,148 @@
+"""The protocol of spec/09-published-study, once more: one run, in loops, from the chapter's text alone.
+
+It shares no line with the package. The world and all random numbers come in as arrays; indices start at 0.
+"""
+
+from itertools import pairwise, product
+from typing import NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from sdpo_ref.published.settings import PublishedSettings
+
+Array = NDArray[np.float64]
+
+
+class World(NamedTuple):
+    """Arrays of section A, and what the teacher is told of quality (PUB-042)."""
+
+    quality: Array  # q, [time, vocab]
+    told: Array  # [time, vocab]
+    neighbours: Array  # b, [vocab, vocab]
+    pattern: NDArray[np.int64]  # s*, [time]
+
+
+class Numbers(NamedTuple):
+    """Random numbers of a run."""
+
+    uniform: Array  # [step, rollout, time]
+    noise: Array  # epsilon, [step, rollout]
+    hints: Array  # standard normal, [step, rollout, time]
+
+
+def softmax(logits: Array) -> Array:
+    return np.asarray(np.exp(logits) / np.exp(logits).sum())
+
+
+def sigmoid(x: float) -> float:
+    return float(1 / (1 + np.exp(-x)))
+
+
+def true_reward(world: World, a: float, tokens: list[int]) -> float:
+    """PUB-002."""
+    total = sum(world.quality[t, v] + a * (v == world.pattern[t]) for t, v in enumerate(tokens))
+    total += sum(world.neighbours[u, v] for u, v in pairwise(tokens))
+    return sigmoid(total / len(tokens))
+
+
+def rating(settings: PublishedSettings, world: World, noisy: float, tokens: list[int]) -> float:
+    """PUB-007 to PUB-009, of the noisy reward."""
+    if settings.bias == "length":
+        counted = [v for v in tokens if settings.constants.effective_length == "all" or v != 0]
+        return noisy + 0.15 * (len(counted) / len(tokens) - 0.5)
+    if settings.bias == "anchoring":
+        return 0.6 * noisy + 0.4 * float(world.quality[0, tokens[0]])
+    return 0.3 + 0.7 * noisy if settings.bias == "positivity" else noisy
+
+
+def feedback(kind: str, rated: float) -> float:
+    """PUB-004 to PUB-006."""
+    if kind == "binary":
+        return float(rated > 0.5)
+    if kind == "ordinal":
+        return float(min(max(np.floor(5 * rated), 0), 4) / 4)
+    return rated
+
+
+def given(settings: PublishedSettings, true: list[float], rated: list[float]) -> list[float]:
+    """What each teacher gets: PUB-041 and PUB-044."""
+    own = [feedback(settings.feedback, r) for r in rated]
+    if settings.control.equal_mean:
+        shift = np.mean([feedback(settings.feedback, r) for r in true]) - np.mean(own)
+        own = [f + float(shift) for f in own]
+    if settings.control.feedback == "other":
+        return [own[i - 1] for i in range(len(own))]
+    return own if settings.control.feedback == "own" else [settings.control.feedback] * len(own)
+
+
+def seen(settings: PublishedSettings, world: World, t: int, token: int, normal: float) -> Array:
+    """What feedback tilts the teacher by: quality as it is told, less a critique's hint (PUB-010, PUB-011, PUB-043)."""
+    if settings.feedback != "critique":
+        return np.asarray(world.told[t])
+    hint = world.quality[t, token] + settings.constants.hint_noise * normal
+    at = np.arange(settings.vocab) == token if settings.control.hints == "token" else np.ones(settings.vocab)
+    return np.asarray(world.told[t] - hint * at)
+
+
+def credit_weight(world: World, tokens: list[int], t: int) -> float:
+    """PUB-015."""
+    above = [world.quality[u, v] - world.quality[u].mean() for u, v in enumerate(tokens)]
+    return float(above[t] / (sum(abs(x) for x in above) + 1e-8))
+
+
+def correlation(x: Array, y: Array) -> float:
+    """Pearson's; 0 where x is constant."""
+    x, y = x - x.mean(), y - y.mean()
+    return 0.0 if np.abs(x).max() < 1e-12 else float(x @ y / np.sqrt((x @ x) * (y @ y)))
+
+
+def train(settings: PublishedSettings, world: World, numbers: Numbers) -> tuple[Array, dict[str, float]]:
+    """Final logits, and the measurements of section D."""
+    steps, n, length, method = settings.steps, settings.rollouts, settings.time, settings.method
+    logits = np.zeros((length, settings.vocab))
+    rewards, credit = [], []
+    for step in range(steps):
+        p = np.array([softmax(row) for row in logits])
+        cumulative = p.cumsum(-1)
+        tokens = [
+            [int((cumulative[t, :-1] <= numbers.uniform[step, i, t]).sum()) for t in range(length)] for i in range(n)
+        ]
+        true = [true_reward(world, settings.constants.pattern_weight, s) for s in tokens]
+        noisy = [true[i] + settings.noise * numbers.noise[step, i] for i in range(n)]
+        rated = [rating(settings, world, noisy[i], tokens[i]) for i in range(n)]
+        f = given(settings, true, rated)
+        sdpo, reinforce, divergence = np.zeros_like(p), np.zeros_like(p), 0.0
+        for i, t in product(range(n), range(length)):
+            if method in ("sdpo", "hybrid"):
+                tilt = f[i] * seen(settings, world, t, tokens[i][t], numbers.hints[step, i, t])
+                q = softmax(logits[t] + settings.constants.strength * tilt)
+                sdpo[t] -= (q - p[t]) / n
+                divergence += (q * np.log(q / p[t])).sum() / (n * length)
+            if method != "sdpo":
+                advantage = rated[i] - float(np.mean(rated))
+                if method == "advantage_weighted":
+                    advantage *= credit_weight(world, tokens[i], t)
+                reinforce[t] += advantage * (p[t] - np.eye(settings.vocab)[tokens[i][t]]) / n
+        gradient = sdpo + settings.pull * (p - 1 / settings.vocab) if method == "sdpo" else reinforce
+        if method == "hybrid":
+            w = sigmoid((divergence - settings.constants.gate) / (settings.constants.gate / 3))
+            gradient = w * sdpo + (1 - w) * reinforce
+        best = [world.quality[t] - p[t] @ world.quality[t] for t in range(length)]
+        rewards.append(np.mean(true))
+        credit.append(np.mean([correlation(-gradient[t], best[t]) for t in range(length)]))
+        logits = logits - settings.learning_rate * gradient
+    p = np.array([softmax(row) for row in logits])
+    measured = {
+        "final_reward": float(np.mean(rewards[-20:])),
+        "early_reward": float(np.mean(rewards[30:50])),
+        "credit": float(np.mean(credit[-20:])),
+        "credit_all_steps": float(np.mean(credit)),
+        "entropy": float(-(p * np.log(p)).sum(-1).mean()),
+    }
+    if settings.vocab**length <= 2**18:
+        every = [list(s) for s in product(range(settings.vocab), repeat=length)]
+        chances = [float(np.prod(p[range(length), s])) for s in every]
+        value = [true_reward(world, settings.constants.pattern_weight, s) for s in every]
+        measured["expected_reward"] = float(np.dot(chances, value))
+    return logits, measured
