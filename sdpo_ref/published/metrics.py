@@ -34,6 +34,9 @@ METRICS: Mapping[str, str] = {
 MOST_LISTED = 2**18
 """Completions whose rewards are computed one by one for an exact expectation; the default world has as many."""
 
+_ROUNDING = 1e-14
+"""Updates are differences of probabilities: below this they are rounding, whose correlation with anything is noise."""
+
 
 def credit(update: Table, quality: Table) -> Float[Tensor, " run"]:
     """Correlation of an update of the logits with true advantages, mean over positions.
@@ -55,8 +58,9 @@ def credit(update: Table, quality: Table) -> Float[Tensor, " run"]:
     """
     update = update - update.mean(-1, keepdim=True)
     quality = quality - quality.mean(-1, keepdim=True)
-    scale = update.norm(dim=-1) * quality.norm(dim=-1)
-    found: Tensor = (update * quality).sum(-1) / scale.clamp(min=torch.finfo(scale.dtype).tiny)
+    constant = update.abs().amax(-1) < _ROUNDING
+    scale = (update.norm(dim=-1) * quality.norm(dim=-1)).masked_fill(constant, torch.inf)
+    found: Tensor = (update * quality).sum(-1) / scale
     return found.mean(-1)
 
 

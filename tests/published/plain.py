@@ -67,22 +67,20 @@ def feedback(kind: str, rated: float) -> float:
 
 def given(settings: PublishedSettings, true: list[float], rated: list[float]) -> list[float]:
     """What each teacher gets: PUB-041 and PUB-044."""
-    own = [feedback(settings.feedback, r) for r in rated]
-    if settings.control.equal_mean:
-        shift = np.mean([feedback(settings.feedback, r) for r in true]) - np.mean(own)
-        own = [f + float(shift) for f in own]
+    f = [feedback(settings.feedback, r) for r in rated]
     if settings.control.feedback == "other":
-        return [own[i - 1] for i in range(len(own))]
-    return own if settings.control.feedback == "own" else [settings.control.feedback] * len(own)
+        f = [f[i - 1] for i in range(len(f))]
+    elif settings.control.feedback != "own":
+        f = [settings.control.feedback for _ in f]
+    shift = np.mean([feedback(settings.feedback, r) for r in true]) - np.mean(f)
+    return [one + float(shift) for one in f] if settings.control.equal_mean else f
 
 
 def seen(settings: PublishedSettings, world: World, t: int, token: int, normal: float) -> Array:
     """What feedback tilts the teacher by: quality as it is told, less a critique's hint (PUB-010, PUB-011, PUB-043)."""
-    if settings.feedback != "critique":
-        return np.asarray(world.told[t])
-    hint = world.quality[t, token] + settings.constants.hint_noise * normal
-    at = np.arange(settings.vocab) == token if settings.control.hints == "token" else np.ones(settings.vocab)
-    return np.asarray(world.told[t] - hint * at)
+    hint = world.told[t, token] + settings.constants.hint_noise * normal if settings.feedback == "critique" else 0.0
+    everywhere = settings.control.hints == "position"
+    return np.array([q - hint * (everywhere or v == token) for v, q in enumerate(world.told[t])])
 
 
 def credit_weight(world: World, tokens: list[int], t: int) -> float:
@@ -94,42 +92,41 @@ def credit_weight(world: World, tokens: list[int], t: int) -> float:
 def correlation(x: Array, y: Array) -> float:
     """Pearson's; 0 where x is constant."""
     x, y = x - x.mean(), y - y.mean()
-    return 0.0 if np.abs(x).max() < 1e-12 else float(x @ y / np.sqrt((x @ x) * (y @ y)))
+    return 0.0 if np.abs(x).max() < 1e-14 else float(x @ y / np.sqrt((x @ x) * (y @ y)))
 
 
 def train(settings: PublishedSettings, world: World, numbers: Numbers) -> tuple[Array, dict[str, float]]:
     """Final logits, and the measurements of section D."""
-    steps, n, length, method = settings.steps, settings.rollouts, settings.time, settings.method
+    n, length, method, gate = settings.rollouts, settings.time, settings.method, settings.constants.gate
     logits = np.zeros((length, settings.vocab))
-    rewards, credit = [], []
-    for step in range(steps):
+    rewards, credit, given_means, weights = [], [], [], []
+    for step in range(settings.steps):
         p = np.array([softmax(row) for row in logits])
-        cumulative = p.cumsum(-1)
-        tokens = [
-            [int((cumulative[t, :-1] <= numbers.uniform[step, i, t]).sum()) for t in range(length)] for i in range(n)
-        ]
+        bounds, uniform = p.cumsum(-1)[:, :-1], numbers.uniform[step]
+        tokens = [[int((bounds[t] <= uniform[i, t]).sum()) for t in range(length)] for i in range(n)]
         true = [true_reward(world, settings.constants.pattern_weight, s) for s in tokens]
-        noisy = [true[i] + settings.noise * numbers.noise[step, i] for i in range(n)]
-        rated = [rating(settings, world, noisy[i], tokens[i]) for i in range(n)]
+        rated = [
+            rating(settings, world, true[i] + settings.noise * numbers.noise[step, i], tokens[i]) for i in range(n)
+        ]
         f = given(settings, true, rated)
         sdpo, reinforce, divergence = np.zeros_like(p), np.zeros_like(p), 0.0
         for i, t in product(range(n), range(length)):
             if method in ("sdpo", "hybrid"):
-                tilt = f[i] * seen(settings, world, t, tokens[i][t], numbers.hints[step, i, t])
-                q = softmax(logits[t] + settings.constants.strength * tilt)
+                tilt = seen(settings, world, t, tokens[i][t], numbers.hints[step, i, t])
+                q = softmax(logits[t] + settings.constants.strength * f[i] * tilt)
                 sdpo[t] -= (q - p[t]) / n
                 divergence += (q * np.log(q / p[t])).sum() / (n * length)
             if method != "sdpo":
-                advantage = rated[i] - float(np.mean(rated))
-                if method == "advantage_weighted":
-                    advantage *= credit_weight(world, tokens[i], t)
+                weight = credit_weight(world, tokens[i], t) if method == "advantage_weighted" else 1.0
+                advantage = weight * (rated[i] - np.mean(rated))
                 reinforce[t] += advantage * (p[t] - np.eye(settings.vocab)[tokens[i][t]]) / n
-        gradient = sdpo + settings.pull * (p - 1 / settings.vocab) if method == "sdpo" else reinforce
-        if method == "hybrid":
-            w = sigmoid((divergence - settings.constants.gate) / (settings.constants.gate / 3))
-            gradient = w * sdpo + (1 - w) * reinforce
+        sdpo += settings.pull * (p - 1 / settings.vocab)
+        w = {"sdpo": 1.0, "hybrid": sigmoid((divergence - gate) / (gate / 3))}.get(method, 0.0)
+        gradient = w * sdpo + (1 - w) * reinforce
+        weights.append(w)
         best = [world.quality[t] - p[t] @ world.quality[t] for t in range(length)]
         rewards.append(np.mean(true))
+        given_means.append(np.mean(f))
         credit.append(np.mean([correlation(-gradient[t], best[t]) for t in range(length)]))
         logits = logits - settings.learning_rate * gradient
     p = np.array([softmax(row) for row in logits])
@@ -137,9 +134,13 @@ def train(settings: PublishedSettings, world: World, numbers: Numbers) -> tuple[
         "final_reward": float(np.mean(rewards[-20:])),
         "early_reward": float(np.mean(rewards[30:50])),
         "credit": float(np.mean(credit[-20:])),
-        "credit_all_steps": float(np.mean(credit)),
-        "entropy": float(-(p * np.log(p)).sum(-1).mean()),
+        "credit_all": float(np.mean(credit)),
+        "final_entropy": float(-(p * np.log(p)).sum(-1).mean()),
     }
+    if method in ("sdpo", "hybrid"):
+        measured["mean_feedback"] = float(np.mean(given_means))
+    if method == "hybrid":
+        measured |= {"weight_first": weights[0], "weight_last": float(np.mean(weights[-20:]))}
     if settings.vocab**length <= 2**18:
         every = [list(s) for s in product(range(settings.vocab), repeat=length)]
         chances = [float(np.prod(p[range(length), s])) for s in every]
