@@ -71,6 +71,18 @@ def test_stored_runs_give_the_released_findings() -> None:
     assert (content("conformance") / "findings.json").read_bytes() == before
 
 
+def test_what_is_refuted_is_printed_with_its_kind() -> None:
+    """Decided from the stored runs again, F09 is the two rows of the README, kinds included."""
+    done = RUNNER.invoke(app, ["decide", "F09", "--stored", "--dry-run"])
+    assert done.exit_code == 0, done.output
+    first, second = (line for line in done.output.splitlines() if line.startswith("| F"))
+    assert first.startswith("| F09a |")
+    assert "| **REVERSED** (vocabulary, length); **SMALLER** (aspects) |" in first
+    assert second.startswith("| F09b |")
+    readme = (Path(__file__).parent.parent.parent / "README.md").read_text(encoding="utf-8")
+    assert f"\n{first}\n{second}\n" in readme
+
+
 def test_the_reference_never_fails_in_a_few_repeats() -> None:
     """Three of what `sdpo-ref claims repeat` does 299 times, for two claims."""
     done = RUNNER.invoke(app, ["repeat", "F01", "F11", "--repeats", "3"])
