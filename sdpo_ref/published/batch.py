@@ -1,5 +1,6 @@
 """Runs that are one program, and the random numbers of their steps (spec/09-published-study, E)."""
 
+import math
 from collections.abc import Hashable, Sequence
 from dataclasses import dataclass, field
 
@@ -11,6 +12,10 @@ from sdpo_ref.errors import InvalidInputError
 from sdpo_ref.published.settings import PublishedSettings
 from sdpo_ref.published.world import World, told_quality
 from sdpo_ref.simulation.world import random_stream
+
+
+_TOGETHER = 16
+"""torch draws normal numbers in groups of so many, and the rest of an incomplete group depends on how many are asked."""
 
 
 def batch_key(settings: PublishedSettings) -> Hashable:
@@ -116,10 +121,11 @@ class Draws:
         shape = (settings.steps, settings.rollouts, settings.time)
 
         def of(name: str, *shape: int, uniform: bool = False) -> Tensor:
-            make = torch.rand if uniform else torch.randn
+            make, count = torch.rand if uniform else torch.randn, math.prod(shape)
+            whole = -(-count // _TOGETHER) * _TOGETHER
             each = [
-                make(shape, generator=random_stream(seed, "published", name), dtype=torch.float64) for seed in seeds
+                make(whole, generator=random_stream(seed, "published", name), dtype=torch.float64) for seed in seeds
             ]
-            return torch.stack(each, 1)
+            return torch.stack([one[:count].view(shape) for one in each], 1)
 
         return cls(of("rollouts", *shape, uniform=True), of("noise", *shape[:2]), of("hints", *shape))

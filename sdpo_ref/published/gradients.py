@@ -94,7 +94,7 @@ def hybrid_weight(
     Returns:
         In (0, 1).
     """
-    divergence = (teachers * (teachers.log() - student.log()[:, None])).sum(-1).mean((1, 2))
+    divergence = (torch.xlogy(teachers, teachers) - torch.xlogy(teachers, student[:, None])).sum(-1).mean((1, 2))
     return torch.sigmoid((divergence - gate) / (gate / 3))
 
 

@@ -110,7 +110,7 @@ class Measured:
 
     Attributes:
         metrics: those of :data:`~sdpo_ref.published.metrics.METRICS` that exist for it.
-        steps: of the points of its curves: every tenth, the last of which is the last step.
+        steps: of the points of its curves: every tenth.
         rewards: mean true reward of what was sampled in the steps since the point before.
         entropies: of the student after the step, in nats.
         distinctness: chance that two of its completions differ at a position.
