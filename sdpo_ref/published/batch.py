@@ -13,9 +13,8 @@ from sdpo_ref.published.settings import PublishedSettings
 from sdpo_ref.published.world import World, told_quality
 from sdpo_ref.simulation.world import random_stream
 
-
 _TOGETHER = 16
-"""torch draws normal numbers in groups of so many, and the rest of an incomplete group depends on how many are asked."""
+"""torch draws normal numbers in groups of so many; what an incomplete group is depends on how many are asked for."""
 
 
 def batch_key(settings: PublishedSettings) -> Hashable:
