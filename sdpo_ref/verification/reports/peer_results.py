@@ -12,6 +12,7 @@ from pathlib import Path
 
 from sdpo_ref.errors import IntegrityError, UsageError
 from sdpo_ref.verification.report import Report
+from sdpo_ref.verification.reports.gfm import row
 from sdpo_ref.verification.status import Status
 from sdpo_ref.verification.suite.catalogue import Catalogue, Requirement
 
@@ -216,13 +217,9 @@ def _title(peer: Recorded) -> str:
     return f"{peer.name} {peer.version}"
 
 
-def _row(*cells: str) -> str:
-    return f"| {' | '.join(cells)} |"
-
-
 def _head(peers: Sequence[Recorded], *first: str) -> Iterator[str]:
-    yield _row(*first, *map(_title, peers))
-    yield _row(*["---"] * (len(first) + len(peers)))
+    yield row(*first, *map(_title, peers))
+    yield row(*["---"] * (len(first) + len(peers)))
 
 
 def _departures(peers: Sequence[Recorded]) -> Iterator[str]:
@@ -232,7 +229,7 @@ def _departures(peers: Sequence[Recorded]) -> Iterator[str]:
     yield from _head(peers, "profile field", "paper")
     for name, paper in sorted(papers.items()):
         declared = [peer.departures[name][0] if name in peer.departures else "as the paper" for peer in peers]
-        yield _row(f"`{name}`", f"`{paper}`", *declared)
+        yield row(f"`{name}`", f"`{paper}`", *declared)
 
 
 def _totals(peers: Sequence[Recorded], catalogue: Catalogue) -> Iterator[str]:
@@ -241,7 +238,7 @@ def _totals(peers: Sequence[Recorded], catalogue: Catalogue) -> Iterator[str]:
     for strength in ("MUST", "SHOULD", "MAY"):
         ids = [requirement.id for requirement in catalogue if requirement.strength == strength]
         if ids:
-            yield _row(strength, *(_score([peer.statuses.get(name, Status.NOT_RUN) for name in ids]) for peer in peers))
+            yield row(strength, *(_score([peer.statuses.get(name, Status.NOT_RUN) for name in ids]) for peer in peers))
 
 
 def _score(statuses: Sequence[Status]) -> str:
@@ -256,7 +253,7 @@ def _chapter(chapter: str, peers: Sequence[Recorded], catalogue: Catalogue) -> I
     for requirement in catalogue:
         if requirement.chapter == chapter:
             marks = [_MARKS.get(peer.statuses.get(requirement.id, Status.NOT_RUN), "not decided") for peer in peers]
-            yield _row(_link(requirement), requirement.strength, _cell(requirement.sentence), *marks)
+            yield row(_link(requirement), requirement.strength, _cell(requirement.sentence), *marks)
 
 
 def _notes(peer: Recorded, catalogue: Catalogue) -> Iterator[str]:
