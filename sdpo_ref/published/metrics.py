@@ -23,6 +23,7 @@ METRICS: Mapping[str, str] = {
     "credit_all": "the same, mean over all steps",
     "credit_of_gradient": "the same as credit for the gradient itself, which the update goes against",
     "final_entropy": "entropy of a position after the last step, mean over positions, in nats",
+    "sampled_entropy": "entropy of the tokens' frequencies in the last 20 steps, mean over positions, in nats",
     "entropy_lost": "share of the entropy of the start that is gone after the last step",
     "early_reward": "mean true reward of what was sampled in steps 31 to 50",
     "weight_first": "share of SDPO in the hybrid's first step",
@@ -117,5 +118,9 @@ def every_completion_reward(world: World) -> Float[Tensor, " completion"] | None
     time, vocab = world.quality.shape
     if vocab**time > MOST_LISTED:
         return None
-    each = torch.arange(vocab)
-    return world.reward(torch.cartesian_prod(*[each] * time).view(-1, time))
+    worth = world.worth()
+    sums = worth[:1]  # of all beginnings, the last token along the second axis
+    for at_position in worth[1:]:
+        sums = (sums[:, :, None] + world.neighbours + at_position).view(-1, vocab)
+    rewards: Tensor = torch.sigmoid(sums.flatten() / time)
+    return rewards

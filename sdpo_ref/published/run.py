@@ -40,6 +40,7 @@ class Trained:
         distinctness: chance that two completions differ at a position, after each step, the start first.
         feedbacks: mean feedback of each step.
         weights: of SDPO in the hybrid, each step.
+        tokens: that were sampled, each step.
     """
 
     student: Float[Tensor, "run time vocab"]
@@ -49,6 +50,7 @@ class Trained:
     entropies: list[Float[Tensor, " run"]] = field(default_factory=list)
     feedbacks: list[Float[Tensor, " run"]] = field(default_factory=list)
     weights: list[Float[Tensor, " run"]] = field(default_factory=list)
+    tokens: list[Int[Tensor, "run rollout time"]] = field(default_factory=list)
 
 
 def train(batch: Batch, draws: Draws) -> Trained:
@@ -73,6 +75,7 @@ def train(batch: Batch, draws: Draws) -> Trained:
         rewards = batch.world.reward(tokens)
         moved = descent(batch, Moment(logits, student, tokens, rewards, noise, hints))
         logits = logits - rates * moved.gradient
+        done.tokens.append(tokens)
         done.rewards.append(rewards.mean(1))
         done.credits.append(credit(-moved.gradient, batch.world.quality))
         if moved.feedback is not None:
@@ -152,6 +155,7 @@ def _measured(done: Trained, batch: Batch) -> Iterator[Measured]:
         "credit_of_gradient": -correlations[-LAST_STEPS:].mean(0),
         "credit_all": correlations.mean(0),
         "final_entropy": entropies[-1],
+        "sampled_entropy": entropy(_frequencies(torch.cat(done.tokens[-LAST_STEPS:], 1), vocab=done.student.shape[-1])),
         "entropy_lost": 1 - entropies[-1] / entropies[0],
     }
     if done.feedbacks:
@@ -174,3 +178,8 @@ def _measured(done: Trained, batch: Batch) -> Iterator[Measured]:
             entropies=tuple(entropies[list(points), row].tolist()),
             distinctness=tuple(distinct[list(points), row].tolist()),
         )
+
+
+def _frequencies(tokens: Int[Tensor, "run rollout time"], *, vocab: int) -> Float[Tensor, "run time vocab"]:
+    ones = torch.nn.functional.one_hot(tokens, vocab).to(torch.float64)
+    return ones.mean(1)

@@ -71,13 +71,16 @@ class World:
             >>> world.reward(torch.tensor([[0, 0], [1, 0]])).tolist()  # one token of the pattern: sigmoid(2 / 2)
             [0.7310585786300049, 0.5]
         """
-        table = self.quality + self.pattern_weight[..., None, None] * torch.nn.functional.one_hot(
-            self.pattern, self.quality.shape[-1]
-        ).to(self.quality)
-        of_tokens = at_tokens(table, tokens).sum(-1)
+        of_tokens = at_tokens(self.worth(), tokens).sum(-1)
         pairs = self.neighbours.flatten(-2)[..., None, :].expand(*tokens.shape[:-1], -1)
         of_pairs = pairs.gather(-1, tokens[..., :-1] * self.quality.shape[-1] + tokens[..., 1:]).sum(-1)
         found: Tensor = torch.sigmoid((of_tokens + of_pairs) / tokens.shape[-1])
+        return found
+
+    def worth(self) -> Float[Tensor, "*run time vocab"]:
+        """What a token adds by itself: its quality, and the weight of the pattern where it is of that."""
+        of_pattern = torch.nn.functional.one_hot(self.pattern, self.quality.shape[-1]).to(self.quality)
+        found: Tensor = self.quality + self.pattern_weight[..., None, None] * of_pattern
         return found
 
     def of_run(self, row: int) -> "World":
