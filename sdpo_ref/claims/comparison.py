@@ -6,7 +6,7 @@ import math
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
-from sdpo_ref.claims.schema import Claim, Frontier, Part, Term
+from sdpo_ref.claims.schema import Frontier, Part, Statement, Term
 from sdpo_ref.errors import IntegrityError
 from sdpo_ref.study.experiment import Experiment, Label, StudySettings
 from sdpo_ref.study.experiments import EXPERIMENTS
@@ -87,7 +87,7 @@ def comparisons(part: Part) -> tuple[Comparison, ...]:
     )
 
 
-def count_comparisons(claim: Claim) -> int:
+def count_comparisons(claim: Statement) -> int:
     """How many comparisons all parts of a claim have: the chance of a false FAIL is shared among them."""
     return sum(len(comparisons(part)) for part in claim.parts)
 
@@ -102,7 +102,7 @@ def _points(part: Part) -> Iterator[dict[str, Label]]:
 
 def _resolved(part: Part, term: Term, point: Mapping[str, Label]) -> ResolvedTerm:
     wanted = {axis: _at(label, point) for axis, label in term.cell.items()}
-    found = [labels for labels in _cells(part.experiment) if wanted.items() <= dict(labels).items()]
+    found = [cell.labels for cell in cells_with(part.experiment, wanted)]
     where = f"the part {part.name!r} asks {part.experiment} for the cell {wanted}"
     if term.frontier is None and len(found) != 1:
         raise IntegrityError(f"{where}, which {len(found)} cells have; allowed is one")
@@ -119,6 +119,16 @@ def _resolved(part: Part, term: Term, point: Mapping[str, Label]) -> ResolvedTer
 def _at(label: Label, point: Mapping[str, Label]) -> Label:
     """A label, or the value of the axis that it names."""
     return point[label[1:]] if isinstance(label, str) and label.startswith("$") else label
+
+
+def cells_with(experiment: str, labels: Mapping[str, Label]) -> list[CellName]:
+    """The cells of an experiment that have some labels, and perhaps others.
+
+    Args:
+        experiment: its id.
+        labels: axis to value.
+    """
+    return [CellName(experiment, found) for found in _cells(experiment) if labels.items() <= dict(found).items()]
 
 
 @functools.cache

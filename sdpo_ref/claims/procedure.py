@@ -10,7 +10,7 @@ from sdpo_ref.claims.comparison import CellName, Comparison, Metrics, comparison
 from sdpo_ref.claims.profile import Design
 from sdpo_ref.claims.rule import Decision, Rule, rule_of
 from sdpo_ref.claims.runs import BUNDLED, UNDER_TEST, RunName, Source
-from sdpo_ref.claims.schema import Claim, Part, Reproduction
+from sdpo_ref.claims.schema import Part, Reproduction, Statement
 from sdpo_ref.claims.statistics.outcome import ClaimOutcome, all_of
 
 
@@ -26,7 +26,7 @@ class Question:
         comparisons: those of the part that are asked about.
     """
 
-    claim: Claim
+    claim: Statement
     part: Part
     design: Design
     variant: str = UNDER_TEST

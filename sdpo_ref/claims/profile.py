@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 from typing import Literal
 
-from sdpo_ref.claims.schema import Claim
+from sdpo_ref.claims.schema import Claim, Statement
 
 ProfileName = Literal["smoke", "standard", "certify"]
 """Five seeds, which is the study's own protocol; the claims' own looks; the same looks at stricter rates."""
@@ -36,7 +36,7 @@ class Design:
     beta: float
 
 
-def design_of(claim: Claim, profile: ProfileName, *, claims: int) -> Design:
+def design_of(claim: Statement, profile: ProfileName, *, claims: int) -> Design:
     """A claim's design under a profile.
 
     Implements: STAT-014.

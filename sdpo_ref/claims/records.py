@@ -7,18 +7,24 @@ import re
 import tomllib
 from collections.abc import Iterator, Mapping
 from pathlib import Path
+from typing import TypeVar
 
 from pydantic import BaseModel, ConfigDict, ValidationError
 
 from sdpo_ref import SPEC_VERSION
 from sdpo_ref._resources import content
-from sdpo_ref.claims.schema import Claim
+from sdpo_ref.claims.schema import Claim, Statement
 from sdpo_ref.errors import IntegrityError, UsageError
 
 CHAPTER = "07-claims.md"
 """In ``spec/``."""
 
-_HEADING = re.compile(r"### (F\d\d)[ \t]*\n")
+PUBLISHED_CHAPTER = "09-published-study.md"
+"""Has the statements of the published study, and the controls, beside its protocol."""
+
+_HEADING = re.compile(r"### ([FPC]\d\d)[ \t]*\n")
+Record = TypeVar("Record", bound=Statement)
+
 _FENCED = re.compile(r"^```toml\n(.*?)^```$", re.MULTILINE | re.DOTALL)
 
 
@@ -34,13 +40,31 @@ def read_claims(spec: Path) -> Mapping[str, Claim]:
     Raises:
         IntegrityError: if a record is malformed, or stands under another claim's heading.
     """
-    path = spec / CHAPTER
+    return _read(spec / CHAPTER, Claim)
+
+
+def read_published(spec: Path) -> Mapping[str, Statement]:
+    """Every statement of the published study with its controls, in reading order.
+
+    Args:
+        spec: folder of the chapters.
+
+    Returns:
+        Id to record; empty if the specification has no such chapter.
+
+    Raises:
+        IntegrityError: if a record is malformed, or stands under another heading.
+    """
+    return _read(spec / PUBLISHED_CHAPTER, Statement)
+
+
+def _read(path: Path, kind: type[Record]) -> Mapping[str, Record]:
     if not path.exists():
         return {}
-    found: dict[str, Claim] = {}
+    found: dict[str, Record] = {}
     for heading, sentence, block in _blocks(path):
         try:
-            claim = Claim.model_validate({"id": heading, "statement": sentence, **tomllib.loads(block)})
+            claim = kind.model_validate({"id": heading, "statement": sentence, **tomllib.loads(block)})
         except (tomllib.TOMLDecodeError, ValidationError) as error:
             raise IntegrityError(f"{path}: the record of {heading} cannot be read: {error}") from error
         if heading in found:
@@ -55,7 +79,7 @@ def released_claims() -> Mapping[str, Claim]:
     return read_claims(content("spec"))
 
 
-def chosen_claims(claims: Mapping[str, Claim], names: tuple[str, ...]) -> tuple[Claim, ...]:
+def chosen_claims(claims: Mapping[str, Record], names: tuple[str, ...]) -> tuple[Record, ...]:
     """Claims by name.
 
     Args:
@@ -72,7 +96,7 @@ def chosen_claims(claims: Mapping[str, Claim], names: tuple[str, ...]) -> tuple[
     return tuple(claim for name, claim in claims.items() if name in wanted)
 
 
-def record_sha256(claim: Claim) -> str:
+def record_sha256(claim: BaseModel) -> str:
     """Fingerprint of a record; neither layout counts, nor whose statement a part is.
 
     Implements: STAT-012, STAT-034.
@@ -93,7 +117,10 @@ def _blocks(path: Path) -> Iterator[tuple[str, str, str]]:
 
 
 LEDGER = "claims.json"
-"""In ``conformance/``."""
+"""In ``conformance/``: registrations of our own claims."""
+
+PUBLISHED_LEDGER = "published-claims.json"
+"""Beside it: of the published figures with their margins, of the published statements, and of their controls."""
 
 
 class Entry(BaseModel):
@@ -130,7 +157,7 @@ class Ledger(BaseModel):
                 found.pop(name, None)
         return found
 
-    def differences(self, claims: Mapping[str, Claim]) -> tuple[str, ...]:
+    def differences(self, claims: Mapping[str, BaseModel]) -> tuple[str, ...]:
         """How the records differ from the registered ones, one line each.
 
         Implements: STAT-012.
@@ -144,16 +171,17 @@ class Ledger(BaseModel):
         )
 
 
-def read_ledger(conformance: Path) -> Ledger:
+def read_ledger(conformance: Path, name: str = LEDGER) -> Ledger:
     """The ledger of a suite; empty if nothing was registered yet.
 
     Args:
         conformance: folder of the checks.
+        name: of the file.
 
     Raises:
         IntegrityError: if the file is no ledger.
     """
-    path = conformance / LEDGER
+    path = conformance / name
     if not path.exists():
         return Ledger()
     try:
@@ -162,13 +190,14 @@ def read_ledger(conformance: Path) -> Ledger:
         raise IntegrityError(f"{path} is no ledger of claims ({error}); restore it") from error
 
 
-def register(conformance: Path, claims: Mapping[str, Claim], reason: str) -> tuple[str, ...]:
+def register(conformance: Path, claims: Mapping[str, BaseModel], reason: str, name: str = LEDGER) -> tuple[str, ...]:
     """Add what differs to the ledger.
 
     Args:
         conformance: folder of the checks.
         claims: as the specification has them.
         reason: in a sentence.
+        name: of the file.
 
     Returns:
         What differed; nothing is written if nothing did.
@@ -178,7 +207,7 @@ def register(conformance: Path, claims: Mapping[str, Claim], reason: str) -> tup
     """
     if not reason.strip():
         raise UsageError("received an empty reason; say in a sentence why records are registered or changed")
-    ledger = read_ledger(conformance)
+    ledger = read_ledger(conformance, name)
     differences = ledger.differences(claims)
     if not differences:
         return ()
@@ -191,5 +220,5 @@ def register(conformance: Path, claims: Mapping[str, Claim], reason: str) -> tup
         gone=tuple(sorted(registered.keys() - now.keys())),
     )
     text = json.dumps(Ledger(entries=(*ledger.entries, entry)).model_dump(mode="json"), indent=1, ensure_ascii=False)
-    (conformance / LEDGER).write_text(text + "\n", encoding="utf-8")
+    (conformance / name).write_text(text + "\n", encoding="utf-8")
     return differences

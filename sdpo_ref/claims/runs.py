@@ -3,7 +3,7 @@
 import hashlib
 import itertools
 import time
-from collections.abc import Callable, Collection, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import closing
 from dataclasses import dataclass, field
 from typing import Protocol, runtime_checkable
@@ -112,9 +112,20 @@ class Fresh:
             TaskError: if a run raises, hangs or dies.
         """
         wanted = {one: (self._settings(one), verdict_seed(one.seeds, one.index)) for one in runs}
-        todo = [Task(*key) for key in dict.fromkeys(wanted.values()) if key not in self._done]
-        self._run(todo)
-        return {one: self._done[key] for one, key in wanted.items() if key in self._done}
+        done = self.run([Task(*key) for key in dict.fromkeys(wanted.values())])
+        return {one: done[key] for one, key in wanted.items() if key in done}
+
+    def run(self, tasks: Sequence[Task]) -> Mapping[tuple[StudySettings, int], Metrics]:
+        """Metrics of all tasks that have been done, by settings and seed; those that were done before are kept.
+
+        Args:
+            tasks: that are wanted, as far as there is time.
+
+        Raises:
+            TaskError: if a run raises, hangs or dies.
+        """
+        self._run([task for task in dict.fromkeys(tasks) if (task.settings, task.seed) not in self._done])
+        return self._done
 
     def _settings(self, one: RunName) -> StudySettings:
         settings = one.cell.settings

@@ -191,11 +191,11 @@ class NegativeControl(_Record):
     mutant: str
 
 
-class Claim(_Record):
-    """A claim of the study, as it was registered before it was decided.
+class Statement(_Record):
+    """What is claimed and how it is decided, as it was registered before it was decided.
 
     Attributes:
-        id: F01 to F13.
+        id: F01 to F13 for claims of our study, P01 to P07 for the published ones, C01 to C08 for controls of those.
         title: a few words.
         statement: what is claimed; the sentence under its heading.
         estimand: of which population what is estimated.
@@ -204,11 +204,10 @@ class Claim(_Record):
         beta: chance that it fails although all comparisons hold.
         looks: numbers of seeds at which is decided.
         seeds: which.
-        negative_control: the mutant.
         parts: what it says; the claim passes if all do.
     """
 
-    id: Annotated[str, Field(pattern=r"^F\d\d$")]
+    id: Annotated[str, Field(pattern=r"^[FPC]\d\d$")]
     title: str
     statement: str
     estimand: str
@@ -217,18 +216,32 @@ class Claim(_Record):
     beta: Rate
     looks: Annotated[tuple[int, ...], Field(min_length=1)]
     seeds: Seeds
-    negative_control: NegativeControl
     parts: Annotated[tuple[Part, ...], Field(min_length=1)]
 
     @model_validator(mode="after")
-    def _parts_are_told_apart(self) -> "Claim":
+    def _parts_are_told_apart(self) -> "Statement":
         names = [part.name for part in self.parts]
         if len(set(names)) != len(names):
             raise ValueError(f"received parts called {names}; give each a name of its own")
-        if self.negative_control.part not in names:
-            raise ValueError(f"the negative control is of {self.negative_control.part!r}; allowed is one of {names}")
         return self
 
     def part(self, name: str) -> Part:
         """The part of a name."""
         return next(part for part in self.parts if part.name == name)
+
+
+class Claim(Statement):
+    """A claim of our study, with a known defect that it must not let pass.
+
+    Attributes:
+        negative_control: the defect.
+    """
+
+    negative_control: NegativeControl
+
+    @model_validator(mode="after")
+    def _control_is_of_a_part(self) -> "Claim":
+        names = [part.name for part in self.parts]
+        if self.negative_control.part not in names:
+            raise ValueError(f"the negative control is of {self.negative_control.part!r}; allowed is one of {names}")
+        return self

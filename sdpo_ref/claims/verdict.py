@@ -16,7 +16,7 @@ from sdpo_ref.claims.controls import (
 from sdpo_ref.claims.procedure import Answer, Question, decide
 from sdpo_ref.claims.profile import ProfileName, design_of
 from sdpo_ref.claims.runs import Source
-from sdpo_ref.claims.schema import Claim, Part
+from sdpo_ref.claims.schema import Claim, Part, Statement
 from sdpo_ref.claims.statistics.outcome import ClaimOutcome, all_of
 
 
@@ -30,7 +30,7 @@ class ClaimVerdict:
         controls: of the run.
     """
 
-    claim: Claim
+    claim: Statement
     answers: tuple[Answer, ...]
     controls: tuple[Control, ...]
 

@@ -1,20 +1,38 @@
 """``sdpo-ref claims``: the study's claims as registered, what was decided, and the runs that verdicts rest on."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Annotated
 
 import typer
 from rich.console import Console
 
+from sdpo_ref.claims.figures import published_tolerances_or_none, write_tolerances
 from sdpo_ref.claims.findings import checked_parts, findings_of, merged, passed_parts, read_findings, write_findings
 from sdpo_ref.claims.headline import finding_rows
 from sdpo_ref.claims.power import DEFECTS, outcomes_of_bad
 from sdpo_ref.claims.profile import ProfileName
+from sdpo_ref.claims.published import FILE_NAME as PUBLISHED_FILE
+from sdpo_ref.claims.published import calibrate as measure_tolerances
+from sdpo_ref.claims.published import (
+    decide_published,
+    read_published_findings,
+    registrable,
+    write_published_findings,
+)
+from sdpo_ref.claims.published import merged as merged_published
 from sdpo_ref.claims.rates import CONFIRMING, PROMOTED_SHARE, PROMOTING, keep, read_rates
 from sdpo_ref.claims.rates import repeat as repeated
-from sdpo_ref.claims.records import chosen_claims, read_claims, register
+from sdpo_ref.claims.records import (
+    LEDGER,
+    PUBLISHED_LEDGER,
+    chosen_claims,
+    read_claims,
+    read_published,
+    register,
+)
 from sdpo_ref.claims.render import findings_table, pages, shown
+from sdpo_ref.claims.render_published import published_summary
 from sdpo_ref.claims.runs import Fresh
 from sdpo_ref.claims.stored import FOLDER, Stored, generate
 from sdpo_ref.claims.verdict import judge
@@ -31,6 +49,9 @@ app = typer.Typer(
     add_completion=False,
     pretty_exceptions_enable=False,
 )
+
+PUBLISHED_KINDS = ("T", "P", "C")
+"""First letters of published tables, published statements and controls."""
 
 Names = Annotated[list[str] | None, typer.Argument(metavar="[CLAIM]...", help="Such as F01; all if left out.")]
 Profile = Annotated[ProfileName, typer.Option(help="smoke (5 seeds), standard (8-16-32-64), certify (stricter).")]
@@ -64,8 +85,10 @@ def lock(
     """Register records that are new or changed. Findings about them have to be decided anew."""
     suite = Suite.at(suite_at)
     differences = register(suite.conformance, read_claims(suite.spec), reason)
+    published = registrable(read_published(suite.spec))
+    differences += register(suite.conformance, published, reason, PUBLISHED_LEDGER)
     if differences:
-        record_golden(suite.conformance, ["claims.json"])
+        record_golden(suite.conformance, [LEDGER, PUBLISHED_LEDGER])
     typer.echo("\n".join(differences) or "Nothing differs; no file was touched.")
 
 
@@ -83,11 +106,24 @@ def decide(
 ) -> None:
     """Decide claims for the bundled reference, all parts of them, and keep what was found.
 
+    Names are those of our claims (F01), of what was published (figures T01, statements P01) and of its controls (C01).
     The stored runs are those of the same code at the same seeds, in float32; levels are then compared with themselves.
     """
     suite = Suite.at(suite_at)
+    wanted = [name.upper() for name in names or ()]
+    published = [name for name in wanted if name[:1] in PUBLISHED_KINDS]
+    ours = [name for name in wanted if name not in published]
+    if ours or not wanted:
+        _decide_ours(suite, ours, profile=profile, jobs=jobs, from_stored=from_stored, dry=dry)
+    if published or not (wanted or from_stored):
+        _decide_published(suite, published, jobs=jobs, dry=dry)
+
+
+def _decide_ours(
+    suite: Suite, names: Sequence[str], *, profile: ProfileName, jobs: int | None, from_stored: bool, dry: bool
+) -> None:
     claims = read_claims(suite.spec)
-    chosen = chosen_claims(claims, tuple(names or ()))
+    chosen = chosen_claims(claims, tuple(names))
     stored = Stored(suite.conformance / FOLDER)
     with runs_line(Console(highlight=False)) as progress:
         verdicts = judge(
@@ -102,6 +138,32 @@ def decide(
         write_findings(suite.conformance, merged(read_findings(suite.conformance), findings))
         record_golden(suite.conformance, ["findings.json"])
     typer.echo(findings_table(findings, claims))
+
+
+def _decide_published(suite: Suite, names: Sequence[str], *, jobs: int | None, dry: bool) -> None:
+    with runs_line(Console(highlight=False)) as progress:
+        found = decide_published(names, suite.spec, Fresh(None, jobs or available_jobs(), progress=progress))
+    if not dry:
+        known = read_published_findings(suite.conformance)
+        write_published_findings(suite.conformance, merged_published(known, found))
+        record_golden(suite.conformance, [PUBLISHED_FILE])
+    typer.echo(published_summary(found, read_published(suite.spec)))
+
+
+@app.command()
+def calibrate(
+    check: Annotated[bool, typer.Option("--check", help="Write nothing; exit code 1 if a margin differs.")] = False,
+    jobs: Jobs = None,
+) -> None:
+    """Measure the margins of the published figures on seeds that nothing else uses; register them with `lock`."""
+    with runs_line(Console(highlight=False)) as progress:
+        found = measure_tolerances(Fresh(None, jobs or available_jobs(), progress=progress))
+    differs = found != published_tolerances_or_none()
+    if not check:
+        typer.echo(f"wrote {write_tolerances(found)}")
+    elif differs:
+        typer.echo("the registered margins differ from these")
+    raise typer.Exit(1 if check and differs else 0)
 
 
 @app.command()

@@ -12,7 +12,7 @@ from sdpo_ref.claims.profile import ProfileName, is_checked_under
 from sdpo_ref.claims.rates import read_rates
 from sdpo_ref.claims.records import read_claims, record_sha256
 from sdpo_ref.claims.runs import Fresh, Source, verdict_seed
-from sdpo_ref.claims.schema import Claim
+from sdpo_ref.claims.schema import Statement
 from sdpo_ref.claims.statistics.outcome import ClaimOutcome
 from sdpo_ref.claims.stored import FOLDER, Stored
 from sdpo_ref.claims.verdict import ClaimVerdict, judge
@@ -204,7 +204,7 @@ def _not_passed(answer: Answer) -> list[Compared]:
     ]
 
 
-def _check(claim: Claim, answer: Answer, one: Compared, if_missing: Status) -> Finished:
+def _check(claim: Statement, answer: Answer, one: Compared, if_missing: Status) -> Finished:
     decision = one.decision
     outcome = None if decision is None else decision.outcome
     failure = None
