@@ -111,7 +111,13 @@ def render(findings: Findings, claims: Mapping[str, Claim], limits: Mapping[str,
 
 
 def pages(
-    findings: Findings, claims: Mapping[str, Claim], limits: Mapping[str, str], rates: Rates, folder: Path
+    findings: Findings,
+    claims: Mapping[str, Claim],
+    limits: Mapping[str, str],
+    rates: Rates,
+    folder: Path,
+    *,
+    published: str = "",
 ) -> dict[Path, str]:
     """Pages that are not what the findings say, with what they should hold.
 
@@ -121,8 +127,9 @@ def pages(
         limits: claim to the sentence that says under which conditions it is made.
         rates: that were measured.
         folder: holds the pages; a README without marks is left alone.
+        published: the section about the published study.
     """
-    wanted = {folder / FILE_NAME: render(findings, claims, limits, rates)}
+    wanted = {folder / FILE_NAME: render(findings, claims, limits, rates) + published}
     readme = folder / _README
     text = readme.read_text(encoding="utf-8") if readme.exists() else ""
     if _FROM in text and _TO in text:

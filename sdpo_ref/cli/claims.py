@@ -32,7 +32,7 @@ from sdpo_ref.claims.records import (
     register,
 )
 from sdpo_ref.claims.render import findings_table, pages, shown
-from sdpo_ref.claims.render_published import published_summary
+from sdpo_ref.claims.render_published import limits_of, published_section, published_summary
 from sdpo_ref.claims.runs import Fresh
 from sdpo_ref.claims.stored import FOLDER, Stored, generate
 from sdpo_ref.claims.verdict import judge
@@ -178,7 +178,10 @@ def render(
     if findings is None:
         raise UsageError("nothing was decided yet; run `sdpo-ref claims decide` first")
     limits = {requirement.id: requirement.limits for requirement in suite.catalogue()}
-    stale = pages(findings, read_claims(suite.spec), limits, read_rates(suite.conformance), folder)
+    found, statements = read_published_findings(suite.conformance), read_published(suite.spec)
+    published = "" if found is None else "\n" + published_section(found, statements, limits_of(suite.spec))
+    rates = read_rates(suite.conformance)
+    stale = pages(findings, read_claims(suite.spec), limits, rates, folder, published=published)
     for path, text in stale.items():
         typer.echo(f"{path} is stale; run `sdpo-ref claims render`" if check else f"wrote {path}")
         if not check:

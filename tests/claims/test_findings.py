@@ -10,9 +10,11 @@ from sdpo_ref._resources import content
 from sdpo_ref.claims.comparison import Metrics, comparisons, count_comparisons
 from sdpo_ref.claims.findings import Findings, findings_of, merged, read_findings, write_findings
 from sdpo_ref.claims.power import DEFECTS
+from sdpo_ref.claims.published import read_published_findings
 from sdpo_ref.claims.rates import Rates, read_rates
-from sdpo_ref.claims.records import record_sha256, released_claims
+from sdpo_ref.claims.records import read_published, record_sha256, released_claims
 from sdpo_ref.claims.render import pages, render
+from sdpo_ref.claims.render_published import limits_of, published_section
 from sdpo_ref.claims.runs import RunName
 from sdpo_ref.claims.schema import Direction, Grid
 from sdpo_ref.claims.statistics.outcome import ClaimOutcome
@@ -42,7 +44,12 @@ def released() -> Findings:
 
 def test_the_pages_are_what_the_findings_say() -> None:
     """`sdpo-ref claims render` would change nothing."""
-    assert pages(released(), released_claims(), limits(), read_rates(content("conformance")), ROOT) == {}
+    found = read_published_findings(content("conformance"))
+    assert found is not None
+    spec = content("spec")
+    published = "\n" + published_section(found, read_published(spec), limits_of(spec))
+    rates = read_rates(content("conformance"))
+    assert pages(released(), released_claims(), limits(), rates, ROOT, published=published) == {}
 
 
 def test_the_findings_are_about_this_code_and_these_records() -> None:
