@@ -148,7 +148,8 @@ class Table(_Kept):
         value = math.fsum(weight * found[cell].get(self.metric, math.nan) for weight, cell in self._terms(figure))
         if figure.lost_from is None:
             return value
-        return 1 - value / found[self._cell(figure.lost_from)].get(self.metric, math.nan)
+        before = found[self._cell(figure.lost_from)].get(self.metric, math.nan)
+        return math.nan if before == 0 else 1 - value / before
 
     def _terms(self, figure: Figure) -> list[tuple[float, CellName]]:
         axes = [[(axis, value) for value in values] for axis, values in figure.mean_over.items()]

@@ -153,12 +153,12 @@ class Findings(_Kept):
         )
 
 
-def findings_of(verdicts: Sequence[ClaimVerdict], stored: Stored, *, profile: ProfileName) -> Findings:
+def findings_of(verdicts: Sequence[ClaimVerdict], stored: Stored | None, *, profile: ProfileName) -> Findings:
     """What is kept of verdicts on all parts of claims.
 
     Args:
         verdicts: on the bundled reference.
-        stored: its stored runs, which say what a refuted direction is instead.
+        stored: its stored runs, which say what a refuted direction is instead; ``None`` for the values that decided.
         profile: under which they were reached.
     """
     return Findings(
@@ -260,7 +260,7 @@ def merged(old: Findings | None, new: Findings) -> Findings:
     return new.model_copy(update={"claims": {name: both[name] for name in sorted(both)}})
 
 
-def _part(answer: Answer, stored: Stored) -> PartFinding:
+def _part(answer: Answer, stored: Stored | None) -> PartFinding:
     strata = [[value for value in one.values if math.isfinite(value)] for one in answer.compared]
     strata = [values for values in strata if values]
     middle = low = high = None
@@ -280,7 +280,7 @@ def _part(answer: Answer, stored: Stored) -> PartFinding:
     )
 
 
-def _refutations(answer: Answer, stored: Stored) -> dict[str, Refutation]:
+def _refutations(answer: Answer, stored: Stored | None) -> dict[str, Refutation]:
     question, lane = answer.question, answer.question.part.lane
     if not isinstance(lane, Direction | Grid):
         return {}
@@ -288,7 +288,9 @@ def _refutations(answer: Answer, stored: Stored) -> dict[str, Refutation]:
     found = {}
     for one in answer.compared:
         if one.decision is not None and one.decision.outcome is ClaimOutcome.FAIL:
-            values = stored.quantities(question.part, one.comparison, question.claim.seeds)
+            values: Sequence[float] = one.values
+            if stored is not None:
+                values = stored.quantities(question.part, one.comparison, question.claim.seeds)
             shown = refutation(values, rule, resolution=lane.resolution)
             if shown is not None:
                 numbers = {name: round(getattr(shown, name), _DIGITS) for name in ("mean", "low", "high")}

@@ -145,7 +145,7 @@ def decide_statements(statements: Sequence[Statement], runs: Fresh) -> dict[str,
         ClaimVerdict(one, tuple(answer for answer in answers if answer.question.claim is one), controls=())
         for one in statements
     ]
-    return dict(findings_of(verdicts, profile="standard").claims)
+    return dict(findings_of(verdicts, None, profile="standard").claims)
 
 
 def decide_published(names: Sequence[str], spec: Path, runs: Fresh) -> PublishedFindings:

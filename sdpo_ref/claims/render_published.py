@@ -7,18 +7,11 @@ from pathlib import Path
 
 from sdpo_ref.claims.figures import FigureFinding, FigureVerdict, Table, published_tables
 from sdpo_ref.claims.findings import ComparisonFinding
+from sdpo_ref.claims.headline import part_word
 from sdpo_ref.claims.published import PublishedFindings
 from sdpo_ref.claims.records import PUBLISHED_CHAPTER
 from sdpo_ref.claims.schema import Statement
 from sdpo_ref.claims.statistics.outcome import ClaimOutcome
-
-WORDS: Mapping[ClaimOutcome | None, str] = {
-    ClaimOutcome.PASS: "HOLDS",
-    ClaimOutcome.FAIL: "REFUTED",
-    ClaimOutcome.INCONCLUSIVE: "OPEN",
-    ClaimOutcome.INVALID: "INVALID",
-    None: "NOT-RUN",
-}
 
 
 def published_summary(found: PublishedFindings, statements: Mapping[str, Statement]) -> str:
@@ -38,8 +31,9 @@ def _summary(found: PublishedFindings, statements: Mapping[str, Statement]) -> I
             words = ", ".join(f"{counts[verdict]} {verdict}" for verdict in FigureVerdict if counts[verdict])
             yield f"{table.id}  {table.title}: {words}"
     for name, decided in found.statements.items():
-        parts = "; ".join(f"{part.name} {WORDS[part.outcome]}" for part in decided.parts)
-        yield f"{name}  {statements[name].title}: {parts}"
+        record = statements[name]
+        parts = "; ".join(f"{part.name} {part_word(record.part(part.name), part)}" for part in decided.parts)
+        yield f"{name}  {record.title}: {parts}"
 
 
 _HEAD = """## The published study
@@ -104,9 +98,9 @@ def _statements(
         for part in decided.parts:
             worst = min(part.comparisons, key=_nearness)
             of = f"{worst.name}, " if len(part.comparisons) > 1 else ""
-            says = record.part(part.name).says
+            of_record = record.part(part.name)
             wins = f"{worst.wins} of {worst.seeds}" if worst.wins is not None else f"{worst.seeds} seeds"
-            yield f"| {says} | {WORDS[part.outcome]} | {of}{_interval(worst)} | {wins} |"
+            yield f"| {of_record.says} | {part_word(of_record, part)} | {of}{_interval(worst)} | {wins} |"
         yield f"\n`sdpo-ref claims decide {name}`\n"
 
 
