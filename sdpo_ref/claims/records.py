@@ -25,6 +25,7 @@ PUBLISHED_CHAPTER = "09-published-study.md"
 _HEADING = re.compile(r"### ([FPC]\d\d)[ \t]*\n")
 Record = TypeVar("Record", bound=Statement)
 
+_LIMITS = re.compile(r"^- Limits: (.*)$", re.MULTILINE)
 _FENCED = re.compile(r"^```toml\n(.*?)^```$", re.MULTILINE | re.DOTALL)
 
 
@@ -94,6 +95,18 @@ def chosen_claims(claims: Mapping[str, Record], names: tuple[str, ...]) -> tuple
         raise UsageError(f"no claim is called {unknown[0]!r}; there are {', '.join(claims)}")
     wanted = {name.upper() for name in names} or set(claims)
     return tuple(claim for name, claim in claims.items() if name in wanted)
+
+
+def limits_of(spec: Path) -> dict[str, str]:
+    """Under which conditions each claim is made, and what each control explains, by id.
+
+    Args:
+        spec: folder of the chapters.
+    """
+    texts = [(spec / chapter).read_text(encoding="utf-8") for chapter in (CHAPTER, PUBLISHED_CHAPTER)]
+    sections = [section for text in texts for section in re.split(r"^(?=#{2,3} )", text, flags=re.MULTILINE)]
+    named = ((_HEADING.match(section), _LIMITS.search(section)) for section in sections)
+    return {heading[1]: limits[1] for heading, limits in named if heading is not None and limits is not None}
 
 
 def record_sha256(claim: BaseModel) -> str:

@@ -2,7 +2,6 @@
 
 import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from pathlib import Path
 
 from sdpo_ref.claims.comparison import comparisons, count_comparisons
 from sdpo_ref.claims.findings import ClaimFinding, ComparisonFinding, Findings, PartFinding
@@ -25,13 +24,6 @@ from sdpo_ref.claims.statistics.outcome import ClaimOutcome, grid_reading
 from sdpo_ref.claims.statistics.refutation import Kind, Refutation
 from sdpo_ref.claims.statistics.sign_rule import SignRule
 
-FILE_NAME = "FINDINGS.md"
-"""In the repository's root."""
-
-_README = "README.md"
-_FROM, _TO = "<!-- findings -->", "<!-- end of findings -->"
-"""Between these marks the README has the table."""
-
 _BESIDE = {"F01": "F13"}
 """A claim to the one that is read beside it, because it limits the first one."""
 
@@ -41,6 +33,9 @@ _SHOWN = 8
 """Comparisons that a part lists at most, the nearest to failing first."""
 
 _HEAD = """# Findings
+
+{readers}
+Each row is told in full below: our claims first, then [the published study](#the-published-study) with its figures.
 
 What became of each claim of [spec/07-claims](spec/07-claims.md) for the bundled reference. Everything on this page is
 printed by `sdpo-ref claims render` from `conformance/findings.json`, which
@@ -84,8 +79,10 @@ Final reward: 0 is the base policy, 1 the optimum.
 """
 
 
-def render(findings: Findings, claims: Mapping[str, Claim], limits: Mapping[str, str], rates: Rates) -> str:
-    """The whole page.
+def render(
+    findings: Findings, claims: Mapping[str, Claim], limits: Mapping[str, str], rates: Rates, readers: str
+) -> str:
+    """The page about our claims.
 
     Implements: STAT-020.
 
@@ -94,9 +91,11 @@ def render(findings: Findings, claims: Mapping[str, Claim], limits: Mapping[str,
         claims: the records.
         limits: claim to the sentence that says under which conditions it is made.
         rates: that were measured.
+        readers: the table that is seen first.
     """
     seeds = max(one.seeds for found in findings.claims.values() for part in found.parts for one in part.comparisons)
     head = _HEAD.format(
+        readers=readers,
         command=findings.command,
         runs=f"up to {seeds} repeats",
         spec_version=findings.spec_version,
@@ -108,35 +107,6 @@ def render(findings: Findings, claims: Mapping[str, Claim], limits: Mapping[str,
         section for name in _order(findings.claims) for section in _section(name, findings.claims[name], claims, limits)
     )
     return "\n".join([head + table, *protocol, *_measured(rates), *sections]).rstrip() + "\n"
-
-
-def pages(
-    findings: Findings,
-    claims: Mapping[str, Claim],
-    limits: Mapping[str, str],
-    rates: Rates,
-    folder: Path,
-    *,
-    published: str = "",
-) -> dict[Path, str]:
-    """Pages that are not what the findings say, with what they should hold.
-
-    Args:
-        findings: for the bundled reference.
-        claims: the records.
-        limits: claim to the sentence that says under which conditions it is made.
-        rates: that were measured.
-        folder: holds the pages; a README without marks is left alone.
-        published: the section about the published study.
-    """
-    wanted = {folder / FILE_NAME: render(findings, claims, limits, rates) + published}
-    readme = folder / _README
-    text = readme.read_text(encoding="utf-8") if readme.exists() else ""
-    if _FROM in text and _TO in text:
-        before, rest = text.split(_FROM, 1)
-        wanted[readme] = f"{before}{_FROM}\n{findings_table(findings, claims)}{_TO}{rest.split(_TO, 1)[1]}"
-    there = {path: path.read_text(encoding="utf-8") if path.exists() else "" for path in wanted}
-    return {path: page for path, page in wanted.items() if page != there[path]}
 
 
 def findings_table(findings: Findings, claims: Mapping[str, Claim]) -> str:

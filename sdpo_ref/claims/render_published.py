@@ -1,15 +1,12 @@
 """The published study in FINDINGS.md: figures side by side, statements, controls. Same findings, same text."""
 
-import re
 from collections import Counter
 from collections.abc import Iterator, Mapping
-from pathlib import Path
 
 from sdpo_ref.claims.figures import FigureFinding, FigureVerdict, Table, published_tables
 from sdpo_ref.claims.findings import ComparisonFinding
 from sdpo_ref.claims.headline import part_word
 from sdpo_ref.claims.published import PublishedFindings
-from sdpo_ref.claims.records import PUBLISHED_CHAPTER
 from sdpo_ref.claims.schema import Statement
 from sdpo_ref.claims.statistics.outcome import ClaimOutcome
 
@@ -45,21 +42,6 @@ controls that take the result apart. `sdpo-ref claims render` writes it from `co
 leaves open was fixed on other seeds by a stated rule (PUB-030), and each figure's margin is twice the spread of what it
 is a figure of (PUB-051).
 """
-
-
-def limits_of(spec: Path) -> dict[str, str]:
-    """What each control explains, by id, as its record's limits say.
-
-    Args:
-        spec: folder of the chapters.
-    """
-    text = (spec / PUBLISHED_CHAPTER).read_text(encoding="utf-8")
-    records = re.split(r"^### (\w+)$", text, flags=re.MULTILINE)[1:]
-    found = {
-        name: re.search(r"^- Limits: (.*)$", body, re.MULTILINE)
-        for name, body in zip(records[::2], records[1::2], strict=True)
-    }
-    return {name: line[1] for name, line in found.items() if line is not None}
 
 
 def published_section(found: PublishedFindings, statements: Mapping[str, Statement], limits: Mapping[str, str]) -> str:

@@ -10,6 +10,7 @@ from rich.console import Console
 from sdpo_ref.claims.figures import published_tolerances_or_none, write_tolerances
 from sdpo_ref.claims.findings import checked_parts, findings_of, merged, passed_parts, read_findings, write_findings
 from sdpo_ref.claims.headline import finding_rows
+from sdpo_ref.claims.pages import stale_pages
 from sdpo_ref.claims.power import DEFECTS, outcomes_of_bad
 from sdpo_ref.claims.profile import ProfileName
 from sdpo_ref.claims.published import FILE_NAME as PUBLISHED_FILE
@@ -31,8 +32,8 @@ from sdpo_ref.claims.records import (
     read_published,
     register,
 )
-from sdpo_ref.claims.render import findings_table, pages, shown
-from sdpo_ref.claims.render_published import limits_of, published_section, published_summary
+from sdpo_ref.claims.render import findings_table, shown
+from sdpo_ref.claims.render_published import published_summary
 from sdpo_ref.claims.runs import Fresh
 from sdpo_ref.claims.stored import FOLDER, Stored, generate
 from sdpo_ref.claims.verdict import judge
@@ -172,16 +173,9 @@ def render(
     folder: Annotated[Path, typer.Option(metavar="FOLDER", help="Holds FINDINGS.md and README.md.")] = Path(),
     suite_at: SuiteAt = None,
 ) -> None:
-    """Write FINDINGS.md, and the table in README.md, from conformance/findings.json."""
+    """Write FINDINGS.md, and the table in README.md, from what was decided."""
     suite = Suite.at(suite_at)
-    findings = read_findings(suite.conformance)
-    if findings is None:
-        raise UsageError("nothing was decided yet; run `sdpo-ref claims decide` first")
-    limits = {requirement.id: requirement.limits for requirement in suite.catalogue()}
-    found, statements = read_published_findings(suite.conformance), read_published(suite.spec)
-    published = "" if found is None else "\n" + published_section(found, statements, limits_of(suite.spec))
-    rates = read_rates(suite.conformance)
-    stale = pages(findings, read_claims(suite.spec), limits, rates, folder, published=published)
+    stale = stale_pages(suite.conformance, suite.spec, folder)
     for path, text in stale.items():
         typer.echo(f"{path} is stale; run `sdpo-ref claims render`" if check else f"wrote {path}")
         if not check:

@@ -9,12 +9,11 @@ from sdpo_ref import SPEC_VERSION
 from sdpo_ref._resources import content
 from sdpo_ref.claims.comparison import Metrics, comparisons, count_comparisons
 from sdpo_ref.claims.findings import Findings, findings_of, merged, read_findings, write_findings
+from sdpo_ref.claims.pages import stale_pages
 from sdpo_ref.claims.power import DEFECTS
-from sdpo_ref.claims.published import read_published_findings
 from sdpo_ref.claims.rates import Rates, read_rates
-from sdpo_ref.claims.records import read_published, record_sha256, released_claims
-from sdpo_ref.claims.render import pages, render
-from sdpo_ref.claims.render_published import limits_of, published_section
+from sdpo_ref.claims.records import record_sha256, released_claims
+from sdpo_ref.claims.render import render
 from sdpo_ref.claims.runs import RunName
 from sdpo_ref.claims.schema import Direction, Grid
 from sdpo_ref.claims.statistics.outcome import ClaimOutcome
@@ -32,7 +31,7 @@ ROOT = Path(__file__).parent.parent.parent
 
 def limits() -> dict[str, str]:
     """Of each claim."""
-    return {requirement.id: requirement.limits for requirement in read_catalogue(content("spec"))}
+    return {one.id: one.limits for one in read_catalogue(content("spec")).requirements.values() if one.limits}
 
 
 def released() -> Findings:
@@ -44,12 +43,7 @@ def released() -> Findings:
 
 def test_the_pages_are_what_the_findings_say() -> None:
     """`sdpo-ref claims render` would change nothing."""
-    found = read_published_findings(content("conformance"))
-    assert found is not None
-    spec = content("spec")
-    published = "\n" + published_section(found, read_published(spec), limits_of(spec))
-    rates = read_rates(content("conformance"))
-    assert pages(released(), released_claims(), limits(), rates, ROOT, published=published) == {}
+    assert stale_pages(content("conformance"), content("spec"), ROOT) == {}
 
 
 def test_the_findings_are_about_this_code_and_these_records() -> None:
@@ -76,7 +70,7 @@ def test_limits_and_refuted_parts_stand_on_the_page() -> None:
     """A reader of a verdict finds its limits, and what was refuted, by name."""
     text = (ROOT / "FINDINGS.md").read_text(encoding="utf-8")
     for name, found in released().claims.items():
-        assert limits()[name] in text
+        assert limits().get(name, "") in text
         for part in found.parts:
             assert f"**{part.name}**" in text
     assert text.index("## F13") < text.index("## F02")
@@ -104,7 +98,7 @@ def test_what_is_refuted_is_kept_with_its_kind(tmp_path: Path) -> None:
     assert part.outcome is ClaimOutcome.FAIL
     assert part.kinds == {"rloo": Kind.REVERSED, "grpo": Kind.REVERSED}
     assert part.refutations["rloo"] == Refutation(Kind.REVERSED, 12, 0, -0.2, -0.2, -0.2)
-    text = render(small(trailing, tmp_path), {"F01": claim}, {}, Rates(spec_version="", code=""))
+    text = render(small(trailing, tmp_path), {"F01": claim}, {}, Rates(spec_version="", code=""), "")
     assert "## F01 Tiny: REVERSED" in text
     assert "| F01 | SDPO is ahead. | **REVERSED** | Read it with F13" in text
     assert "all stored: -0.200 [-0.200, -0.200] (90 %), 0 of 12" in text
@@ -157,7 +151,7 @@ def test_new_findings_stand_beside_old_ones_of_the_same_code() -> None:
 
 def test_the_page_shows_effects_with_intervals_and_both_rates() -> None:
     """By hand: the lead is .1 at each of eight seeds, in both comparisons."""
-    text = render(small(), {"F01": tiny_claim()}, {"F01": "In a test."}, Rates(spec_version="", code=""))
+    text = render(small(), {"F01": tiny_claim()}, {"F01": "In a test."}, Rates(spec_version="", code=""), "")
     assert "| rloo | HOLDS | 0.100 [0.100, 0.100] | 8 of 8 |  |" in text
     rule = SignRule((8, 16, 32, 64), alpha=0.05, beta=0.01, comparisons=2)
     assert f"False PASS {100 * rule.false_pass:.2g} %, false FAIL {200 * rule.false_fail:.2g} % or less." in text

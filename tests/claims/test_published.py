@@ -1,11 +1,13 @@
 """What became of the published study, as released: decided by this code, about these records, and shown whole."""
 
+import re
 from pathlib import Path
 
 import pytest
 
 from sdpo_ref._resources import content
 from sdpo_ref.claims.figures import published_tables
+from sdpo_ref.claims.findings import read_findings
 from sdpo_ref.claims.published import (
     PublishedFindings,
     decide_published,
@@ -13,8 +15,9 @@ from sdpo_ref.claims.published import (
     read_published_findings,
     registrable,
 )
-from sdpo_ref.claims.records import PUBLISHED_LEDGER, read_ledger, read_published, record_sha256
-from sdpo_ref.claims.render_published import limits_of, published_section
+from sdpo_ref.claims.readers import origins, readers_table
+from sdpo_ref.claims.records import PUBLISHED_LEDGER, limits_of, read_claims, read_ledger, read_published, record_sha256
+from sdpo_ref.claims.render_published import published_section
 from sdpo_ref.claims.runs import Fresh
 from sdpo_ref.errors import IntegrityError
 from sdpo_ref.study.fingerprint import code_fingerprint
@@ -76,3 +79,17 @@ def test_a_broken_file_is_named(tmp_path: Path) -> None:
     (tmp_path / "published.json").write_text("{}")
     with pytest.raises(IntegrityError, match=r"published\.json"):
         read_published_findings(tmp_path)
+
+
+def test_readers_see_every_finding_of_the_publication_with_its_controls() -> None:
+    """No published number stands in the table's words, and every control is named by some finding (PUB-055)."""
+    spec = content("spec")
+    findings = read_findings(content("conformance"))
+    assert findings is not None
+    table = readers_table(findings, read_claims(spec), released(), read_published(spec))
+    assert "SDPO .634 to .654, REINFORCE .509 to .515" in table
+    assert "7 of 12 figures, 4 SIGN TURNED" in table
+    controls = {name for origin in origins().values() for name in origin.controls}
+    assert controls == {name for name in read_published(spec) if name.startswith("C")}
+    words = [re.sub(r"\{T\d\d [^}]*\}", "", origin.published) for origin in origins().values()]
+    assert not [text for text in words if re.search(r"\.\d{2}", text)]
