@@ -28,7 +28,7 @@ from sdpo_ref.claims.records import read_published, record_sha256
 from sdpo_ref.claims.runs import Fresh, verdict_seed
 from sdpo_ref.claims.schema import Seeds, Statement
 from sdpo_ref.claims.verdict import ClaimVerdict
-from sdpo_ref.errors import IntegrityError
+from sdpo_ref.errors import IntegrityError, UsageError
 from sdpo_ref.study.experiment import Task
 from sdpo_ref.study.fingerprint import code_fingerprint
 
@@ -155,8 +155,15 @@ def decide_published(names: Sequence[str], spec: Path, runs: Fresh) -> Published
         names: of statements such as P01, controls such as C01 and tables such as T01; none for all.
         spec: folder of the chapters.
         runs: of the bundled methods.
+
+    Raises:
+        UsageError: if a name is unknown.
     """
     statements = read_published(spec)
+    known = [*(table.id for table in published_tables()), *statements]
+    unknown = [name for name in names if name not in known]
+    if unknown:
+        raise UsageError(f"no figures, statement or control is called {unknown[0]!r}; there are {', '.join(known)}")
     return PublishedFindings(
         command="sdpo-ref claims decide",
         spec_version=SPEC_VERSION,

@@ -7,7 +7,8 @@ import pytest
 from typer.testing import CliRunner
 
 from sdpo_ref._resources import content
-from sdpo_ref.claims.records import released_claims
+from sdpo_ref.claims.published import registrable
+from sdpo_ref.claims.records import read_published, released_claims
 from sdpo_ref.cli.claims import app
 from sdpo_ref.errors import UsageError
 
@@ -49,9 +50,26 @@ def test_the_released_records_are_registered(tmp_path: Path) -> None:
     (tmp_path / "conformance").mkdir()
     (tmp_path / "spec").symlink_to(content("spec"))
     done = RUNNER.invoke(app, ["lock", "--reason", "ours", "--suite", str(tmp_path)])
-    assert len(done.output.splitlines()) == len(released_claims())
+    published = registrable(read_published(content("spec")))
+    assert len(done.output.splitlines()) == len(released_claims()) + len(published)
     ledger = json.loads((tmp_path / "conformance" / "claims.json").read_text(encoding="utf-8"))
     assert [entry["reason"] for entry in ledger["entries"]] == ["ours"]
+
+
+def test_an_unknown_table_is_refused_with_the_names_of_others() -> None:
+    """Before anything runs."""
+    done = RUNNER.invoke(app, ["decide", "T01", "T99", "--dry-run"])
+    assert isinstance(done.exception, UsageError)
+    assert "no figures, statement or control is called 'T99'; there are T01, T02" in str(done.exception)
+
+
+def test_a_published_table_is_decided_by_name() -> None:
+    """From fresh runs, and the released findings stay as they are."""
+    before = (content("conformance") / "published.json").read_bytes()
+    done = RUNNER.invoke(app, ["decide", "T16", "--dry-run", "--jobs", "1"])
+    assert done.exit_code == 0, done.output
+    assert done.output.splitlines()[-1].startswith("T16  Five seeds: mean reward: ")
+    assert (content("conformance") / "published.json").read_bytes() == before
 
 
 def test_an_unknown_claim_is_refused_with_the_names_of_others() -> None:
@@ -79,8 +97,8 @@ def test_what_is_refuted_is_printed_with_its_kind() -> None:
     assert first.startswith("| F09a |")
     assert "| **REVERSED** (vocabulary, length); **SMALLER** (aspects) |" in first
     assert second.startswith("| F09b |")
-    readme = (Path(__file__).parent.parent.parent / "README.md").read_text(encoding="utf-8")
-    assert f"\n{first}\n{second}\n" in readme
+    page = (Path(__file__).parent.parent.parent / "FINDINGS.md").read_text(encoding="utf-8")
+    assert f"\n{first}\n{second}\n" in page
 
 
 def test_the_reference_never_fails_in_a_few_repeats() -> None:
