@@ -17,12 +17,17 @@ _TOGETHER = 16
 """torch draws normal numbers in groups of so many; what an incomplete group is depends on how many are asked for."""
 
 
-def batch_key(settings: PublishedSettings) -> Hashable:
+def batch_key(settings: PublishedSettings) -> Hashable | None:
     """Equal for settings whose runs can be one program: they differ in numbers, and not in what is done.
 
     Args:
         settings: of a run.
+
+    Returns:
+        The key; ``None`` for a run with a part from outside, which goes alone.
     """
+    if settings.outside.part is not None:
+        return None
     kinds = {"vocab", "time", "steps", "rollouts", "method", "feedback", "bias"}
     control = settings.control
     given = control.feedback if isinstance(control.feedback, str) else "constant"

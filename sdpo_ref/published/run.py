@@ -11,6 +11,7 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 
+from sdpo_ref.errors import InvalidInputError
 from sdpo_ref.published.batch import Batch, Draws
 from sdpo_ref.published.metrics import (
     EARLY_STEPS,
@@ -139,14 +140,25 @@ def run_batch(settings: Sequence[PublishedSettings], seeds: Sequence[int]) -> li
         What is kept of each.
 
     Raises:
-        InvalidInputError: if the settings cannot be one program.
+        InvalidInputError: if the settings cannot be one program, or have a part from outside, whose runs go alone.
     """
+    if any(one.outside.part is not None for one in settings):
+        raise InvalidInputError("received a part from outside; allowed are bundled parts: use objects.run_alone")
     batch = Batch.draw(settings, seeds)
     done = train(batch, Draws.of_seeds(settings[0], seeds))
-    return list(_measured(done, batch))
+    return list(measured(done, batch))
 
 
-def _measured(done: Trained, batch: Batch) -> Iterator[Measured]:
+def measured(done: Trained, batch: Batch) -> Iterator[Measured]:
+    """What is kept of each run.
+
+    Args:
+        done: what became of the runs.
+        batch: of the same runs.
+
+    Yields:
+        For each run those metrics that exist for it, and its curves.
+    """
     rewards, correlations, entropies = map(torch.stack, (done.rewards, done.credits, done.entropies))
     found = {
         "final_reward": rewards[-LAST_STEPS:].mean(0),

@@ -8,6 +8,8 @@ from typing import Annotated, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
+from sdpo_ref.simulation.settings import Factory
+
 MethodName = Literal["sdpo", "reinforce", "advantage_weighted", "hybrid"]
 """What is trained."""
 
@@ -76,6 +78,42 @@ class Control(BaseModel):
     hints: Literal["position", "token"] = "position"
 
 
+class Outside(BaseModel):
+    """Parts from outside this package, in the place of SDPO's own; by default none (PUB-045 to PUB-049).
+
+    Attributes:
+        trainer: called as ``factory(policy, teacher, learning_rate=...)``; returns a
+            :class:`~sdpo_ref.protocols.Trainer`.
+        implementation: ``module:factory[,key=value]`` of what ``sdpo-ref verify`` checks, whose part ``trainer`` makes
+            the trainer.
+        teacher: called as ``factory(policy, conditioning)``; returns a :class:`~sdpo_ref.protocols.Teacher`.
+
+    Raises:
+        ValidationError: if two parts are given; each is compared alone.
+
+    Example:
+        >>> Outside(trainer="mine:make").teacher
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    trainer: Factory | None = None
+    implementation: Factory | None = None
+    teacher: Factory | None = None
+
+    @property
+    def part(self) -> str | None:
+        """The factory that is given; ``None`` without one."""
+        return self.trainer or self.implementation or self.teacher
+
+    @model_validator(mode="after")
+    def _one_part(self) -> "Outside":
+        given = {name: value for name, value in self if value is not None}
+        if len(given) > 1:
+            raise ValueError(f"received {given}; allowed is one part, so make a run for each")
+        return self
+
+
 class PublishedSettings(BaseModel):
     """A run of the published study but for its seed.
 
@@ -86,13 +124,14 @@ class PublishedSettings(BaseModel):
         steps: of gradient descent; the early reward needs 50.
         rollouts: n, sampled in every step.
         method: what is trained.
-        learning_rate: of plain gradient descent on the logits.
-        pull: λ, of SDPO's pull towards the start.
+        learning_rate: of plain gradient descent on the logits; a trainer from outside is given this number.
+        pull: λ, of SDPO's pull towards the start; a trainer from outside is not given it.
         feedback: its kind.
         noise: σ, standard deviation of what is added to every rating.
         bias: of every rating.
         constants: what the publication leaves open.
         control: what is changed on purpose.
+        outside: whose trainer or teacher stands in the place of SDPO's.
 
     Raises:
         ValidationError: naming the setting, what was received and what is allowed.
@@ -117,6 +156,16 @@ class PublishedSettings(BaseModel):
     bias: BiasName = "none"
     constants: Constants = Constants()
     control: Control = Control()
+    outside: Outside = Outside()
+
+    @model_validator(mode="after")
+    def _outside_replaces_sdpo(self) -> "PublishedSettings":
+        if self.outside.part is not None and self.method != "sdpo":
+            raise ValueError(
+                f"received {self.outside.part} for {self.method}; a part from outside replaces one of sdpo, so use "
+                "sdpo, or leave it out"
+            )
+        return self
 
     @model_validator(mode="after")
     def _control_has_a_teacher(self) -> "PublishedSettings":

@@ -64,14 +64,15 @@ def descent(batch: Batch, moment: Moment) -> Descent:
         batch: of runs.
         moment: what was sampled.
     """
-    student, tokens, rated = moment.student, moment.tokens, _rated(batch, moment)
+    student, tokens = moment.student, moment.tokens
+    rated = ratings(batch, tokens, moment.rewards, moment.noise)
     method = batch.settings[0].method
     if method == "reinforce":
         return Descent(reinforce_gradient(student, tokens, rated))
     if method == "advantage_weighted":
         return Descent(advantage_weighted_gradient(student, tokens, rated, batch.world.quality))
-    feedback = _given(batch, moment, rated)
-    taught = teachers(moment.logits, _tilts(batch, moment, feedback))
+    feedback = given_feedback(batch, rated, moment.rewards)
+    taught = teachers(moment.logits, tilts(batch, tokens, feedback, hints_of(batch, tokens, moment.hints)))
     start = torch.full_like(student, 1 / student.shape[-1])
     ours = sdpo_gradient(student, taught, start, batch.numbers("pull"))
     if method == "sdpo":
@@ -82,21 +83,44 @@ def descent(batch: Batch, moment: Moment) -> Descent:
     return Descent(mixed, feedback.mean(1), weight)
 
 
-def _rated(batch: Batch, moment: Moment) -> Float[Tensor, "run rollout"]:
-    settings, tokens = batch.settings[0], moment.tokens
+def ratings(
+    batch: Batch,
+    tokens: Int[Tensor, "run rollout time"],
+    rewards: Float[Tensor, "run rollout"],
+    noise: Float[Tensor, "run rollout"],
+) -> Float[Tensor, "run rollout"]:
+    """The rating of each completion.
+
+    Args:
+        batch: of runs.
+        tokens: of each completion.
+        rewards: its true reward.
+        noise: standard normal.
+    """
+    settings = batch.settings[0]
     every = settings.constants.effective_length == "all"
     counted = torch.ones_like(tokens) if every else tokens != 0
     return rating(
-        moment.rewards,
-        batch.numbers("noise")[:, None] * moment.noise,
+        rewards,
+        batch.numbers("noise")[:, None] * noise,
         settings.bias,
-        length=counted.to(moment.rewards).mean(-1),
+        length=counted.to(rewards).mean(-1),
         first=at_tokens(batch.world.quality, tokens)[..., 0],
     )
 
 
-def _given(batch: Batch, moment: Moment, rated: Float[Tensor, "run rollout"]) -> Float[Tensor, "run rollout"]:
-    """The feedback that each completion's teacher is given; a control may change it. Implements: PUB-041, PUB-044."""
+def given_feedback(
+    batch: Batch, rated: Float[Tensor, "run rollout"], rewards: Float[Tensor, "run rollout"]
+) -> Float[Tensor, "run rollout"]:
+    """The feedback that each completion's teacher is given; a control may change it.
+
+    Implements: PUB-041, PUB-044.
+
+    Args:
+        batch: of runs.
+        rated: rating of each completion.
+        rewards: its true reward.
+    """
     settings = batch.settings[0]
     given = feedback_of(rated, settings.feedback)
     if settings.control.feedback == "other":
@@ -104,20 +128,43 @@ def _given(batch: Batch, moment: Moment, rated: Float[Tensor, "run rollout"]) ->
     elif settings.control.feedback != "own":
         given = batch.constant_feedback()[:, None].expand_as(given)
     if settings.control.equal_mean:
-        plain = feedback_of(moment.rewards, settings.feedback)
+        plain = feedback_of(rewards, settings.feedback)
         given = given + (plain.mean(1) - given.mean(1))[:, None]
     return given
 
 
-def _tilts(
-    batch: Batch, moment: Moment, feedback: Float[Tensor, "run rollout"]
+def hints_of(
+    batch: Batch, tokens: Int[Tensor, "run rollout time"], errors: Float[Tensor, "run rollout time"]
+) -> Float[Tensor, "run rollout time"] | None:
+    """A critique's hint at each token; ``None`` for other kinds of feedback.
+
+    Args:
+        batch: of runs.
+        tokens: of each completion.
+        errors: of the hints, standard normal.
+    """
+    if batch.settings[0].feedback != "critique":
+        return None
+    return at_tokens(batch.told, tokens) + batch.numbers("hint_noise")[:, None, None] * errors
+
+
+def tilts(
+    batch: Batch,
+    tokens: Int[Tensor, "run rollout time"],
+    feedback: Float[Tensor, "run rollout"],
+    hints: Float[Tensor, "run rollout time"] | None,
 ) -> Float[Tensor, "run rollout time vocab"]:
-    """What each completion's teacher adds to the logits; a control may show the hint. Implements: PUB-043."""
-    settings, quality, strength = batch.settings[0], batch.told, batch.numbers("strength")
-    if settings.feedback != "critique":
-        return tilt(quality, feedback, strength)
-    hints = at_tokens(quality, moment.tokens) + batch.numbers("hint_noise")[:, None, None] * moment.hints
+    """What each completion's teacher adds to the logits; a control may show the hint.
+
+    Implements: PUB-043.
+
+    Args:
+        batch: of runs.
+        tokens: of each completion.
+        feedback: that its teacher is given.
+        hints: of a critique.
+    """
     hinted = None
-    if settings.control.hints == "token":
-        hinted = torch.nn.functional.one_hot(moment.tokens, quality.shape[-1]).bool()
-    return tilt(quality, feedback, strength, hints=hints, hinted=hinted)
+    if hints is not None and batch.settings[0].control.hints == "token":
+        hinted = torch.nn.functional.one_hot(tokens, batch.told.shape[-1]).bool()
+    return tilt(batch.told, feedback, batch.numbers("strength"), hints=hints, hinted=hinted)

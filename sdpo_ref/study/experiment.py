@@ -104,6 +104,8 @@ class Task:
 
 def factories(settings: StudySettings) -> set[str]:
     """Third-party parts that a task uses, as ``module:factory``."""
+    if isinstance(settings, PublishedSettings):
+        return set() if settings.outside.part is None else {settings.outside.part}
     if not isinstance(settings, RunSettings):
         return set()
     named = (

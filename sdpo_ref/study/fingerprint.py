@@ -21,7 +21,7 @@ WorldName = Literal["simulated", "published"]
 
 _EXECUTING: Mapping[WorldName, tuple[str, ...]] = {
     "simulated": ("sdpo_ref.study.execute", "sdpo_ref.study.execute_batch"),
-    "published": ("sdpo_ref.published.run",),
+    "published": ("sdpo_ref.published.run", "sdpo_ref.published.objects"),
 }
 """Where the runs and probes of a world are executed; what else a number depends on, these import."""
 

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 
 from sdpo_ref._loading import resolve
 from sdpo_ref.errors import LoadError, UsageError
+from sdpo_ref.published.settings import Outside, PublishedSettings
 from sdpo_ref.simulation.methods import Sdpo, ThirdParty
 from sdpo_ref.simulation.run_settings import RunSettings
 from sdpo_ref.study.experiment import Cell, Experiment, factories
@@ -22,6 +23,9 @@ _GIVEN: Mapping[str, tuple[int, str, str]] = {
 }
 """Part to what its factory is given: how many by position, which by name, and both in words."""
 
+_NAMING = ("method", "arm")
+"""Labels that say what a cell trains."""
+
 
 @dataclass(frozen=True)
 class Parts:
@@ -29,7 +33,7 @@ class Parts:
 
     Attributes:
         trainer: runs beside SDPO wherever that has no KL penalty, in the same settings and with its learning rate.
-        oracle: judges every run in place of the bundled one.
+        oracle: judges every run of our own world in place of the bundled one.
         teacher: teaches SDPO beside the bundled one, in the same settings.
     """
 
@@ -54,9 +58,11 @@ def with_parts(
 
     Beside every cell whose label ``method`` or ``arm`` is "sdpo" stands a cell that is labelled with the trainer's
     name, and one that is labelled "sdpo+" with the teacher's. A trainer is not given a KL penalty, so it stands only
-    where there is none. The oracle judges all of them. Probes have the bundled gradient as their subject and the
-    bundled oracle as their tool, so with an oracle they are left out.
-    Implements: SIM-179, SIM-180.
+    where there is none. In the published world the cells beside SDPO's arms under controls stand as well, and a trainer
+    has no pull. The oracle judges all runs of our own world. Probes have the bundled gradient as their subject and the
+    bundled oracle as their tool, and the published study is about an evaluator of its own, so with an oracle both are
+    left out.
+    Implements: SIM-179, SIM-180, PUB-049.
 
     Args:
         experiment: as the study has it.
@@ -74,7 +80,7 @@ def with_parts(
     if oracle is not None:
         cells = [_judged_by(cell, cell.settings, oracle) for cell in cells if isinstance(cell.settings, RunSettings)]
     if not cells:
-        raise UsageError(f"{experiment.name} has probes only, in which no other oracle can judge")
+        raise UsageError(_nothing_to_judge([experiment]))
     return Experiment(name=experiment.name, title=experiment.title, question=experiment.question, cells=tuple(cells))
 
 
@@ -93,12 +99,10 @@ def all_with_parts(experiments: Sequence[Experiment], parts: Parts) -> tuple[lis
         UsageError: if a part has no place in any of the experiments.
     """
     _refuse_what_does_not_fit(experiments, parts)
-    kept = [one for one in experiments if parts.oracle is None or any(map(_is_run, one.cells))]
-    left_out = [
-        f"{one.name}: {_count_probes(one)} probes are left out, because only a run can have another oracle"
-        for one in experiments
-        if parts.oracle is not None and _count_probes(one)
-    ]
+    kept = [one for one in experiments if parts.oracle is None or any(map(_is_judged, one.cells))]
+    if not kept:
+        raise UsageError(_nothing_to_judge(experiments))
+    left_out = [] if parts.oracle is None else [line for one in experiments for line in _not_judged(one)]
     for option in ("trainer", "teacher"):
         if getattr(parts, option) is None:
             continue
@@ -116,6 +120,13 @@ def all_with_parts(experiments: Sequence[Experiment], parts: Parts) -> tuple[lis
 def _beside(cell: Cell, trainer: str | None, teacher: str | None) -> Iterator[Cell]:
     yield cell
     settings = cell.settings
+    if isinstance(settings, PublishedSettings) and _is_sdpo(cell):
+        if trainer is not None:
+            replaced = {"outside": Outside(trainer=trainer), "pull": 0.0}
+            yield Cell(labels=_relabelled(cell, trainer), settings=settings.model_copy(update=replaced))
+        if teacher is not None:
+            replaced = {"outside": Outside(teacher=teacher)}
+            yield Cell(labels=_relabelled(cell, f"sdpo+{teacher}"), settings=settings.model_copy(update=replaced))
     if not isinstance(settings, RunSettings) or not _is_sdpo(cell):
         return
     method = settings.method
@@ -132,21 +143,48 @@ def _judged_by(cell: Cell, settings: RunSettings, oracle: str) -> Cell:
 
 
 def _relabelled(cell: Cell, name: str) -> dict[str, str | float]:
-    return {
-        axis: name if axis in ("method", "arm") and value == "sdpo" else value for axis, value in cell.labels.items()
-    }
+    """The name in place of "sdpo"; behind the name of an arm that is SDPO under a control."""
+    labels = dict(cell.labels)
+    for axis in _NAMING:
+        if labels.get(axis) == "sdpo":
+            labels[axis] = name
+        elif axis in labels and not _is_called_sdpo(cell):
+            labels[axis] = f"{labels[axis]}: {name}"
+    return labels
 
 
 def _is_sdpo(cell: Cell) -> bool:
-    return _is_run(cell) and "sdpo" in (cell.labels.get("method"), cell.labels.get("arm"))
+    """Whether a part can stand beside it: it is called so, or is a control of it in the published world."""
+    if isinstance(cell.settings, PublishedSettings):
+        return cell.settings.method == "sdpo" and any(axis in cell.labels for axis in _NAMING)
+    return _is_judged(cell) and _is_called_sdpo(cell)
 
 
-def _is_run(cell: Cell) -> bool:
+def _is_called_sdpo(cell: Cell) -> bool:
+    return any(cell.labels.get(axis) == "sdpo" for axis in _NAMING)
+
+
+def _is_judged(cell: Cell) -> bool:
+    """Whether another oracle can judge it."""
     return isinstance(cell.settings, RunSettings)
 
 
-def _count_probes(experiment: Experiment) -> int:
-    return sum(not _is_run(cell) for cell in experiment.cells)
+def _not_judged(experiment: Experiment) -> Iterator[str]:
+    """A line for each kind of cell that another oracle cannot judge."""
+    published = sum(isinstance(cell.settings, PublishedSettings) for cell in experiment.cells)
+    probes = sum(not _is_judged(cell) for cell in experiment.cells) - published
+    if probes:
+        yield f"{experiment.name}: {probes} probes are left out, because only a run can have another oracle"
+    if published:
+        yield f"{experiment.name}: {published} runs are left out, because the published study has its own evaluator"
+
+
+def _nothing_to_judge(experiments: Sequence[Experiment]) -> str:
+    names = ", ".join(one.name for one in experiments)
+    return (
+        f"received --oracle for {names}: probes, and runs of the published study, have no other oracle than their own; "
+        "leave it out, or name another experiment, such as F01"
+    )
 
 
 def _refuse_what_does_not_fit(experiments: Iterable[Experiment], parts: Parts) -> None:

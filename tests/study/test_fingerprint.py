@@ -47,7 +47,12 @@ def test_what_a_run_executes_makes_results_stale(file: str, tmp_path: Path) -> N
 
 
 @pytest.mark.parametrize(
-    ("file", "world"), [("published/gradients.py", "published"), ("trainers/sdpo.py", "simulated")]
+    ("file", "world"),
+    [
+        ("published/gradients.py", "published"),
+        ("published/objects.py", "published"),
+        ("trainers/sdpo.py", "simulated"),
+    ],
 )
 def test_each_world_has_a_fingerprint_of_its_own(file: str, world: WorldName, tmp_path: Path) -> None:
     """A change in the published study's equations leaves the findings in our own world, and the other way round."""

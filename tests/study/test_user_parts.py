@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 
 from sdpo_ref.errors import LoadError, UsageError
+from sdpo_ref.published.settings import Control, Outside, PublishedSettings
 from sdpo_ref.simulation.methods import Sdpo, ThirdParty
 from sdpo_ref.simulation.run_settings import ProbeSettings, RunSettings
 from sdpo_ref.study.experiment import Cell, Experiment, Task
@@ -98,8 +99,39 @@ def test_an_oracle_judges_every_run() -> None:
     assert lines == [
         f"{name}: 1 probes are left out, because only a run can have another oracle" for name in ("F00", "F07")
     ]
-    with pytest.raises(UsageError, match="F07 has probes only"):
+    with pytest.raises(UsageError, match="received --oracle for F07: probes"):
         with_parts(of(PROBE, name="F07"), oracle="door_parts:oracle")
+
+
+PUBLISHED = Cell(labels={"method": "sdpo"}, settings=PublishedSettings(feedback="binary"))
+BASELINE = Cell(labels={"method": "reinforce"}, settings=PublishedSettings(method="reinforce"))
+CONTROLLED = Cell(labels={"arm": "constant 0.5"}, settings=PublishedSettings(control=Control(feedback=0.5)))
+DOSE = Cell(labels={"told": 0.5}, settings=PublishedSettings(control=Control(told=0.5)))
+
+
+def test_parts_stand_beside_the_published_sdpo_and_its_controls() -> None:
+    """A trainer without the pull, which it is not given; where cells have no names of methods, there is no place."""
+    experiment = of(PUBLISHED, BASELINE, CONTROLLED, DOSE, name="C0x")
+    made = with_parts(experiment, trainer="door_parts:trainer")
+    assert [next(iter(cell.labels.values())) for cell in made.cells] == [
+        *("sdpo", "door_parts:trainer", "reinforce"),
+        *("constant 0.5", "constant 0.5: door_parts:trainer", 0.5),
+    ]
+    trainer = Outside(trainer="door_parts:trainer")
+    assert made.cells[1].settings == PublishedSettings(feedback="binary", pull=0.0, outside=trainer)
+    assert made.cells[4].settings == PublishedSettings(control=Control(feedback=0.5), pull=0.0, outside=trainer)
+    taught = with_parts(experiment, teacher="door_parts:teacher").cells[1]
+    assert taught.labels == {"method": "sdpo+door_parts:teacher"}
+    assert taught.settings == PublishedSettings(feedback="binary", outside=Outside(teacher="door_parts:teacher"))
+
+
+def test_no_oracle_judges_the_published_study() -> None:
+    """It is about an evaluator of its own: left out beside others, refused alone."""
+    fitted, lines = all_with_parts([of(SDPO), of(PUBLISHED, name="P0x")], Parts(oracle="door_parts:oracle"))
+    assert [one.name for one in fitted] == ["F00"]
+    assert lines == ["P0x: 1 runs are left out, because the published study has its own evaluator"]
+    with pytest.raises(UsageError, match=r"received --oracle for P0x: .* leave it out, or name another"):
+        all_with_parts([of(PUBLISHED, name="P0x")], Parts(oracle="door_parts:oracle"))
 
 
 def test_without_parts_nothing_changes() -> None:
