@@ -1,4 +1,4 @@
-"""The published world as objects behind the protocols, for a trainer or a teacher from outside (spec/09, H).
+"""The published world as objects behind the protocols, for a trainer or a teacher from outside (spec/09, K).
 
 Data flows one way, step by step: the policy's table -> rollouts -> the evaluator's judgement -> the trainer, which asks
 the teacher and moves the table. Random numbers and measurements are those of :mod:`sdpo_ref.published.run`.
