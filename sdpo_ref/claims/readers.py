@@ -4,6 +4,7 @@ import re
 import tomllib
 from collections import Counter
 from collections.abc import Iterator, Mapping
+from typing import Any
 
 from pydantic import BaseModel, ConfigDict
 
@@ -37,8 +38,31 @@ class Origin(BaseModel):
 
 def origins() -> dict[str, Origin]:
     """Finding to what was published about it."""
-    document = tomllib.loads((FOLDER / "findings.toml").read_text(encoding="utf-8"))
-    return {name: Origin.model_validate(one) for name, one in document.items()}
+    return {name: Origin.model_validate(one) for name, one in _document()["findings"].items()}
+
+
+def explained(found: PublishedFindings) -> dict[str, str]:
+    """Figures that are not reproduced and that a control which holds explains: table and name to the control.
+
+    Implements: PUB-056.
+
+    Args:
+        found: what became of the published study.
+    """
+    by: Mapping[str, str] = _document()["explained"]
+    return {
+        f"{table} {figure.name}": control
+        for table, of in found.tables.items()
+        for figure in of.figures
+        for beginning, control in by.items()
+        if f"{table} {figure.name}".startswith(beginning)
+        and figure.verdict is not FigureVerdict.REPRODUCED
+        and found.statements[control].outcome is ClaimOutcome.PASS
+    }
+
+
+def _document() -> dict[str, Any]:
+    return tomllib.loads((FOLDER / "findings.toml").read_text(encoding="utf-8"))
 
 
 def readers_table(

@@ -7,6 +7,7 @@ from sdpo_ref.claims.figures import FigureFinding, FigureVerdict, Table, publish
 from sdpo_ref.claims.findings import ComparisonFinding
 from sdpo_ref.claims.headline import part_word
 from sdpo_ref.claims.published import PublishedFindings
+from sdpo_ref.claims.readers import explained
 from sdpo_ref.claims.schema import Statement
 from sdpo_ref.claims.statistics.outcome import ClaimOutcome
 
@@ -57,6 +58,7 @@ def published_section(found: PublishedFindings, statements: Mapping[str, Stateme
     verdicts = Counter(figure.verdict for table in found.tables.values() for figure in table.figures)
     counts = ", ".join(f"{verdicts[verdict]} {verdict}" for verdict in FigureVerdict if verdicts[verdict])
     lines = [_HEAD.format(counts=f"{sum(verdicts.values())} figures: {counts}", code=found.code)]
+    lines.append(_allowed(found, verdicts[FigureVerdict.REPRODUCED], sum(verdicts.values())))
     lines.append("### What the publication states\n")
     lines += _statements(found, statements, limits, "P")
     lines.append("\n### Where it comes from: controls in the same protocol\n")
@@ -66,6 +68,18 @@ def published_section(found: PublishedFindings, statements: Mapping[str, Stateme
         if table.id in found.tables:
             lines += _table(table, found.tables[table.id].figures)
     return "\n".join(lines).rstrip() + "\n"
+
+
+def _allowed(found: PublishedFindings, reproduced: int, figures: int) -> str:
+    """How many reproduce of those that the equations allow."""
+    controls = Counter(explained(found).values())
+    left = figures - sum(controls.values())
+    named = ", ".join(f"{count} by {control}" for control, count in sorted(controls.items()))
+    return (
+        f"{sum(controls.values())} figures do not follow from the published equations, as controls show ({named}). Of the "
+        f"other {left}, {reproduced} are reproduced ({reproduced / left:.0%}). What is left are single seeds of worlds that "
+        "nobody can draw again: most are leads at other sizes.\n"
+    )
 
 
 def _statements(

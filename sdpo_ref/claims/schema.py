@@ -195,7 +195,7 @@ class Statement(_Record):
     """What is claimed and how it is decided, as it was registered before it was decided.
 
     Attributes:
-        id: F01 to F13 for claims of our study, P01 to P07 for the published ones, C01 to C09 for controls of those.
+        id: F01 to F13 for claims of our study, P01 to P07 for the published ones, C01 to C11 for controls of those.
         title: a few words.
         statement: what is claimed; the sentence under its heading.
         estimand: of which population what is estimated.

@@ -28,6 +28,7 @@ METRICS: Mapping[str, str] = {
     "early_reward": "mean true reward of what was sampled in steps 31 to 50",
     "weight_first": "share of SDPO in the hybrid's first step",
     "weight_last": "share of SDPO in the hybrid, mean over the last 20 steps",
+    "weight_gain": "share of SDPO in the hybrid, mean over the last 20 steps, less that of the first step",
     "mean_feedback": "mean feedback that teachers were given, over all steps",
 }
 """Metric to what it is. A run has those that exist for it."""

@@ -174,7 +174,8 @@ def measured(done: Trained, batch: Batch) -> Iterator[Measured]:
         found["mean_feedback"] = torch.stack(done.feedbacks).mean(0)
     if done.weights:
         weights = torch.stack(done.weights)
-        found |= {"weight_first": weights[0], "weight_last": weights[-LAST_STEPS:].mean(0)}
+        last = weights[-LAST_STEPS:].mean(0)
+        found |= {"weight_first": weights[0], "weight_last": last, "weight_gain": last - weights[0]}
     points = tuple(range(CURVE_EVERY, len(rewards) + 1, CURVE_EVERY))
     curve = torch.stack([rewards[end - CURVE_EVERY : end].mean(0) for end in points])
     distinct = torch.stack(done.distinctness)

@@ -46,6 +46,9 @@ def p00() -> Iterator[Cell]:
             }
             for arm, settings in arms.items():
                 yield _cell(settings, constant=name, value=value, arm=arm)
+    for gate in (0.05, 0.1, 0.15, 0.2, 0.25):
+        hybrid = PublishedSettings(method="hybrid", noise=0.2, constants=Constants(gate=gate))
+        yield _cell(hybrid, constant="gate", value=gate, arm="hybrid")
     for reading in ("all", "without token 0"):
         of_length = Constants.model_validate({"effective_length": reading})
         yield _cell(
