@@ -14,8 +14,8 @@ from sdpo_ref.published.run import Trained, run_batch, train
 from sdpo_ref.published.settings import PublishedSettings
 from tests.published import plain
 
-DERIVED = {"credit_of_gradient", "entropy_lost"}
-"""Metrics that are another one with a sign or a constant (test_metrics)."""
+DERIVED = {"credit_of_gradient", "entropy_lost", "weight_gain"}
+"""Metrics that are others with a sign, a constant or a difference (test_metrics)."""
 
 METHODS = ("sdpo", "hybrid", "reinforce", "advantage_weighted")
 KINDS = ("binary", "ordinal", "continuous", "critique")
