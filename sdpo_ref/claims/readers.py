@@ -21,8 +21,8 @@ class Origin(BaseModel):
 
     Attributes:
         published: in words, with ``{T01 sdpo}`` for the range of the figures of a table whose names begin so.
+        statements: parts of the publication's, such as ``P01 reward``.
         tables: of its figures.
-        statements: of the publication, where there is no figure.
         controls: that explain it.
         comes_from: what they show.
     """
@@ -30,8 +30,8 @@ class Origin(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
 
     published: str
+    statements: tuple[str, ...]
     tables: tuple[str, ...]
-    statements: tuple[str, ...] = ()
     controls: tuple[str, ...]
     comes_from: str
 
@@ -111,10 +111,13 @@ def _reproduced(origin: Origin, found: PublishedFindings, statements: Mapping[st
     counts = Counter(figure.verdict for name in origin.tables for figure in found.tables[name].figures)
     words = [f"{counts[FigureVerdict.REPRODUCED]} of {sum(counts.values())} figures"] if counts else []
     words += [f"{counts[one]} {one}" for one in FigureVerdict if counts[one] and one is not FigureVerdict.REPRODUCED]
-    for name in origin.statements:
-        record = statements[name]
-        words += [f"{part.name} {part_word(record.part(part.name), part)}" for part in found.statements[name].parts]
-    return ", ".join(words)
+    outcomes: dict[str, list[str]] = {}
+    for of_part in origin.statements:
+        name, _, part = of_part.partition(" ")
+        decided = next(one for one in found.statements[name].parts if one.name == part)
+        outcomes.setdefault(part_word(statements[name].part(part), decided), []).append(part)
+    stated = [f"{', '.join(parts)} {word}" for word, parts in outcomes.items()]
+    return "; ".join(filter(None, (", ".join(words), *stated)))
 
 
 def _filled(text: str) -> str:

@@ -77,8 +77,8 @@ def _allowed(found: PublishedFindings, reproduced: int, figures: int) -> str:
     named = ", ".join(f"{count} by {control}" for control, count in sorted(controls.items()))
     return (
         f"{sum(controls.values())} figures do not follow from the published equations, as controls show ({named}). Of "
-        f"the other {left}, {reproduced} are reproduced ({reproduced / left:.0%}). What is left are single seeds of "
-        "worlds that nobody can draw again: most are leads at other sizes.\n"
+        f"the other {left}, {reproduced} are reproduced ({100 * reproduced / left:.0f} %). What is left are single seeds "
+        "of worlds that nobody can draw again: most are leads at other sizes.\n"
     )
 
 
