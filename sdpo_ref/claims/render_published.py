@@ -75,10 +75,11 @@ def _allowed(found: PublishedFindings, reproduced: int, figures: int) -> str:
     controls = Counter(explained(found).values())
     left = figures - sum(controls.values())
     named = ", ".join(f"{count} by {control}" for control, count in sorted(controls.items()))
+    share = f"{100 * reproduced / left:.0f} %"
     return (
         f"{sum(controls.values())} figures do not follow from the published equations, as controls show ({named}). Of "
-        f"the other {left}, {reproduced} are reproduced ({100 * reproduced / left:.0f} %). What is left are single seeds "
-        "of worlds that nobody can draw again: most are leads at other sizes.\n"
+        f"the other {left}, {reproduced} are reproduced ({share}). What is left are single seeds of worlds that nobody can "
+        "draw again: most are leads at other sizes.\n"
     )
 
 
