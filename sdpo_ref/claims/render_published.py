@@ -78,8 +78,8 @@ def _allowed(found: PublishedFindings, reproduced: int, figures: int) -> str:
     share = f"{100 * reproduced / left:.0f} %"
     return (
         f"{sum(controls.values())} figures do not follow from the published equations, as controls show ({named}). Of "
-        f"the other {left}, {reproduced} are reproduced ({share}). What is left are single seeds of worlds that nobody can "
-        "draw again: most are leads at other sizes.\n"
+        f"the other {left}, {reproduced} are reproduced ({share}). What is left are single seeds of worlds that nobody "
+        "can draw again: most are leads at other sizes.\n"
     )
 
 
