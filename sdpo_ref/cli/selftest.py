@@ -71,7 +71,7 @@ def run(
     elif not only:
         _write(conformance, matrix, catalogue)
     for line in lines:
-        console.print(f"  {line}", soft_wrap=True)
+        console.print(f"  {line}", soft_wrap=True, markup=False)
     killed = sum(1 for row in matrix.rows if row.failed)
     console.print(
         f"{killed} of {len(matrix.rows)} mutants killed, {len(matrix.benign)} right variants, "
@@ -97,7 +97,7 @@ def _repeat(console: Console, conformance: Path, repeats: int, *, jobs: int) -> 
     write_repeats(conformance, found)
     _write_page(conformance, read_kill_matrix(conformance), read_catalogue(content("spec")))
     for name, wrong in found.failed.items():
-        console.print(f"  {name} is right and fails {', '.join(wrong)}", soft_wrap=True)
+        console.print(f"  {name} is right and fails {', '.join(wrong)}", soft_wrap=True, markup=False)
     console.print(f"{len(found.failed)} of {found.runs} runs of {len(found.variants)} right variants failed")
     return 1 if found.failed else 0
 

@@ -6,6 +6,7 @@ from dataclasses import replace
 import pytest
 from typer.testing import CliRunner
 
+from sdpo_ref.cli import selftest as command
 from sdpo_ref.cli.selftest import app
 from sdpo_ref.selftest.processes import run_targets
 from sdpo_ref.selftest.targets import Finding, Target, all_targets, for_check, select
@@ -114,6 +115,14 @@ def test_command() -> None:
     found = CliRunner().invoke(app, ["--only", "M211", "--only", "other_defaults", "--jobs", "1", "--check"])
     assert found.exit_code == 0, found.output
     assert "2 of 2 mutants killed" in found.output
+
+
+def test_problems_are_no_markup(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What a library says in brackets is printed as it is: gloo's messages name a file in them."""
+    monkeypatch.setattr(command, "_run", lambda _targets, _jobs: {"echo": Finding("echo")})
+    monkeypatch.setattr(command, "problems", lambda *_, **__: ["echo broke a check: [/src/pair.cc:553] closed"])
+    found = CliRunner().invoke(app, ["--only", "echo"])
+    assert "echo broke a check: [/src/pair.cc:553] closed" in " ".join(found.output.split()), found.output
 
 
 def test_unknown_name() -> None:
