@@ -6,7 +6,6 @@ from itertools import pairwise
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.stats import binom
 
 from sdpo_ref.errors import InvalidInputError
 
@@ -88,6 +87,8 @@ def advance(distribution: NDArray[np.float64], seeds: int, probability: float) -
         >>> advance(np.ones(1), 2, 0.5).round(6).tolist()
         [0.25, 0.5, 0.25]
     """
+    from scipy.stats import binom  # a second of start that few commands need
+
     return np.convolve(distribution, binom.pmf(np.arange(seeds + 1), seeds, probability))
 
 

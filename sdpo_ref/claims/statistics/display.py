@@ -3,7 +3,6 @@
 from collections.abc import Callable, Sequence
 
 import numpy as np
-from scipy.stats import trim_mean
 
 from sdpo_ref.claims.statistics.design import first_not_finite
 from sdpo_ref.errors import InvalidInputError
@@ -28,6 +27,8 @@ def interquartile_mean(values: Sequence[float]) -> float:
         2.0
     """
     _check(values)
+    from scipy.stats import trim_mean  # a second of start that few commands need
+
     return float(trim_mean(values, 0.25))
 
 
