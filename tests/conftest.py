@@ -1,11 +1,14 @@
 """Settings that every test shares: one thread, repeatable properties, what is skipped without the peers or left out."""
 
 import os
+from collections.abc import Iterator
 from importlib.util import find_spec
 
 import pytest
 import torch
 from hypothesis import settings
+
+from tests import forked
 
 torch.set_num_threads(1)
 
@@ -14,6 +17,14 @@ os.environ.setdefault("TRITON_INTERPRET", "1")
 
 settings.register_profile("sdpo-ref", derandomize=True, database=None, deadline=None)
 settings.load_profile("sdpo-ref")
+
+
+@pytest.fixture(scope="session", autouse=True)
+def forked_processes() -> Iterator[None]:
+    """Processes in which an implementation is verified are forked from one that has imported PyTorch."""
+    with forked.installed():
+        yield
+
 
 PEERS = ("trl", "sdpo_rl", "peft")
 

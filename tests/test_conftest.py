@@ -29,6 +29,7 @@ def test_a_missing_peer_is_skipped_or_refused(
 ) -> None:
     """Without the extra a marked test is skipped, and with SDPO_REF_REQUIRE_PEERS=1 it is an error; both say why."""
     monkeypatch.setenv("SDPO_REF_REQUIRE_PEERS", required)
+    monkeypatch.setenv("PYTHONPATH", str(ROOT))
     command = [sys.executable, "-m", "pytest", "-ra", "-p", "no:cacheprovider", str(marked_test)]
     done = subprocess.run(command, cwd=marked_test, capture_output=True, text=True, check=False)
     assert outcome in done.stdout

@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from sdpo_ref import __version__
+from tests.test_readme import PRINTED, without_durations
 from tests.verification.entry.node import node
 
 __all__ = ["node"]
@@ -50,10 +51,18 @@ def test_the_installed_package_brings_its_own_content(installed: Path, tmp_path:
 
 
 def test_verify_passes_in_an_empty_folder_and_leaves_it_empty(installed: Path, tmp_path: Path) -> None:
-    """The bundled reference passes, and neither caches nor reports appear beside the user."""
-    done = run(str(installed / "bin/sdpo-ref"), "verify", "--level", "3", cwd=tmp_path, PYTHONPATH=str(installed))
+    """The bundled reference passes, and neither caches nor reports appear beside the user.
+
+    Each line of what the README says is printed by that command is printed; only durations may differ.
+    """
+    (shown,) = PRINTED
+    program, *words = shown.command.split()
+    assert (program, *words) == ("sdpo-ref", "verify", "--level", "3")
+    done = run(str(installed / "bin" / program), *words, cwd=tmp_path, PYTHONPATH=str(installed), COLUMNS="80")
     assert done.returncode == 0, done.stdout + done.stderr
     assert list(tmp_path.iterdir()) == []
+    printed = {without_durations(line) for line in done.stdout.splitlines()}
+    assert [line for line in shown.body.splitlines() if without_durations(line) not in printed] == []
 
 
 def test_the_pytest_plugin_is_registered(installed: Path, tmp_path: Path) -> None:

@@ -16,7 +16,6 @@ from sdpo_ref.mutants.mutant import Mutant
 from sdpo_ref.mutants.plant import _REACHES, _ROOT, Planted, altered_reference
 from sdpo_ref.types import FULL
 from sdpo_ref.verification.isolation.loader import load
-from sdpo_ref.verification.suite.capabilities import PARTS
 from sdpo_ref.verification.suite.spec_text import read_catalogue
 
 PAIR = torch.tensor([[0.5, 0.5]], dtype=torch.float64).log(), torch.tensor([[0.9, 0.1]], dtype=torch.float64).log()
@@ -57,20 +56,6 @@ def test_where_a_defect_was_seen_is_a_repository_an_issue_or_a_release() -> None
 def planted() -> Mapping[str, Planted]:
     """Mutants that replace a line of the reference, by id."""
     return {mutant.id: mutant.build for mutant in mutants() if isinstance(mutant.build, Planted)}
-
-
-@pytest.mark.slow
-def test_is_an_implementation(planted: Mapping[str, Planted]) -> None:
-    """Each is made by ``module:factory`` from its name and has parts; of those with a line, one for each file."""
-    one_of_each_file = {build.file: name for name, build in planted.items()}.values()
-    names = [*(it.id for it in mutants() if it.id not in planted), *one_of_each_file]
-    assert len(names) > 150
-
-    def has_parts(name: str) -> bool:
-        implementation = load(f"sdpo_ref.mutants:make,name={name}").implementation
-        return any(callable(getattr(implementation, part, None)) for part in PARTS)
-
-    assert [name for name in names if not has_parts(name)] == []
 
 
 def test_line_is_there_once(planted: Mapping[str, Planted]) -> None:

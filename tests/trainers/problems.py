@@ -74,14 +74,17 @@ def exact_gradient(policy: PrefixSumPolicy) -> Tensor:
 
 
 def expected_change(policy: PrefixSumPolicy, make: Maker, *, group_size: int) -> Tensor:
-    """The mean of a trainer's step over every group that the policy can sample, weighed by its probability."""
+    """The mean of a trainer's step over every group that the policy can sample, weighed by its probability.
+
+    A group is taken once for all orders of its completions, which lead to the same step.
+    """
     groups = [0] * group_size
     chances = rollouts_of(policy, EVERY_COMPLETION, [0] * len(EVERY_COMPLETION)).behaviour_log_probs.sum(-1)
     total = torch.zeros_like(flat(policy))
-    for rows in itertools.product(range(len(EVERY_COMPLETION)), repeat=group_size):
-        chosen = list(rows)
+    for chosen in map(list, itertools.combinations_with_replacement(range(len(EVERY_COMPLETION)), group_size)):
+        orders = len(set(itertools.permutations(chosen)))
         moved, _ = change(policy, make, rollouts_of(policy, EVERY_COMPLETION[chosen], groups), REWARDS[chosen])
-        total += chances[chosen].sum().exp() * moved
+        total += orders * chances[chosen].sum().exp() * moved
     return total
 
 

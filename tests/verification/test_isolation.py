@@ -17,11 +17,19 @@ from sdpo_ref.verification.engine import Suite, verify
 from sdpo_ref.verification.report import Failure, Report
 from sdpo_ref.verification.reports.terminal import print_report
 from sdpo_ref.verification.status import Status
+from tests.forked import started_anew
 from tests.verification.hostile import HOSTILE
 
 LINUX = pytest.mark.skipif(sys.platform != "linux", reason="only Linux holds this")
 MODULE = (sys.executable, "-P", "-m")
 LITTER = "litter-of-sdpo-ref"
+
+
+@pytest.fixture(scope="module", autouse=True)
+def as_for_a_user() -> Iterator[None]:
+    """A template would have imported PyTorch before it is isolated, which is what is tested here."""
+    with started_anew():
+        yield
 
 
 @pytest.fixture(scope="module")

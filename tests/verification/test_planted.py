@@ -1,4 +1,7 @@
-"""A stranger's copy of the reference with one wrong line: the report names the requirement of that line."""
+"""A stranger's copy of the reference with one wrong line: the report names the requirement of that line.
+
+What is a mutant of its own, but for one, is left to `sdpo-ref selftest`; the others are only near to one.
+"""
 
 import json
 import subprocess
@@ -89,36 +92,12 @@ SLIPS = (
         "nearest known defect: M024, the formulas as they stand in papers: zero times minus infinity",
     ),
     Slip(
-        "teacher_not_detached",
-        _LOSS,
-        "batch.teacher_logits.detach()",
-        "batch.teacher_logits",
-        "LOSS-060",
-        "looks like M142, the teacher's logits are not detached",
-    ),
-    Slip(
-        "temperature_of_the_student_only",
-        _LOSS,
-        "batch.teacher_logits.detach(), batch.loss_mask), temperature=temperature)",
-        "batch.teacher_logits.detach(), batch.loss_mask))",
-        "POLICY-003",
-        "looks like M150, only the student is tempered",
-    ),
-    Slip(
         "masked_by_multiplication",
         _LOSS,
         "return torch.where(mask[..., None], logits, 0.0)",
         "return logits * mask[..., None]",
         "LOSS-051",
         "nearest known defect: M108, the ids of padding are looked up in the vocabulary",
-    ),
-    Slip(
-        "unusable_rows_in_the_mean",
-        _LOSS,
-        "return aggregate(token_losses, batch.loss_mask, aggregation=aggregation)",
-        "return aggregate(token_losses, batch.completion_mask, aggregation=aggregation)",
-        "LOSS-053",
-        "looks like M125, tokens of unusable rows are in the denominator",
     ),
 )
 
@@ -137,12 +116,14 @@ VERIFY = """
 import json, os, sys
 from pathlib import Path
 from sdpo_ref import verify
+from sdpo_ref.verification.engine import Suite
 
+asked = [it.id for it in Suite.released().catalogue() if it.level <= 1 and it.id != "LOSS-065"]  # starts a process
 found = {}
 root, here = Path.cwd(), sys.path[:]
 for folder in sorted(root.iterdir()):
     os.chdir(folder)
-    report = verify("my_copy:make", level=1, in_process=True)
+    report = verify("my_copy:make", level=1, only=asked, in_process=True)
     diagnosis = None if report.diagnosis is None else report.diagnosis.sentence
     found[folder.name] = [report.verdict.exit_code, diagnosis, str(report)]
     sys.path[:] = here

@@ -80,22 +80,24 @@ def files_of(names: Sequence[str]) -> list[str]:
     return kept
 
 
-def score(files: Sequence[str], *, tests: Sequence[str] = (), jobs: int = 1) -> Score:
+def score(files: Sequence[str], *, tests: Sequence[str] = (), jobs: int = 1, profiles: int | None = None) -> Score:
     """Make every change of some files and see who notices.
 
     Args:
         files: below ``sdpo_ref``.
         tests: unit tests to ask about what the suite does not notice.
         jobs: number of processes.
+        profiles: how many are declared, the paper's first; all if not given.
 
     Returns:
         What became of every change.
     """
+    declared = declarations()[:profiles]
     equivalent = explained(read(FILE.read_text(encoding="utf-8")), files)
     changes = [(file, number) for file in files for number in range(len(variants(file)))]
     with ProcessPoolExecutor(jobs, mp_context=multiprocessing.get_context("spawn")) as pool:
-        parts = [(changes[first::jobs], declarations()[first::jobs]) for first in range(jobs)]
-        shares = [pool.submit(noticed_by_suite, *part) for part in parts]
+        parts = [(changes[first::jobs], declared[first::jobs]) for first in range(jobs)]
+        shares = [pool.submit(noticed_by_suite, *part, profiles=declared) for part in parts]
         by_suite = {change: by for share in shares for change, by in share.result().items()}
         if tests and pool.submit(noticed_by_tests, files[0], UNCHANGED, tests).result():
             raise IntegrityError("the unit tests fail for the files as they stand; run them with pytest first")
@@ -155,8 +157,9 @@ def main() -> None:
     parser.add_argument("files", nargs="+", help="files or folders below sdpo_ref, such as functional/divergence.py")
     parser.add_argument("--tests", nargs="*", default=[], help="unit tests to ask about what the suite does not notice")
     parser.add_argument("--jobs", type=int, default=1, help="processes")
+    parser.add_argument("--profiles", type=int, help="how many are declared, the paper's first; all if not given")
     arguments = parser.parse_args()
-    found = score(files_of(arguments.files), tests=arguments.tests, jobs=arguments.jobs)
+    found = score(files_of(arguments.files), tests=arguments.tests, jobs=arguments.jobs, profiles=arguments.profiles)
     sys.stdout.write(render(found))
     raise SystemExit(1 if found.survivors or found.unjust else 0)
 

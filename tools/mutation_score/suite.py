@@ -75,12 +75,15 @@ def _choices(declares: str, part: str) -> tuple[object, ...]:
     return tuple(getattr(profile, name) for name, parts in _CONCERNS.items() if part in parts)
 
 
-def noticed_by_suite(changes: Sequence[Change], unchanged: Sequence[str] = ()) -> Mapping[Change, str]:
+def noticed_by_suite(
+    changes: Sequence[Change], unchanged: Sequence[str] = (), *, profiles: Sequence[str] | None = None
+) -> Mapping[Change, str]:
     """Run the suite on each change until a check fails.
 
     Args:
         changes: what to run.
         unchanged: profiles under which the reference as it stands is run first.
+        profiles: under which a change is run, the first ones of :func:`declarations`; all if not given.
 
     Returns:
         For each change that is noticed the profile and the check.
@@ -101,19 +104,21 @@ def noticed_by_suite(changes: Sequence[Change], unchanged: Sequence[str] = ()) -
         elif by:
             noticed[change] = f"{declares}: {by}"
 
-    worker.run(_targets(changes, unchanged, noticed), report, first_only=True)
+    worker.run(_targets(changes, unchanged, noticed, profiles or declarations()), report, first_only=True)
     faults += [f"the suite ended before {missing}; run fewer files" for missing in sorted(set(changes) - ran)]
     if faults:
         raise IntegrityError(faults[0])
     return noticed
 
 
-def _targets(changes: Sequence[Change], unchanged: Sequence[str], noticed: Mapping[Change, str]) -> Iterator[Target]:
+def _targets(
+    changes: Sequence[Change], unchanged: Sequence[str], noticed: Mapping[Change, str], profiles: Sequence[str]
+) -> Iterator[Target]:
     """What is as it stands, then each change under one profile after the other, until it is noticed."""
     for declares in unchanged:
         yield _target(_ANY_FILE, UNCHANGED, declares, parts=frozenset())
     for file, number in changes:
-        for declares in declarations():
+        for declares in profiles:
             parts = Planted(file, "", "").parts & parts_to_ask(declares)
             if parts and (file, number) not in noticed:
                 yield _target(file, number, declares, parts=parts)

@@ -152,11 +152,11 @@ def test_properties(seed: int, time: int, vocab: int, spread: float) -> None:
 
 @pytest.mark.slow
 def test_monte_carlo_agrees() -> None:
-    """A million sampled completions of the default world have the exact mean and variance of z and the marginals."""
+    """The mean and variance of z and the marginals are those of 100,000 sampled completions of the default world."""
     world = World.draw(WorldSettings(coherence=0.5), seed=1)
     policy = FirstOrderPolicy.base(world)
     log_probs, scores = policy.transition_log_probs().detach(), world.step_scores()
-    prompt, rounds, size = 3, 10, 100_000
+    prompt, rounds, size = 3, 2, 50_000
     prompt_ids = torch.full((size,), prompt)
     found, counts = [], torch.zeros(world.settings.time, world.settings.vocab).double()
     for number in range(rounds):
