@@ -10,6 +10,7 @@ import os
 import subprocess
 import sys
 import tempfile
+import time
 from dataclasses import dataclass
 from datetime import timedelta
 from pathlib import Path
@@ -107,7 +108,15 @@ def _work(implementation: str, rank: int, folder: Path) -> None:
         torch.autograd.backward(loss(batch, alpha=1.0, support=FULL, temperature=1.0, ratio_cap=None))
         torch.distributed.barrier()
         (folder / f"{stage}-{rank}").touch()
+    _wait_for(folder / f"{STAGES[-1]}-{1 - rank}")
     os._exit(0)  # leaving in order would wait for the other process, which may have ended already
+
+
+def _wait_for(other: Path) -> None:
+    """Until the other process has left the last barrier as well: it reads from this one until then."""
+    limit = time.monotonic() + COLLECTIVE_LIMIT.total_seconds()
+    while not other.exists() and time.monotonic() < limit:
+        time.sleep(0.01)
 
 
 def _main() -> None:
