@@ -115,15 +115,21 @@ def plant(folder: Path, slip: Slip) -> None:
 VERIFY = """
 import json, os, sys
 from pathlib import Path
+from types import SimpleNamespace
 from sdpo_ref import verify
-from sdpo_ref.verification.engine import Suite
+from sdpo_ref.verification.checks import outside
 
-asked = [it.id for it in Suite.released().catalogue() if it.level <= 1 and it.id != "LOSS-065"]  # starts a process
+def in_this_process(command, **_):
+    sys.argv = command[2:]
+    outside._main()
+
+# the process of LOSS-065 is not what is looked at, and takes three CPU seconds for each slip
+outside.subprocess = SimpleNamespace(run=in_this_process, DEVNULL=None, TimeoutExpired=TimeoutError)
 found = {}
 root, here = Path.cwd(), sys.path[:]
 for folder in sorted(root.iterdir()):
     os.chdir(folder)
-    report = verify("my_copy:make", level=1, only=asked, in_process=True)
+    report = verify("my_copy:make", level=1, in_process=True)
     diagnosis = None if report.diagnosis is None else report.diagnosis.sentence
     found[folder.name] = [report.verdict.exit_code, diagnosis, str(report)]
     sys.path[:] = here
