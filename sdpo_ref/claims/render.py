@@ -19,7 +19,18 @@ from sdpo_ref.claims.power import DEFECTS
 from sdpo_ref.claims.profile import Design
 from sdpo_ref.claims.rates import PROMOTED_SHARE, Rates
 from sdpo_ref.claims.runs import verdict_seed
-from sdpo_ref.claims.schema import Claim, Collapse, Direction, Equivalence, Grid, Lane, Magnitude, Part, Reproduction
+from sdpo_ref.claims.schema import (
+    Claim,
+    Collapse,
+    Direction,
+    Equivalence,
+    Grid,
+    Lane,
+    Magnitude,
+    Part,
+    Reproduction,
+    Statement,
+)
 from sdpo_ref.claims.statistics.outcome import ClaimOutcome, grid_reading
 from sdpo_ref.claims.statistics.refutation import Kind, Refutation
 from sdpo_ref.claims.statistics.sign_rule import SignRule
@@ -296,7 +307,7 @@ def _percent(rate: float) -> str:
     return f"{100 * rate:.2g} %"
 
 
-def shown(claim: Claim) -> str:
+def shown(claim: Statement) -> str:
     """The record in lines of text.
 
     Args:
@@ -305,7 +316,7 @@ def shown(claim: Claim) -> str:
     return "\n".join(_lines(claim))
 
 
-def _lines(claim: Claim) -> Iterator[str]:
+def _lines(claim: Statement) -> Iterator[str]:
     count = count_comparisons(claim)
     yield f"{claim.id} {claim.title}"
     yield claim.statement
@@ -314,7 +325,8 @@ def _lines(claim: Claim) -> Iterator[str]:
     yield f"alpha {claim.alpha:g}, beta {claim.beta:g} shared by {count} comparisons, looks {_list(claim.looks)}"
     first = ", ".join(str(verdict_seed(claim.seeds, index)) for index in range(2))
     yield f"seeds: {claim.seeds.claim}, {claim.seeds.setting}: {first}, ..."
-    yield f"negative control: {claim.negative_control.mutant}, in {claim.negative_control.part}"
+    if isinstance(claim, Claim):
+        yield f"negative control: {claim.negative_control.mutant}, in {claim.negative_control.part}"
     for part in claim.parts:
         yield ""
         yield f"{part.name}: {part.says}"

@@ -61,7 +61,7 @@ Keep = Annotated[bool, typer.Option("--keep", help="Keep what was measured in co
 
 @app.command("list")
 def list_(suite_at: SuiteAt = None) -> None:
-    """Every finding in a line, with the verdict on what the study states."""
+    """Every finding in a line, with the verdict on what the study states; then what was published, run again."""
     suite = Suite.at(suite_at)
     findings, claims = read_findings(suite.conformance), read_claims(suite.spec)
     decided = {} if findings is None else findings.claims
@@ -69,12 +69,16 @@ def list_(suite_at: SuiteAt = None) -> None:
         typer.echo(f"{name:5} {'undecided':46}  {claims[name].title}")
     for row in () if findings is None else finding_rows(findings, claims):
         typer.echo(f"{row.id:5} {row.as_stated:46}  {row.title}")
+    published = read_published_findings(suite.conformance)
+    if published is not None:
+        typer.echo(f"\nThe published study\n{published_summary(published, read_published(suite.spec))}")
 
 
 @app.command()
 def show(claim: Annotated[str, typer.Argument(metavar="CLAIM")], suite_at: SuiteAt = None) -> None:
     """One claim: its parts, comparisons, boundaries, error rates and seeds."""
-    (record,) = chosen_claims(read_claims(Suite.at(suite_at).spec), (claim,))
+    spec = Suite.at(suite_at).spec
+    (record,) = chosen_claims({**read_claims(spec), **read_published(spec)}, (claim,))
     typer.echo(shown(record))
 
 

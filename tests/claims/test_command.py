@@ -7,6 +7,7 @@ import pytest
 from typer.testing import CliRunner
 
 from sdpo_ref._resources import content
+from sdpo_ref.claims.figures import published_tables
 from sdpo_ref.claims.published import registrable
 from sdpo_ref.claims.records import read_published, released_claims
 from sdpo_ref.cli.claims import app
@@ -16,14 +17,33 @@ RUNNER = CliRunner()
 
 
 def test_every_claim_is_listed_with_its_verdict() -> None:
-    """A line each, F09 two, and ours last; of what is not decided the claim."""
-    lines = RUNNER.invoke(app, ["list"]).output.splitlines()
+    """A line each, F09 two, and ours last; of what is not decided the claim. Then the published study."""
+    ours, _, published = RUNNER.invoke(app, ["list"]).output.partition("\nThe published study\n")
+    lines = ours.splitlines()
     names = [line.split()[0] for line in lines]
     assert names == [name for name in dict.fromkeys(names) if name[:3] in released_claims()]
     assert {name[:3] for name in names} == set(released_claims())
     assert lines[0].split()[1] == "HOLDS"
     assert "F09a  REVERSED (vocabulary, length); SMALLER (aspects)  The lead in a larger world" in lines
     assert names[-2:] == ["F12", "F13"]
+    assert [line.split()[0] for line in published.splitlines()] == registered_names()
+
+
+def registered_names() -> list[str]:
+    """Of published tables, statements and controls, in the order in which they are shown."""
+    tables = [table.id for table in published_tables()]
+    return [*tables, *read_published(content("spec"))]
+
+
+@pytest.mark.parametrize("name", [*read_published(content("spec"))])
+def test_a_published_statement_is_shown_like_a_claim(name: str) -> None:
+    """Statement, seeds and parts; there is no known defect, since the controls are records themselves."""
+    shown = RUNNER.invoke(app, ["show", name]).output
+    record = read_published(content("spec"))[name]
+    assert record.statement in shown
+    assert "seeds: P01, published protocol" in shown
+    assert all(f"{part.name}: {part.says}" in shown for part in record.parts)
+    assert "negative control" not in shown
 
 
 @pytest.mark.parametrize("name", released_claims())
