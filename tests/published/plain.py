@@ -80,7 +80,7 @@ def seen(settings: PublishedSettings, world: World, t: int, token: int, normal: 
     """What feedback tilts the teacher by: quality as it is told, less a critique's hint (PUB-010, PUB-011, PUB-043)."""
     hint = world.told[t, token] + settings.constants.hint_noise * normal if settings.feedback == "critique" else 0.0
     everywhere = settings.control.hints == "position"
-    return np.array([q - hint * (everywhere or v == token) for v, q in enumerate(world.told[t])])
+    return np.array(world.told[t] - hint * (everywhere | (np.arange(settings.vocab) == token)))
 
 
 def credit_weight(world: World, tokens: list[int], t: int) -> float:
@@ -108,6 +108,7 @@ def train(settings: PublishedSettings, world: World, numbers: Numbers) -> tuple[
         rated = [
             rating(settings, world, true[i] + settings.noise * numbers.noise[step, i], tokens[i]) for i in range(n)
         ]
+        above = np.array(rated) - np.mean(rated)
         f = given(settings, true, rated)
         sdpo, reinforce, divergence = np.zeros_like(p), np.zeros_like(p), 0.0
         for i, t in product(range(n), range(length)):
@@ -118,8 +119,7 @@ def train(settings: PublishedSettings, world: World, numbers: Numbers) -> tuple[
                 divergence += (q * np.log(q / p[t])).sum() / (n * length)
             if method != "sdpo":
                 weight = credit_weight(world, tokens[i], t) if method == "advantage_weighted" else 1.0
-                advantage = weight * (rated[i] - np.mean(rated))
-                reinforce[t] += advantage * (p[t] - np.eye(settings.vocab)[tokens[i][t]]) / n
+                reinforce[t] += weight * above[i] * (p[t] - (np.arange(settings.vocab) == tokens[i][t])) / n
         sdpo += settings.pull * (p - 1 / settings.vocab)
         w = {"sdpo": 1.0, "hybrid": sigmoid((divergence - gate) / (gate / 3))}.get(method, 0.0)
         gradient = w * sdpo + (1 - w) * reinforce

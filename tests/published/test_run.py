@@ -21,8 +21,8 @@ def test_a_run_is_the_same_alone_and_in_a_batch(kind: str) -> None:
     """Numbers may differ within a batch: each run has its own (PUB-032)."""
     one = KINDS[kind]
     other = one.model_copy(update={"learning_rate": 0.5, "pull": 0.1, "constants": Constants(strength=2.0)})
-    together = run_batch([other, one, one], [3, 4, 5])
-    for settings, seed, found in zip([other, one, one], [3, 4, 5], together, strict=True):
+    together = run_batch([other, one], [3, 4])
+    for settings, seed, found in zip([other, one], [3, 4], together, strict=True):
         (alone,) = run_batch([settings], [seed])
         assert dict(alone.metrics) == pytest.approx(dict(found.metrics), abs=1e-12)
         assert alone.rewards == pytest.approx(found.rewards, abs=1e-12)
