@@ -3,6 +3,7 @@
 It shares no line with the package. The world and all random numbers come in as arrays; indices start at 0.
 """
 
+from collections.abc import Sequence
 from itertools import pairwise, product
 from typing import NamedTuple
 
@@ -35,15 +36,11 @@ def softmax(logits: Array) -> Array:
     return np.asarray(np.exp(logits) / np.exp(logits).sum())
 
 
-def sigmoid(x: float) -> float:
-    return float(1 / (1 + np.exp(-x)))
-
-
-def true_reward(world: World, a: float, tokens: list[int]) -> float:
+def true_reward(world: World, a: float, tokens: Sequence[int]) -> float:
     """PUB-002."""
     total = sum(world.quality[t, v] + a * (v == world.pattern[t]) for t, v in enumerate(tokens))
     total += sum(world.neighbours[u, v] for u, v in pairwise(tokens))
-    return sigmoid(total / len(tokens))
+    return float(1 / (1 + np.exp(-total / len(tokens))))
 
 
 def rating(settings: PublishedSettings, world: World, noisy: float, tokens: list[int]) -> float:
@@ -95,19 +92,23 @@ def correlation(x: Array, y: Array) -> float:
     return 0.0 if np.abs(x).max() < 1e-14 else float(x @ y / np.sqrt((x @ x) * (y @ y)))
 
 
+def entropy(p: Array) -> float:
+    """Mean over positions; what never happens adds nothing."""
+    return float(-(p * np.log(np.where(p > 0, p, 1.0))).sum(-1).mean())
+
+
 def train(settings: PublishedSettings, world: World, numbers: Numbers) -> tuple[Array, dict[str, float]]:
     """Final logits, and the measurements of section D."""
     n, length, method, gate = settings.rollouts, settings.time, settings.method, settings.constants.gate
     logits = np.zeros((length, settings.vocab))
-    rewards, credit, given_means, weights = [], [], [], []
+    history, samples = [], []
     for step in range(settings.steps):
         p = np.array([softmax(row) for row in logits])
         bounds, uniform = p.cumsum(-1)[:, :-1], numbers.uniform[step]
         tokens = [[int((bounds[t] <= uniform[i, t]).sum()) for t in range(length)] for i in range(n)]
         true = [true_reward(world, settings.constants.pattern_weight, s) for s in tokens]
-        rated = [
-            rating(settings, world, true[i] + settings.noise * numbers.noise[step, i], tokens[i]) for i in range(n)
-        ]
+        noise = settings.noise * numbers.noise[step]
+        rated = [rating(settings, world, true[i] + noise[i], tokens[i]) for i in range(n)]
         above = np.array(rated) - np.mean(rated)
         f = given(settings, true, rated)
         sdpo, reinforce, divergence = np.zeros_like(p), np.zeros_like(p), 0.0
@@ -121,29 +122,28 @@ def train(settings: PublishedSettings, world: World, numbers: Numbers) -> tuple[
                 weight = credit_weight(world, tokens[i], t) if method == "advantage_weighted" else 1.0
                 reinforce[t] += weight * above[i] * (p[t] - (np.arange(settings.vocab) == tokens[i][t])) / n
         sdpo += settings.pull * (p - 1 / settings.vocab)
-        w = {"sdpo": 1.0, "hybrid": sigmoid((divergence - gate) / (gate / 3))}.get(method, 0.0)
+        w = {"sdpo": 1.0, "hybrid": 1 / (1 + np.exp(-(divergence - gate) / (gate / 3)))}.get(method, 0.0)
         gradient = w * sdpo + (1 - w) * reinforce
-        weights.append(w)
-        best = [world.quality[t] - p[t] @ world.quality[t] for t in range(length)]
-        rewards.append(np.mean(true))
-        given_means.append(np.mean(f))
-        credit.append(np.mean([correlation(-gradient[t], best[t]) for t in range(length)]))
+        credit = [correlation(-gradient[t], world.quality[t] - p[t] @ world.quality[t]) for t in range(length)]
+        history.append((np.mean(true), np.mean(credit), np.mean(f), w))
+        samples.append(tokens)
         logits = logits - settings.learning_rate * gradient
     p = np.array([softmax(row) for row in logits])
+    rewards, correlations, fed, weights = np.array(history).T
+    drawn = np.array(samples[-20:]).reshape(-1, length, 1) == np.arange(settings.vocab)
     measured = {
         "final_reward": float(np.mean(rewards[-20:])),
         "early_reward": float(np.mean(rewards[30:50])),
-        "credit": float(np.mean(credit[-20:])),
-        "credit_all": float(np.mean(credit)),
-        "final_entropy": float(-(p * np.log(p)).sum(-1).mean()),
+        "credit": float(np.mean(correlations[-20:])),
+        "credit_all": float(np.mean(correlations)),
+        "final_entropy": entropy(p),
+        "sampled_entropy": entropy(drawn.mean(0)),
     }
     if method in ("sdpo", "hybrid"):
-        measured["mean_feedback"] = float(np.mean(given_means))
+        measured["mean_feedback"] = float(np.mean(fed))
     if method == "hybrid":
         measured |= {"weight_first": weights[0], "weight_last": float(np.mean(weights[-20:]))}
     if settings.vocab**length <= 2**18:
-        every = [list(s) for s in product(range(settings.vocab), repeat=length)]
-        chances = [float(np.prod(p[range(length), s])) for s in every]
-        value = [true_reward(world, settings.constants.pattern_weight, s) for s in every]
-        measured["expected_reward"] = float(np.dot(chances, value))
+        every, a = product(range(settings.vocab), repeat=length), settings.constants.pattern_weight
+        measured["expected_reward"] = sum(true_reward(world, a, s) * float(p[range(length), s].prod()) for s in every)
     return logits, measured
