@@ -113,12 +113,12 @@ def test_a_run_has_the_metrics_that_exist_for_it(method: MethodName) -> None:
     """Averages over steps are those of its curve; derived ones follow from others (PUB-020, PUB-024)."""
     settings = PublishedSettings(method=method, vocab=3, time=2, rollouts=8, steps=60, learning_rate=0.5)
     (measured,) = run_batch([settings], [1])
-    found = measured.metrics
+    found, weights = measured.metrics, {"weight_first", "weight_last", "weight_gain"}
     absent = {
-        "sdpo": {"weight_first", "weight_last"},
+        "sdpo": weights,
         "hybrid": set(),
-        "reinforce": {"weight_first", "weight_last", "mean_feedback"},
-        "advantage_weighted": {"weight_first", "weight_last", "mean_feedback"},
+        "reinforce": weights | {"mean_feedback"},
+        "advantage_weighted": weights | {"mean_feedback"},
     }[method]
     assert found.keys() == METRICS.keys() - absent
     assert measured.steps == (10, 20, 30, 40, 50, 60)
@@ -126,4 +126,6 @@ def test_a_run_has_the_metrics_that_exist_for_it(method: MethodName) -> None:
     assert found["early_reward"] == pytest.approx(sum(measured.rewards[3:5]) / 2)
     assert found["final_entropy"] == pytest.approx(measured.entropies[-1])
     assert found["entropy_lost"] == pytest.approx(1 - found["final_entropy"] / math.log(3))
+    if method == "hybrid":
+        assert found["weight_gain"] == pytest.approx(found["weight_last"] - found["weight_first"])
     assert found["credit_of_gradient"] == -found["credit"] != 0
