@@ -273,6 +273,7 @@ def run_alone(settings: PublishedSettings, seed: int) -> Measured:
         student = policy.probabilities()[None]
         if not bool(torch.isfinite(student).all()):
             raise DivergedError(f"the policy holds NaN after step {step}; lower the learning rate")
+        done.tokens.append(rollouts.completions[None])
         done.rewards.append(batch.world.reward(rollouts.completions[None]).mean(1))
         done.credits.append(credit((policy.table.detach() - before)[None], batch.world.quality))
         done.feedbacks.append(_overall(judgement).mean(0, keepdim=True))
