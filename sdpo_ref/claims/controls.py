@@ -8,11 +8,13 @@ from sdpo_ref.claims.comparison import CellName, comparisons
 from sdpo_ref.claims.procedure import Answer, Question
 from sdpo_ref.claims.profile import Design
 from sdpo_ref.claims.runs import BUNDLED, UNDER_TEST, RunName, Source
-from sdpo_ref.claims.schema import Claim, Collapse, Reproduction
+from sdpo_ref.claims.schema import Claim, Collapse, Reproduction, Statement
 from sdpo_ref.claims.statistics.equivalence import EquivalenceRule
 from sdpo_ref.claims.statistics.outcome import ClaimOutcome
+from sdpo_ref.published.settings import PublishedSettings
 from sdpo_ref.simulation.methods import Hybrid, Sdpo
 from sdpo_ref.simulation.run_settings import RunSettings
+from sdpo_ref.study.experiment import StudySettings
 
 ANCHOR_MARGIN = 0.01
 """How far the mean of a stored cell may be off, in the metric's unit: a quarter of the smallest lead of the pilot."""
@@ -85,7 +87,7 @@ def anchors(answers: Sequence[Answer], fresh: Source, stored: Source, *, impleme
     return [*controls, *(_anchored(cell, metric, list(of.values())) for (cell, metric), of in gaps.items())]
 
 
-def positive_question(claim: Claim, answers: Iterable[Answer]) -> list[Question]:
+def positive_question(claim: Statement, answers: Iterable[Answer]) -> list[Question]:
     """The bundled SDPO before the same rules, at the first look.
 
     Args:
@@ -148,13 +150,17 @@ def _bundled_runs(answer: Answer, *, implementation: bool) -> Iterable[tuple[Cel
     question = answer.question
     for compared in answer.compared:
         for cell in compared.comparison.cells:
-            settings = cell.settings
-            of_fresh = isinstance(settings, RunSettings) and isinstance(settings.method, Sdpo | Hybrid)
-            if implementation and (of_fresh or not isinstance(settings, RunSettings)):
+            if implementation and not _is_baseline(cell.settings):
                 continue
             runs = [RunName(question.claim.seeds, index, cell, UNDER_TEST) for index in range(len(compared.values))]
             if runs:
                 yield cell, runs
+
+
+def _is_baseline(settings: StudySettings) -> bool:
+    if isinstance(settings, PublishedSettings):
+        return settings.method != "sdpo"
+    return isinstance(settings, RunSettings) and not isinstance(settings.method, Sdpo | Hybrid)
 
 
 def _anchored(cell: CellName, metric: str, gaps: Sequence[float]) -> Control:

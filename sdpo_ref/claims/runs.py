@@ -13,6 +13,7 @@ from sdpo_ref.claims.comparison import CellName, Metrics
 from sdpo_ref.claims.schema import Seeds
 from sdpo_ref.claims.wrong_runs import MUTANTS
 from sdpo_ref.errors import TaskError
+from sdpo_ref.published.settings import Control, Outside, PublishedSettings
 from sdpo_ref.simulation.methods import Hybrid, Implementation, Sdpo
 from sdpo_ref.simulation.run_settings import RunSettings
 from sdpo_ref.study.experiment import StudySettings, Task
@@ -49,6 +50,15 @@ UNDER_TEST = ""
 
 BUNDLED = "bundled"
 """The variant in which SDPO is the bundled reference; other variants are names of mutants of it."""
+
+
+CONSTANT_FEEDBACK, UNTOLD_TEACHER = "constant feedback", "untold teacher"
+
+CONTROLS: Mapping[str, Control] = {
+    CONSTANT_FEEDBACK: Control(feedback=0.6),
+    UNTOLD_TEACHER: Control(told=0.0),
+}
+"""Variants in which the published SDPO, or what is being verified in its place, is under the control C01 or C02."""
 
 
 @dataclass(frozen=True)
@@ -128,10 +138,12 @@ class Fresh:
         return self._done
 
     def _settings(self, one: RunName) -> StudySettings:
-        settings = one.cell.settings
-        if one.variant == UNDER_TEST and self.implementation is not None:
+        settings, variant = one.cell.settings, one.variant
+        if variant in CONTROLS:
+            settings, variant = controlled(settings, CONTROLS[variant]), UNDER_TEST
+        if variant == UNDER_TEST and self.implementation is not None:
             return implemented(settings, self.implementation, self.offers)
-        return settings if one.variant in (UNDER_TEST, BUNDLED) else MUTANTS[one.variant](settings)
+        return settings if variant in (UNDER_TEST, BUNDLED) else MUTANTS[variant](settings)
 
     def _run(self, todo: list[Task]) -> None:
         together = simulator("batched", sampled=False)
@@ -158,6 +170,9 @@ def implemented(settings: StudySettings, implementation: str, offers: Collection
         implementation: ``module:factory[,key=value]``.
         offers: its capabilities.
     """
+    if isinstance(settings, PublishedSettings) and settings.method == "sdpo" and "trainer" in offers:
+        replaced = {"outside": Outside(implementation=implementation), "pull": 0.0}
+        return settings.model_copy(update=replaced)
     if not isinstance(settings, RunSettings):
         return settings
     ours = settings.method
@@ -174,6 +189,23 @@ def implemented(settings: StudySettings, implementation: str, offers: Collection
         gated=isinstance(ours, Hybrid) and ours.gated,
     )
     return settings.model_copy(update={"method": theirs})
+
+
+def controlled(settings: StudySettings, control: Control) -> StudySettings:
+    """Settings of the published SDPO under a control; all others, and what is under a control already, as they are.
+
+    With constant feedback its kind does not matter, and a critique has no hints either.
+
+    Args:
+        settings: of a cell.
+        control: that the cell is run under.
+    """
+    if not isinstance(settings, PublishedSettings) or settings.method != "sdpo" or settings.control != Control():
+        return settings
+    changed: dict[str, object] = {"control": control}
+    if not isinstance(control.feedback, str):
+        changed["feedback"] = "continuous"
+    return settings.model_copy(update=changed)
 
 
 def kept(outcome: Outcome) -> Metrics:

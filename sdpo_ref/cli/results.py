@@ -70,7 +70,7 @@ def check(suite_at: SuiteAt = None) -> None:
     Exit code 1 if something is wrong.
     """
     suite = Suite.at(suite_at)
-    catalogue, peers = suite.catalogue(), read_recorded(_folder(suite))
+    catalogue, peers = suite.catalogue().of_every_run, read_recorded(_folder(suite))
     wrong = [problem for peer in peers for problem in problems(peer, catalogue)]
     table = _folder(suite) / PAGE
     if not table.is_file() or table.read_text(encoding="utf-8") != render(peers, catalogue):
@@ -86,7 +86,7 @@ def _folder(suite: Suite) -> Path:
 
 
 def _write_table(suite: Suite) -> None:
-    page = render(read_recorded(_folder(suite)), suite.catalogue())
+    page = render(read_recorded(_folder(suite)), suite.catalogue().of_every_run)
     (_folder(suite) / PAGE).write_text(page, encoding="utf-8")
 
 

@@ -1,4 +1,7 @@
-"""Level 4: an implementation's trainer replaces SDPO's, and the claims that the reference passes are decided for it."""
+"""Level 4: an implementation's trainer replaces SDPO's, and the claims that the reference passes are decided for it.
+
+Statements of the published study are asked only where they are named; what their controls say stands in the legend.
+"""
 
 import time
 from collections.abc import Callable, Mapping, Sequence
@@ -9,8 +12,10 @@ from sdpo_ref._loading import parse
 from sdpo_ref.claims.findings import checked_parts, read_findings
 from sdpo_ref.claims.procedure import Answer, Compared
 from sdpo_ref.claims.profile import ProfileName, is_checked_under
+from sdpo_ref.claims.published import read_published_findings
 from sdpo_ref.claims.rates import read_rates
-from sdpo_ref.claims.records import read_claims, record_sha256
+from sdpo_ref.claims.records import read_claims, read_published, record_sha256
+from sdpo_ref.claims.reproduced import Reproduced, asked_parts, reproduce
 from sdpo_ref.claims.runs import Fresh, Source, verdict_seed
 from sdpo_ref.claims.schema import Statement
 from sdpo_ref.claims.statistics.outcome import ClaimOutcome
@@ -98,18 +103,21 @@ def decide_claims(
     Returns:
         Each claim as a requirement, and the verdicts behind those that were run.
     """
-    records = read_claims(request.spec)
-    selected = [name for name in request.selection.requirements(catalogue, ()) if name in records]
+    records, statements = read_claims(request.spec), read_published(request.spec)
+    named = request.selection.requirements(catalogue, ())
+    selected = [name for name in named if name in records or name in statements]
     if not selected:
         return (), claims_of((), options.profile)
     missing = {name: not_declared(catalogue[name].needs, header.capabilities) for name in selected}
     bundled = header.spec is not None and parse(header.spec, SHORT_NAMES).module == BUNDLED_MODULE
     claims = [claim for name, claim in records.items() if name in missing and not missing[name]]
+    published = [one for name, one in statements.items() if name in missing and not missing[name]]
     findings, rates = read_findings(request.conformance), read_rates(request.conformance)
     wanted = checked_parts(claims, findings, rates, implementation=not bundled)
     left_out = {name for name, claim in records.items() if not is_checked_under(claim, options.profile)}
     wanted = {name: [] if name in left_out else parts for name, parts in wanted.items()}
-    verdicts: list[ClaimVerdict] = []
+    wanted |= asked_parts(published, read_published_findings(request.conformance), implementation=not bundled)
+    verdicts, reproduced = list[ClaimVerdict](), Reproduced()
     error = ""
     if any(wanted.values()) and header.spec is not None:
         try:
@@ -122,8 +130,17 @@ def decide_claims(
                     profile=options.profile,
                     implementation=not bundled,
                 )
+                reproduced = reproduce(
+                    wanted,
+                    list(statements.values()),
+                    fresh=source,
+                    bundled=Fresh(None, jobs or available_jobs()),
+                    profile=options.profile,
+                    implementation=not bundled,
+                )
         except TaskError as raised:
             error = str(raised)
+    verdicts += reproduced.verdicts
     found = {one.claim.id: one for one in verdicts}
     results = []
     for name in selected:
@@ -143,7 +160,7 @@ def decide_claims(
         else:
             result = result_of_claim(requirement, found[name], options, bundled=bundled)
         results.append(result)
-    return tuple(results), claims_of(verdicts, options.profile)
+    return tuple(results), claims_of(verdicts, options.profile, says=reproduced.says)
 
 
 def _source(spec: str, header: Header, options: Level4, jobs: int, *, bundled: bool) -> AbstractContextManager[Source]:
@@ -219,12 +236,13 @@ def _check(claim: Statement, answer: Answer, one: Compared, if_missing: Status) 
     return Finished(name, status, "" if decision is None else decision.reason, failure=failure)
 
 
-def claims_of(verdicts: Sequence[ClaimVerdict], profile: ProfileName) -> Claims:
+def claims_of(verdicts: Sequence[ClaimVerdict], profile: ProfileName, *, says: Sequence[str] = ()) -> Claims:
     """The verdicts as the report has them, with both error rates of all of them together.
 
     Args:
         verdicts: on the claims that were run.
         profile: under which.
+        says: what controls say about published statements that passed, a line for each.
     """
     legend: tuple[str, ...] = ()
     if verdicts:
@@ -234,7 +252,7 @@ def claims_of(verdicts: Sequence[ClaimVerdict], profile: ProfileName) -> Claims:
             f"all {len(verdicts)} claims: a FAIL of an implementation that reproduces them {percent(fails)} or less, a "
             f"PASS of one that breaks one comparison {percent(passes)} or less, and less if it breaks several."
         )
-        legend = (together, _RATES, _NOT_CHECKED)
+        legend = (together, *says, _RATES, _NOT_CHECKED)
     return Claims(profile=profile, legend=legend, verdicts=tuple(map(_claim, verdicts)))
 
 

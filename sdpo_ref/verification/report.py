@@ -88,6 +88,11 @@ class Selection(_Part):
         """Whether nothing is left out; only then can a verdict be *conformant*."""
         return self.level is None and not self.only
 
+    @property
+    def covers_claims(self) -> bool:
+        """Whether claims are in it without being named."""
+        return self.level in (None, CLAIMS_LEVEL) and not self.only
+
 
 class Count(_Part):
     """How many requirements of one strength hold."""

@@ -5,6 +5,7 @@ from collections.abc import Iterable
 from sdpo_ref.verification.report import STRENGTHS, RequirementResult, RunResults, Verdict
 from sdpo_ref.verification.status import ExitCode, Status, first_of
 from sdpo_ref.verification.suite.capabilities import part_of
+from sdpo_ref.verification.suite.catalogue import is_published_statement
 
 
 def verdict(results: RunResults) -> Verdict:
@@ -115,9 +116,12 @@ def _notes(results: RunResults) -> list[str]:
     if results.implementation.departures:
         names = ", ".join(results.implementation.departures)
         notes.append(f"judged by its own profile, which departs from the paper's in {names}")
-    if results.not_selected:
-        left_out = list(results.not_selected.values()).count("MUST")
+    left_out = list(results.not_selected.values()).count("MUST")
+    if left_out:
         notes.append(f"not run: {left_out} further MUST were left out by --level or --only")
+    published = [name for name in results.not_selected if is_published_statement(name)]
+    if published and results.selection.covers_claims:
+        notes.append(f"not selected: {len(published)} statements of the published study, which --only P0 asks for")
     if results.is_smoke:
         notes.append("five seeds can refute a claim and seldom decide one; take --profile standard for a verdict")
     if results.deviations:

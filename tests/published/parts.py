@@ -76,6 +76,11 @@ def elsewhere(policy: TablePolicy, teacher: Teacher, *, learning_rate: float) ->
     return Elsewhere()
 
 
+def ignorant() -> SimpleNamespace:
+    """What ``sdpo-ref verify`` takes, with a trainer that ignores feedback."""
+    return SimpleNamespace(trainer=ignoring, capabilities={"trainer"})
+
+
 def no_trainer(policy: TablePolicy, teacher: Teacher, *, learning_rate: float) -> TablePolicy:
     """A factory that returns something else."""
     del teacher, learning_rate

@@ -254,3 +254,18 @@ def test_the_most_informative_check_is_shown() -> None:
     assert shown(passed, large, small, again) == "c"
     assert shown(small, known) == "e"
     assert shown(known, raised) == "f"
+
+
+def test_statements_of_the_published_study_are_run_where_they_are_named() -> None:
+    """Otherwise they are not selected, and a note says so; ``P`` alone names what it always did."""
+    statement = replace(requirement("P01", "SHOULD"), chapter="09-published-study")
+    two = Catalogue({"LOSS-001": ONE["LOSS-001"], "P01": statement}, {}, {"04-loss": "04", "09-published-study": "09"})
+    report = report_of(two, {"LOSS-001": Status.PASS, "P01": Status.PASS})
+    assert statuses(report) == {"LOSS-001": Status.PASS}
+    assert report.not_selected == {"P01": "SHOULD"}
+    assert report.verdict.conformant
+    assert report.verdict.notes == ("not selected: 1 statements of the published study, which --only P0 asks for",)
+    assert Selection(only=("p0",)).requirements(two, ()) == ("P01",)
+    assert Selection(only=("P01", "LOSS")).requirements(two, ()) == ("LOSS-001", "P01")
+    assert Selection(only=("P",)).requirements(two, ()) == ()
+    assert Selection(level=4).requirements(two, ()) == ("LOSS-001",)

@@ -2,6 +2,7 @@
 
 import difflib
 import hashlib
+import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Literal
@@ -10,6 +11,11 @@ from sdpo_ref.errors import UsageError
 
 Strength = Literal["MUST", "SHOULD", "MAY"]
 """How binding a requirement is (RFC 2119)."""
+
+
+def is_published_statement(requirement_id: str) -> bool:
+    """Whether an id is that of a statement of the published study, such as P01."""
+    return re.fullmatch(r"P\d\d", requirement_id) is not None
 
 
 @dataclass(frozen=True)
@@ -45,6 +51,11 @@ class Requirement:
     profile_fields: tuple[str, ...]
     chapter: str
     line: int
+
+    @property
+    def is_on_request(self) -> bool:
+        """Whether it belongs to a run only if it is named: a statement of the published study."""
+        return is_published_statement(self.id)
 
     @property
     def anchor(self) -> str:
@@ -93,6 +104,12 @@ class Catalogue:
         near = difflib.get_close_matches(wanted, self.requirements, n=3, cutoff=0.6)
         hint = f"did you mean {', '.join(near)}?" if near else "see `sdpo-ref spec list`"
         raise UsageError(f"no requirement is called {requirement_id!r}; {hint}")
+
+    @property
+    def of_every_run(self) -> "Catalogue":
+        """The same without what is run on request only."""
+        every = {requirement.id: requirement for requirement in self if not requirement.is_on_request}
+        return Catalogue(every, self.retired, self.titles)
 
     @property
     def highest_level(self) -> int:

@@ -1,4 +1,7 @@
-"""Which requirements and checks a run covers: all, up to a level, or a few by name."""
+"""Which requirements and checks a run covers: all, up to a level, or a few by name.
+
+Statements of the published study are run only if they are named.
+"""
 
 import difflib
 from collections.abc import Iterable
@@ -6,7 +9,7 @@ from dataclasses import dataclass
 
 from sdpo_ref.errors import UsageError
 from sdpo_ref.verification.isolation.events import Check
-from sdpo_ref.verification.suite.catalogue import Catalogue
+from sdpo_ref.verification.suite.catalogue import Catalogue, Requirement
 from sdpo_ref.verification.suite.manifest import Manifest
 
 
@@ -27,7 +30,7 @@ class Selection:
 
         A piece of the check's id selects all requirements of the check.
         """
-        within = {requirement.id for requirement in catalogue if self.level is None or requirement.level <= self.level}
+        within = {requirement.id for requirement in catalogue if self._within(requirement)}
         selected = within.intersection(requirement_ids)
         if not self.only or any(only in check_id for only in self.only):
             return frozenset(selected)
@@ -39,8 +42,7 @@ class Selection:
         selected |= {
             requirement.id
             for requirement in catalogue
-            if (self.level is None or requirement.level <= self.level)
-            and (not self.only or self._names(requirement.id))
+            if self._within(requirement) and (not self.only or self._names(requirement.id))
         }
         return tuple(requirement.id for requirement in catalogue if requirement.id in selected)
 
@@ -65,6 +67,12 @@ class Selection:
             near += difflib.get_close_matches(only, {name.rpartition("::")[2] for name in functions}, n=3)
             hint = f"did you mean {', '.join(near)}?" if near else "see `sdpo-ref verify --list`"
             raise UsageError(f"--only {only!r} is neither a requirement nor part of a check's id; {hint}")
+
+    def _within(self, requirement: Requirement) -> bool:
+        """Whether the level has it, and a name if it needs one; ``P`` alone names requirements of other chapters."""
+        if requirement.is_on_request and not any(requirement.id[:2] == only[:2].upper() for only in self.only):
+            return False
+        return self.level is None or requirement.level <= self.level
 
     def _names(self, requirement_id: str) -> bool:
         return any(requirement_id.startswith(only.upper()) for only in self.only)

@@ -18,9 +18,9 @@ from sdpo_ref.verification.suite.catalogue import Catalogue, Requirement, Streng
 _CHAPTERS = "[0-9][0-9]-*.md"
 _STUDY = ("06-", "09-")
 """The chapters about simulated worlds, ours and the published one: ``tests/`` decide them, and no implementation is
-checked for them."""
-_CLAIM = r"F\d{2}"
-"""Ids of claims, as the study has called them from the beginning."""
+checked for them, but for the statements of the published study."""
+_CLAIM = r"[FP]\d{2}"
+"""Ids of claims, as the study has called them from the beginning, and of the published statements."""
 _ANY_HEADING = re.compile(r"^#{1,6} ")
 _ENTRY = re.compile(rf"^### +(?P<id>[A-Z]+-\S*|{_CLAIM})\s*$")
 _ID = re.compile(rf"^(?:[A-Z]+-\d{{3}}|{_CLAIM})$")
@@ -46,11 +46,13 @@ def read_catalogue(spec: Path, *, study: bool = False) -> Catalogue:
     retired: dict[str, str] = {}
     titles: dict[str, str] = {}
     for path in sorted(spec.glob(_CHAPTERS)):
-        if path.stem.startswith(_STUDY) and not study:
-            continue
+        of_study = path.stem.startswith(_STUDY) and not study
         lines = path.read_text(encoding="utf-8").splitlines()
+        entries = [entry for entry in _entries(path, lines) if not of_study or re.fullmatch(_CLAIM, entry.id)]
+        if of_study and not entries:
+            continue
         titles[path.stem] = next((line[2:].strip() for line in lines if line.startswith("# ")), path.stem)
-        for entry in _entries(path, lines):
+        for entry in entries:
             if entry.id in requirements or entry.id in retired:
                 raise entry.malformed("this id is used twice; ids are never used again")
             if entry.retired_because is None:
