@@ -168,6 +168,14 @@ class PublishedSettings(BaseModel):
         return self
 
     @model_validator(mode="after")
+    def _no_option_is_without_effect(self) -> "PublishedSettings":
+        if self.control.hints == "token" and self.feedback != "critique":
+            raise ValueError(f"received hints at the token for {self.feedback} feedback, which has none; use critique")
+        if self.constants.effective_length != "all" and self.bias != "length":
+            raise ValueError(f"received an effective length for the bias {self.bias!r}; it is read with length alone")
+        return self
+
+    @model_validator(mode="after")
     def _control_has_a_teacher(self) -> "PublishedSettings":
         if self.control != Control() and self.method not in ("sdpo", "hybrid"):
             raise ValueError(

@@ -47,7 +47,7 @@ def _cases() -> Iterator[tuple[str, PublishedSettings]]:
     plans: list[dict[str, object]] = [{"method": "sdpo", "feedback": k, **bias} for k in KINDS for bias in BIASES]
     plans += [{"method": method, "feedback": next(kind), **bias} for method in METHODS[1:] for bias in BIASES]
     plans += [{"method": "sdpo", "feedback": "critique", "control": control} for control in CONTROLS]
-    plans += [{"method": "hybrid", "feedback": next(kind), "control": control} for control in CONTROLS[::2]]
+    plans += [{"method": "hybrid", "feedback": "critique", "control": control} for control in CONTROLS[::2]]
     for index, plan in enumerate(plans):
         vocab, time, rollouts = SIZES[(index + index // 5) % 5]
         numbers = {"noise": (0.0, 0.3, 1.0)[index % 3], "learning_rate": (0.02, 0.5)[index % 2], "pull": 0.05}

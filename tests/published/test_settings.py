@@ -51,6 +51,12 @@ def test_the_defaults_are_published() -> None:
             "received a control of the teacher for reinforce",
             "use sdpo or hybrid",
         ),
+        ({"control": {"hints": "token"}}, "received hints at the token for continuous feedback", "use critique"),
+        (
+            {"constants": {"effective_length": "without token 0"}},
+            "received an effective length for the bias 'none'",
+            "read with length alone",
+        ),
         (
             {"method": "advantage_weighted", "control": {"feedback": 0.5}},
             "received a control of the teacher for advantage_weighted",
@@ -68,7 +74,7 @@ def test_what_no_run_can_be_is_refused(wrong: dict[str, object], received: str, 
 @pytest.mark.parametrize("control", [Control(), Control(feedback="other", hints="token"), Control(feedback=0.5)])
 def test_settings_survive_json(control: Control) -> None:
     """A stored task is the task."""
-    settings = PublishedSettings(constants=Constants(strength=2.0), control=control)
+    settings = PublishedSettings(feedback="critique", constants=Constants(strength=2.0), control=control)
     assert PublishedSettings.model_validate_json(settings.model_dump_json()) == settings
 
 
