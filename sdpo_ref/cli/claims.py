@@ -10,6 +10,7 @@ from rich.console import Console
 from sdpo_ref.claims.figures import published_tolerances_or_none, write_tolerances
 from sdpo_ref.claims.findings import checked_parts, findings_of, merged, passed_parts, read_findings, write_findings
 from sdpo_ref.claims.headline import finding_rows
+from sdpo_ref.claims.outside import arms_of, measure_rewards, read_rewards, write_rewards
 from sdpo_ref.claims.pages import stale_pages
 from sdpo_ref.claims.power import DEFECTS, outcomes_of_bad
 from sdpo_ref.claims.profile import ProfileName
@@ -39,6 +40,7 @@ from sdpo_ref.claims.stored import FOLDER, Stored, generate
 from sdpo_ref.claims.verdict import judge
 from sdpo_ref.cli.options import Jobs, SuiteAt
 from sdpo_ref.errors import UsageError
+from sdpo_ref.study.extra import needed
 from sdpo_ref.study.workers import available_jobs
 from sdpo_ref.verification.engine import Suite
 from sdpo_ref.verification.isolation.progress import runs_line
@@ -50,6 +52,9 @@ app = typer.Typer(
     add_completion=False,
     pretty_exceptions_enable=False,
 )
+
+PICTURE = Path("docs/lead.svg")
+"""In the repository, for README.md."""
 
 PUBLISHED_KINDS = ("T", "P", "C")
 """First letters of published tables, published statements and controls."""
@@ -185,6 +190,31 @@ def render(
         if not check:
             path.write_text(text, encoding="utf-8")
     raise typer.Exit(1 if check and stale else 0)
+
+
+@app.command()
+def picture(
+    *,
+    out: Annotated[Path, typer.Option("--out", metavar="FILE", help="Where the picture goes.")] = PICTURE,
+    from_kept: Annotated[bool, typer.Option("--kept", help="Draw what was measured before; run nothing.")] = False,
+    jobs: Jobs = None,
+    suite_at: SuiteAt = None,
+) -> None:
+    """Measure and draw what SDPO and REINFORCE gain in both worlds: README's picture, and the report's first."""
+    for package in ("matplotlib", "scipy"):
+        needed(package)
+    from sdpo_ref.study.report.contents import picture as drawn
+    from sdpo_ref.study.report.files import write_text
+
+    suite = Suite.at(suite_at)
+    rewards = read_rewards(suite.conformance) if from_kept else None
+    if rewards is None:
+        with runs_line(Console(highlight=False)) as progress:
+            fresh = Fresh(None, jobs or available_jobs(), progress=progress)
+            rewards = measure_rewards(fresh, Stored(suite.conformance / FOLDER))
+        typer.echo(f"wrote {write_rewards(suite.conformance, rewards)}")
+    write_text(out, drawn(arms_of(rewards)).svg + "\n")
+    typer.echo(f"wrote {out}")
 
 
 @app.command()

@@ -10,9 +10,7 @@ from rich.table import Table
 from rich.text import Text
 
 from sdpo_ref._resources import content
-from sdpo_ref.claims.findings import read_findings
-from sdpo_ref.claims.headline import verdict_lines
-from sdpo_ref.claims.records import released_claims
+from sdpo_ref.claims.outside import outside_of
 from sdpo_ref.cli.options import Jobs
 from sdpo_ref.errors import UsageError
 from sdpo_ref.simulation.settings import SimulatorName
@@ -186,10 +184,9 @@ def report(
     experiments = _requested(console, wanted, parts)
     if not store_at.exists():
         raise UsageError(f"there is no store {store_at}; run `sdpo-ref study run` first, or name it with --store")
+    released = outside_of(content("conformance"), content("spec"))
     with Store(store_at, read_only=True) as store:
-        contents = contents_of(
-            experiments, repeats, store, only=figure, parts=parts.options(), verdicts=_documented_verdicts()
-        )
+        contents = contents_of(experiments, repeats, store, only=figure, parts=parts.options(), outside=released)
     if not contents.runs or (figure is not None and not contents.figures):
         raise UsageError(
             f"{store_at} has nothing to show for {', '.join(one.name for one in experiments)} at {seeds} seeds and the "
@@ -199,12 +196,6 @@ def report(
         console.print(Text(warning, style="yellow"))
     written = write_report(contents, out) if figure is None else [write_figure(contents.figures[0], out)]
     console.print(Text(f"{contents.runs} runs, {len(contents.figures)} figures: {written[0]}"))
-
-
-def _documented_verdicts() -> dict[str, list[str]]:
-    """What the released suite found about each experiment of a claim."""
-    findings = read_findings(content("conformance"))
-    return {} if findings is None else verdict_lines(findings, released_claims())
 
 
 @app.command()

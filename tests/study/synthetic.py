@@ -9,6 +9,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from sdpo_ref.simulation.run_settings import RunSettings
 from sdpo_ref.study.experiment import Cell, Experiment, Label, Observation
 from sdpo_ref.study.outcome import CreditMap, Curve, Outcome
+from sdpo_ref.study.published import PUBLISHED
 
 REGIMES = ("ordinal", "scalar", "rubric", "critique")
 SELF_DISTILLED = ("sdpo", "hybrid", "gated", "sdft")
@@ -29,6 +30,7 @@ _LEVEL = {
     "deranged": 0.25,
     "weak reader": 0.62,
     "overconfident reader": 0.5,
+    "advantage_weighted": 0.5,
 }
 _SIGNAL = {"ordinal": 0.37, "scalar": 0.4, "rubric": 0.54, "critique": 0.7}
 
@@ -79,6 +81,7 @@ CELLS: Mapping[str, list[Labels]] = {
     "R03": _product(
         regime=("scalar", "rubric"), slope=(1.0, 0.25), method=("sdpo", "rloo", "grpo"), learning_rate=(0.1, 0.2, 0.4)
     ),
+    **{name: [dict(cell.labels) for cell in make().cells] for name, make in PUBLISHED.items()},
 }
 """Experiment to the labels of its cells."""
 
@@ -139,6 +142,10 @@ def outcome(labels: Labels, seed: int, *, shift: float = 0.0) -> Outcome:
         "final_kl": 12 * (1 - distinctness),
         "credit": credit,
         "credit_first": credit + 0.05,
+        "credit_of_gradient": -credit,
+        "mean_feedback": reward,
+        "weight_first": distinctness,
+        "weight_last": distinctness + 0.05,
         "loading_correlation": _loading_correlation(labels),
     }
     return Outcome(metrics=metrics, curve=curve, credit_map=_map(labels, seed))
@@ -147,6 +154,8 @@ def outcome(labels: Labels, seed: int, *, shift: float = 0.0) -> Outcome:
 def _reward(labels: Labels) -> float:
     name = str(labels.get("arm", labels.get("method", "sdpo")))
     level = _LEVEL.get(name, 0.5)
+    if "told" in labels:
+        level = 0.3 if labels["told"] == "reinforce" else 0.3 + 0.4 * float(labels["told"])
     teaches = name not in BASELINES
     if teaches and labels.get("regime") == "critique":
         level += 0.12
@@ -157,7 +166,7 @@ def _reward(labels: Labels) -> float:
     if labels.get("corruption") == "misleading" and name in {"sdpo", "hybrid"}:
         level -= 2.4 * float(labels["share"]) ** 2
     if labels.get("bias") == "positivity" and not teaches:
-        level -= 0.15 * float(labels["strength"])
+        level -= 0.15 * float(labels.get("strength", 0.6))
     if labels.get("basis") == "token":
         level -= 0.02 * math.log2(float(labels["size"]) / 2)
     if labels.get("student") == "features" and not teaches:

@@ -2,15 +2,16 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from types import MappingProxyType
 
 from sdpo_ref.study.experiment import Experiment, Observation
 from sdpo_ref.study.observations import by_seed, observations
 from sdpo_ref.study.provenance import Provenance
-from sdpo_ref.study.report.figures import FIGURES
+from sdpo_ref.study.report.figures import figures
 from sdpo_ref.study.report.figures.figure import Effect, ReportFigure
+from sdpo_ref.study.report.figures.lead import lead_figure
 from sdpo_ref.study.report.figures.style import label_of
 from sdpo_ref.study.report.figures.svg import svg
+from sdpo_ref.study.report.outside import Arm, Outside
 from sdpo_ref.study.store import Store
 from sdpo_ref.study.summary import Estimate, estimate
 
@@ -77,6 +78,9 @@ class Contents:
     rows: tuple[Row, ...]
 
 
+_NOTHING = Outside()
+
+
 def contents_of(
     experiments: Sequence[Experiment],
     seeds: Sequence[int],
@@ -84,7 +88,7 @@ def contents_of(
     *,
     only: str | None = None,
     parts: str = "",
-    verdicts: Mapping[str, Sequence[str]] = MappingProxyType({}),
+    outside: Outside = _NOTHING,
 ) -> Contents:
     """Read everything that the report needs.
 
@@ -97,7 +101,7 @@ def contents_of(
         store: to read from.
         parts: options that name the third parties' parts in the experiments.
         only: name of the one figure to draw; ``None`` for all.
-        verdicts: experiment to what was found about it for the bundled methods, a line each.
+        outside: what it shows beside these runs. The first picture is of that alone, and is left out with ``only``.
     """
     seen = {one.name: observations(one, seeds, store) for one in experiments}
     keys = {task.key for one in experiments for task in one.tasks(seeds)}
@@ -107,20 +111,31 @@ def contents_of(
             figure,
             svg(figure, seen[figure.experiment]),
             tuple(figure.effects(seen[figure.experiment])),
-            tuple(verdicts.get(figure.experiment, ())),
+            tuple(outside.verdicts.get(figure.experiment, ())),
         )
-        for figure in FIGURES.values()
+        for figure in figures(outside.published).values()
         if only in (None, figure.name) and any(one.outcome.error is None for one in seen.get(figure.experiment, ()))
     ]
+    first = [picture(outside.arms)] if outside.arms and only is None else []
     return Contents(
         seeds=tuple(seeds),
         runs=len(records),
         origins=_origins([record.provenance for record in records]),
         warnings=(*_missing(experiments, seeds, seen, parts), *_mixed([record.provenance for record in records])),
         parts=parts,
-        figures=tuple(drawn),
+        figures=(*first, *drawn),
         rows=tuple(_row(one.name, cell.labels, seen[one.name]) for one in experiments for cell in one.cells),
     )
+
+
+def picture(arms: Sequence[Arm]) -> Drawn:
+    """The first picture.
+
+    Args:
+        arms: from top to bottom.
+    """
+    figure = lead_figure(arms)
+    return Drawn(figure, svg(figure, ()), tuple(figure.effects(())))
 
 
 def effect_words(effect: Effect) -> str:

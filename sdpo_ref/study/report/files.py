@@ -23,7 +23,7 @@ def write_report(contents: Contents, folder: Path) -> list[Path]:
     Raises:
         UsageError: if the folder cannot be written to; files that were there before stay as they were.
     """
-    return [_written(folder / name, text) for name, text in _texts(contents)]
+    return [write_text(folder / name, text) for name, text in _texts(contents)]
 
 
 def write_figure(drawn: Drawn, folder: Path) -> Path:
@@ -39,7 +39,7 @@ def write_figure(drawn: Drawn, folder: Path) -> Path:
     Raises:
         UsageError: if it cannot be written.
     """
-    return _written(folder / file_name(drawn), drawn.svg + "\n")
+    return write_text(folder / file_name(drawn), drawn.svg + "\n")
 
 
 def _texts(contents: Contents) -> Iterator[tuple[str, str]]:
@@ -49,7 +49,19 @@ def _texts(contents: Contents) -> Iterator[tuple[str, str]]:
         yield file_name(drawn), drawn.svg + "\n"
 
 
-def _written(path: Path, text: str) -> Path:
+def write_text(path: Path, text: str) -> Path:
+    """Write a file whole, or not at all.
+
+    Args:
+        path: its folder is made if it is not there.
+        text: of the file.
+
+    Returns:
+        The file.
+
+    Raises:
+        UsageError: if it cannot be written.
+    """
     unfinished = path.with_name(f"{path.name}.{os.getpid()}.unfinished")
     try:
         path.parent.mkdir(parents=True, exist_ok=True)

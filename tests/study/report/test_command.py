@@ -21,7 +21,7 @@ def test_a_run_and_its_report(tmp_path: Path) -> None:
     assert study(tmp_path, "run", "F07", "--seeds", "1", "--jobs", "1").returncode == 0
     done = study(tmp_path, "report", "F07", "--seeds", "1")
     assert done.returncode == 0, done.stdout + done.stderr
-    assert "16 runs, 1 figures" in done.stdout
+    assert "16 runs, 2 figures" in done.stdout
     page = (tmp_path / "study-report" / "report.html").read_text(encoding="utf-8")
     command = "sdpo-ref study run F07 --seeds 1 &amp;&amp; sdpo-ref study report --seeds 1 --figure direction"
     assert command in page
@@ -35,7 +35,7 @@ def test_a_run_and_its_report(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("arguments", "words"),
     [
-        (("--figure", "curve"), "there is no figure 'curve'; there are decomposition, final"),
+        (("--figure", "curve"), "there is no figure 'curve'; there are kinds, placebo"),
         (("F07",), "there is no store sdpo-study.sqlite"),
         (("F99",), "no experiment is called 'F99'"),
         (("--seeds", "0"), "received 0 seeds"),

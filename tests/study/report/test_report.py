@@ -12,8 +12,10 @@ from sdpo_ref.study.outcome import Outcome
 from sdpo_ref.study.provenance import provenance
 from sdpo_ref.study.report.contents import Contents, contents_of
 from sdpo_ref.study.report.files import write_figure, write_report
+from sdpo_ref.study.report.outside import Arm, Outside, Reward
 from sdpo_ref.study.report.page import html, markdown
 from sdpo_ref.study.store import Record, Store
+from sdpo_ref.study.summary import Estimate
 from sdpo_ref.study.user_parts import Parts
 from tests.study import synthetic
 
@@ -50,7 +52,7 @@ def test_a_verdict_stands_beside_its_figures_and_beside_no_other(tmp_path: Path)
     """As text, in both forms, with both figures of F06; it cannot hold a tag."""
     experiments = [synthetic.experiment(name) for name in ("F06", "F11")]
     with stored(tmp_path / "store.sqlite", experiments) as store:
-        contents = contents_of(experiments, SEEDS, store, verdicts={"F06": ["HOLDS <b>"], "F04": ["never"]})
+        contents = contents_of(experiments, SEEDS, store, outside=Outside({"F06": ["HOLDS <b>"], "F04": ["never"]}))
     assert [(drawn.figure.experiment, drawn.verdicts) for drawn in contents.figures] == [
         ("F06", ("HOLDS <b>",)),
         ("F06", ("HOLDS <b>",)),
@@ -128,6 +130,20 @@ def test_files_are_written_whole(tmp_path: Path) -> None:
     assert all((tmp_path / "out" / name).is_file() for name in shown)
     assert [path.read_text(encoding="utf-8") for path in write_report(contents, tmp_path / "out")] == texts
     assert not list((tmp_path / "out").rglob("*.unfinished"))
+
+
+def test_the_picture_stands_first_with_its_own_command_and_not_beside_a_figure_alone(tmp_path: Path) -> None:
+    """It is of no store; an arm that was not run in a world says why."""
+    arm = Arm("SDPO <i>", "sdpo", True, {"ours": Reward(Estimate(0.25, 0.1, 4))}, {"published": "not asked"})
+    made = synthetic.experiment("F06")
+    with stored(tmp_path / "store.sqlite", [made]) as store:
+        contents = contents_of([made], SEEDS, store, outside=Outside(arms=[arm]))
+        alone = contents_of([made], SEEDS, store, outside=Outside(arms=[arm]), only="noise")
+    assert [drawn.figure.name for drawn in contents.figures] == ["lead", "noise", "information"]
+    assert [drawn.figure.name for drawn in alone.figures] == ["noise"]
+    first = contents.figures[0]
+    assert all(text in first.svg for text in ("not asked", ">.25<", "SDPO &lt;i&gt;"))
+    assert "```sh\nsdpo-ref claims picture\n```" in markdown(contents)
 
 
 def test_one_figure_is_the_one_of_the_report(tmp_path: Path) -> None:

@@ -87,8 +87,9 @@ FIGURE = ReportFigure(
         "Left in each panel the student is a table of logits, right a table and a learned combination of the "
         "reader's aspect features, so that every method can express what the reader learned. Span RLOO credits each "
         "span of a critique with its own rating, so that it has SDPO's information. Margins are SDPO minus the "
-        "method with the same student, paired by seed; at the line nothing remains. Stands first because every lead "
-        "below is to be read with it. No baseline is given a rubric's aspects. Means over seeds with 95 % intervals."
+        "method with the same student, paired by seed; at the line nothing remains. Stands first of our own because "
+        "every lead below is to be read with it. No baseline is given a rubric's aspects. Means over seeds with 95 % "
+        "intervals."
     ),
     draw=_draw,
     effects=_effects,

@@ -38,6 +38,7 @@ class ReportFigure:
         caption: how to read it.
         draw: from observations to a figure.
         effects: the numbers that the summary table shows for it.
+        again: the command for a figure that is of no store; empty for all others.
     """
 
     name: str
@@ -47,6 +48,7 @@ class ReportFigure:
     caption: str
     draw: Callable[[Sequence[Observation]], Figure]
     effects: Callable[[Sequence[Observation]], list[Effect]]
+    again: str = ""
 
     def command(self, seeds: int, parts: str = "") -> str:
         """What to type to get this figure again.
@@ -55,7 +57,7 @@ class ReportFigure:
             seeds: how many.
             parts: options that name third parties' parts, with a space in front; empty without.
         """
-        return (
+        return self.again or (
             f"sdpo-ref study run {self.experiment} --seeds {seeds}{parts} && "
             f"sdpo-ref study report --seeds {seeds}{parts} --figure {self.name}"
         )

@@ -1,7 +1,7 @@
 """Grids of panels with one legend, and panels of rows: one row for each method, teacher or arm."""
 
 from collections.abc import Mapping, Sequence
-from typing import Literal
+from typing import Any, Literal
 
 import numpy as np
 from matplotlib.axes import Axes
@@ -15,6 +15,9 @@ from sdpo_ref.study.report.figures.style import FAINT, WIDTH, in_order, label_of
 
 Sharing = bool | Literal["none", "all", "row", "col"]
 """Which panels have an axis in common, as matplotlib's ``subplots`` takes it."""
+
+_NO_LINE: Mapping[str, dict[str, Any]] = {"published": {"linestyle": "none"}}
+"""Label to what its entry in a legend has in place of a line."""
 
 Grid = list[list[Axes]]
 """Panels by row and column."""
@@ -64,7 +67,7 @@ def finished(figure: Figure, panels: Grid, names: Sequence[str] | None = None) -
             axes.text(0.5, 0.5, "no finished runs", transform=axes.transAxes, ha="center", va="center", color=FAINT)
     if names is not None:
         ordered = in_order(list(names))
-        handles = [Line2D([], [], **marked_line(look(name), size=4.5)) for name in ordered]
+        handles = [Line2D([], [], **(marked_line(look(name), size=4.5) | _NO_LINE.get(name, {}))) for name in ordered]
         labels = [label_of(name) for name in ordered]
         figure.legend(handles, labels, loc="outside upper center", ncols=min(5, max(len(labels), 1)))
     return figure

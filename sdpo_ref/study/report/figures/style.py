@@ -59,11 +59,14 @@ RC: Mapping[str, object] = {
 
 LOOKS: Mapping[str, Look] = {
     **{arm.name: arm.look for method in METHODS.values() for arm in method.arms},
+    "advantage_weighted": Look("#4d4d4d", "s", (1.2, 1.2)),
     # Arms of SDPO, in its colour.
     "constant": Look(VERMILLION, "v", (1.2, 1.2), filled=False),
     "deranged": Look(VERMILLION, "D", (3.0, 1.0, 1.0, 1.0), filled=False),
     "weak reader": Look(VERMILLION, "o", (5.0, 1.5), filled=False),
     "overconfident reader": Look(VERMILLION, "X", (6.0, 2.0), filled=False),
+    "constant feedback": Look(VERMILLION, "v", (1.2, 1.2), filled=False),
+    "untold teacher": Look(VERMILLION, "s", (3.0, 1.0, 1.0, 1.0), filled=False),
     # Teachers.
     "live": Look(VERMILLION, "o"),
     "ema": Look(BLUE, "s"),
@@ -78,6 +81,8 @@ LOOKS: Mapping[str, Look] = {
     # What a reader's loadings are learned in.
     "embedding": Look(VERMILLION, "o"),
     "token": Look(VERMILLION, "o", (2.5, 1.2), filled=False),
+    # What a publication printed, beside ours.
+    "published": Look(INK, "D", filled=False),
 }
 """Label to look. Whatever is not here is a third party's."""
 
@@ -125,4 +130,7 @@ def label_of(name: str) -> str:
     return _LABELS.get(name) or (name if ":" in name else name.replace("_", " "))
 
 
-_LABELS = {arm.name: arm.label for method in METHODS.values() for arm in method.arms} | {"ema": "EMA"}
+_LABELS = {arm.name: arm.label for method in METHODS.values() for arm in method.arms} | {
+    "advantage_weighted": "advantage-weighted",
+    "ema": "EMA",
+}
