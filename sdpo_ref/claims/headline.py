@@ -7,6 +7,7 @@ from sdpo_ref.claims.comparison import Comparison, comparisons
 from sdpo_ref.claims.findings import ClaimFinding, Findings, PartFinding
 from sdpo_ref.claims.schema import Claim, Part
 from sdpo_ref.claims.statistics.outcome import ClaimOutcome
+from sdpo_ref.study.experiments import EXPERIMENTS
 
 HOLDS = "HOLDS"
 ENDS = "ENDS HERE"
@@ -124,7 +125,9 @@ def finding_rows(findings: Findings, claims: Mapping[str, Claim]) -> tuple[Row, 
 
 
 def verdict_lines(findings: Findings, claims: Mapping[str, Claim]) -> dict[str, list[str]]:
-    """Claim to what stands beside its figure: a line for each of its findings.
+    """Experiment to what stands beside its figure: a line for each finding of the claim that it is called after.
+
+    A claim without an experiment of its own stands beside each that its parts compare.
 
     Args:
         findings: for the bundled reference.
@@ -134,7 +137,10 @@ def verdict_lines(findings: Findings, claims: Mapping[str, Claim]) -> dict[str, 
     for row in finding_rows(findings, claims):
         stated = f"as the study states it {row.as_stated}" if row.studys else "ours, the study does not ask it"
         further = "; ".join((*row.how_far, row.note) if row.note else row.how_far)
-        lines.setdefault(row.claim, []).append(f"{row.id}: {stated}." + (f" How far: {further}." if further else ""))
+        line = f"{row.id}: {stated}." + (f" How far: {further}." if further else "")
+        compared = [part.experiment for part in claims[row.claim].parts]
+        for experiment in [row.claim] if row.claim in EXPERIMENTS else dict.fromkeys(compared):
+            lines.setdefault(experiment, []).append(line)
     return lines
 
 

@@ -48,7 +48,7 @@ def design_of(claim: Statement, profile: ProfileName, *, claims: int) -> Design:
 
     Example:
         >>> from sdpo_ref.claims.records import released_claims
-        >>> design_of(released_claims()["F01"], "smoke", claims=13).looks
+        >>> design_of(released_claims()["F01"], "smoke", claims=14).looks
         (5,)
     """
     match profile:

@@ -290,7 +290,7 @@ def _reading(record: Part, lane: Grid, found: PartFinding) -> str:
 
 def _unit(record: Part) -> str:
     name = record.metric.replace("_", " ")
-    if isinstance(record.lane, Magnitude) and record.log:
+    if record.log:
         return f"log ratio of {name}"
     if isinstance(record.lane, Reproduction):
         return f"{name}, less the reference's"

@@ -47,7 +47,7 @@ from sdpo_ref.verification.isolation.progress import runs_line
 from sdpo_ref.verification.suite.golden import record_golden
 
 app = typer.Typer(
-    help="Claims F01 to F13: as registered, decided, and shown in FINDINGS.md.",
+    help="Claims F01 to F14: as registered, decided, and shown in FINDINGS.md.",
     no_args_is_help=True,
     add_completion=False,
     pretty_exceptions_enable=False,

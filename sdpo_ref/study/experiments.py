@@ -225,5 +225,18 @@ def r03() -> Iterator[Cell]:
                     yield _cell(settings, regime=regime, slope=slope, method=method, learning_rate=rate)
 
 
+@_experiment("R04", "Told noise", "Does it matter whether the reader is told how noisy ratings are?")
+def r04() -> Iterator[Cell]:
+    """Robustness: noise of half of the scale, of which the reader is told less than a third, or the truth."""
+    for regime in _RICH:
+        arms = {
+            "sdpo": run_settings(regime, tuned("sdpo", regime), noise=0.5),
+            "told .15": run_settings(regime, tuned("sdpo", regime), noise=0.5, told=0.15),
+            "rloo": run_settings(regime, tuned("rloo", regime), noise=0.5),
+        }
+        for arm, settings in arms.items():
+            yield _cell(settings, regime=regime, noise=0.5, arm=arm)
+
+
 EXPERIMENTS: Mapping[str, Callable[[], Experiment]] = {**dict(sorted(_experiment.items())), **PUBLISHED}
-"""Name to the experiment: our claims F01 to F13, three checks of robustness, the published study and its controls."""
+"""Name to the experiment: F01 to F13 of our claims, four checks of robustness, the published study and its controls."""

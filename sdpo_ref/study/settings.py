@@ -32,18 +32,20 @@ def run_settings(
     method: MethodSettings,
     *,
     noise: float = 0.15,
+    told: float | None = None,
     basis: Basis = "embedding",
     overconfident: bool = False,
     world: Mapping[str, object] | None = None,
     oracle: Mapping[str, object] | None = None,
     measure_every: int = 10,
 ) -> RunSettings:
-    """A run of the default size under one regime, whose reader has the true settings of it.
+    """A run of the default size under one regime, whose reader has the true settings of it unless told another noise.
 
     Args:
         regime: of the feedback.
         method: what is trained.
-        noise: of every rating, in the oracle and in the reader's assumption.
+        noise: of every rating.
+        told: noise that the reader assumes; ``None`` for the true one.
         basis: in which the reader learns loadings.
         overconfident: whether the reader takes what it learned for the truth.
         world: settings of the world that depart from the default.
@@ -54,7 +56,8 @@ def run_settings(
         Settings of the run.
     """
     of_world = WorldSettings.model_validate(world or {})
-    judged, read = _regime_and_reader(regime, noise, basis, of_world)
+    judged, _ = _regime_and_reader(regime, noise, basis, of_world)
+    _, read = _regime_and_reader(regime, noise if told is None else told, basis, of_world)
     read = read.model_copy(update={"overconfident": overconfident})
     return RunSettings(
         world=of_world,

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from sdpo_ref._resources import content
 from sdpo_ref.claims.comparison import CellName, comparisons
 from sdpo_ref.claims.findings import Findings, checked_parts, read_findings
-from sdpo_ref.claims.headline import HOLDS, NOT_ASKED, finding_rows, part_word, rows_of
+from sdpo_ref.claims.headline import HOLDS, NOT_ASKED, finding_rows, part_word, rows_of, verdict_lines
 from sdpo_ref.claims.rates import read_rates
 from sdpo_ref.claims.records import read_ledger, record_sha256, released_claims
 from sdpo_ref.claims.render import findings_table
@@ -35,6 +35,7 @@ STUDYS: Mapping[str, set[str]] = {
     "F11": {"collapse"},
     "F12": set(),
     "F13": set(),
+    "F14": set(),
 }
 """The parts that say a sentence of the study and no more."""
 
@@ -80,16 +81,16 @@ def test_whose_statement_it_is_changes_nothing_that_is_asked_of_others() -> None
     assert sum(map(len, names[0].values())) > 20
 
 
-def test_the_findings_are_eleven_of_the_studys_one_of_them_twice_and_two_of_ours() -> None:
-    """F09 is two, whose parts are those of the claim, each once; F12 and F13 stand below a line."""
+def test_the_findings_are_eleven_of_the_studys_one_of_them_twice_and_three_of_ours() -> None:
+    """F09 is two, whose parts are those of the claim, each once; F12 to F14 stand below a line."""
     rows = finding_rows(released(), CLAIMS)
     own = [f"F{number:02}" for number in (*range(1, 9), 10, 11)]
-    assert [row.id for row in rows] == [*sorted([*own, "F09a", "F09b"]), "F12", "F13"]
-    assert [row.id for row in rows if not row.studys] == ["F12", "F13"]
+    assert [row.id for row in rows] == [*sorted([*own, "F09a", "F09b"]), "F12", "F13", "F14"]
+    assert [row.id for row in rows if not row.studys] == ["F12", "F13", "F14"]
     assert {row.as_stated for row in rows if not row.studys} == {NOT_ASKED}
     lines = findings_table(released(), CLAIMS).splitlines()
     (line,) = [place for place, text in enumerate(lines) if "ours, not the study's" in text]
-    assert [text[2:5] for text in lines[line + 1 :]] == ["F12", "F13"]
+    assert [text[2:5] for text in lines[line + 1 :]] == ["F12", "F13", "F14"]
 
 
 def test_the_released_verdicts_are_those_of_the_audit() -> None:
@@ -175,3 +176,14 @@ def test_every_baseline_is_as_graceful() -> None:
         for regime in ("ordinal", "scalar", "rubric", "critique"):
             noisy, exact = (final_rewards(claim, found[method, regime, noise]) for noise in (0.5, 0.0))
             assert all(there > 0.5 * without for there, without in zip(noisy, exact, strict=True))
+
+
+def test_a_verdict_stands_beside_what_its_claim_compares() -> None:
+    """F14 has no experiment of its own: it stands beside R02, R04 and, after F06's own, beside F06; F02 beside F02."""
+    lines = verdict_lines(released(), CLAIMS)
+    (beside,) = lines["R02"]
+    assert beside.startswith("F14: ours, the study does not ask it. How far: coherence (")
+    assert lines["R04"] == [beside]
+    assert [line[:4] for line in lines["F06"]] == ["F06:", "F14:"]
+    assert [line[:4] for line in lines["F02"]] == ["F02:"]
+    assert [line[:5] for line in lines["F09"]] == ["F09a:", "F09b:"]

@@ -81,6 +81,7 @@ CELLS: Mapping[str, list[Labels]] = {
     "R03": _product(
         regime=("scalar", "rubric"), slope=(1.0, 0.25), method=("sdpo", "rloo", "grpo"), learning_rate=(0.1, 0.2, 0.4)
     ),
+    "R04": _product(regime=REGIMES[1::2], noise=(0.5,), arm=("sdpo", "told .15", "rloo")),
     **{name: [dict(cell.labels) for cell in make().cells] for name, make in PUBLISHED.items()},
 }
 """Experiment to the labels of its cells."""

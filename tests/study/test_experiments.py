@@ -73,6 +73,20 @@ def test_the_reader_knows_the_noise_and_not_the_bias() -> None:
     assert all(one.readers[0] == ReaderSettings(feedback=one.oracle.regimes[0]) for one in biased)
 
 
+def test_a_reader_that_is_told_another_noise_is_told_the_rest() -> None:
+    """Those of F06 at noise .5, and beside SDPO's the same run with a reader that assumes .15."""
+    runs = {(cell.labels["regime"], cell.labels["arm"]): cell.settings for cell in EXPERIMENTS["R04"]().cells}
+    assert len(runs) == 6
+    for regime in ("scalar", "critique"):
+        wrong, right = runs[regime, "told .15"], runs[regime, "sdpo"]
+        assert isinstance(wrong, RunSettings)
+        assert isinstance(right, RunSettings)
+        assert [run.readers[0].feedback.noise for run in (wrong, right)] == [0.15, 0.5]
+        assert right in runs_of("F06")
+        assert runs[regime, "rloo"] in runs_of("F06")
+        assert wrong.model_copy(update={"readers": right.readers}) == right
+
+
 def test_without_noise_the_reader_is_told_the_truth_at_rates_that_hold_the_tuned_ones() -> None:
     """Ratings have no noise, the reader is given that and the slope, and each method's own rate is on the grid."""
     cells = EXPERIMENTS["R03"]().cells

@@ -42,6 +42,7 @@ _OURS = (
     dots.TEACHERS,
     coherence.FIGURE,
     noiseless.FIGURE,
+    dots.TOLD_NOISE,
 )
 
 

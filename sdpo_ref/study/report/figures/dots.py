@@ -1,4 +1,4 @@
-"""Figures with a row of dots for each method, teacher or arm: F01, F03, R01 and F12."""
+"""Figures with a row of dots for each method, teacher or arm: F01, F03, R01, F12 and R04."""
 
 from collections.abc import Sequence
 from functools import partial
@@ -144,4 +144,37 @@ CONTROLS = ReportFigure(
         from_zero=True,
     ),
     effects=_controls_effects,
+)
+
+
+def _told_effects(observations: Sequence[Observation]) -> list[Effect]:
+    """The reader that is told less noise than there is minus the one that is told the truth."""
+    return [
+        Effect(
+            regime,
+            "final reward: told .15 − told the truth",
+            paired_difference(*(by_seed(select(here, arm=arm), "final_reward") for arm in ("told .15", "sdpo"))),
+        )
+        for regime, here in by_regime(observations)
+    ]
+
+
+TOLD_NOISE = ReportFigure(
+    name="told_noise",
+    experiment="R04",
+    title="Told noise",
+    question="Does it matter whether the reader is told how noisy ratings are?",
+    caption=(
+        "Ratings with noise of half of the scale. SDPO: its reader is told so. Told .15: its reader takes them for the "
+        "default noise, less than a third of what there is. RLOO has no reader. Above the reward after the last step, "
+        "below the area under the learning curve, both normalised (0 base policy, 1 optimum); the axes do not begin at "
+        "0. Large marks are means with 95 % intervals, small dots seeds."
+    ),
+    draw=partial(
+        dot_panels,
+        rows="arm",
+        metrics={"final_reward": "final reward", "area": "area under the curve"},
+        from_zero=False,
+    ),
+    effects=_told_effects,
 )

@@ -67,6 +67,7 @@ LOOKS: Mapping[str, Look] = {
     "overconfident reader": Look(VERMILLION, "X", (6.0, 2.0), filled=False),
     "constant feedback": Look(VERMILLION, "v", (1.2, 1.2), filled=False),
     "untold teacher": Look(VERMILLION, "s", (3.0, 1.0, 1.0, 1.0), filled=False),
+    "told .15": Look(VERMILLION, "s", (4.0, 1.5), filled=False),
     # Teachers.
     "live": Look(VERMILLION, "o"),
     "ema": Look(BLUE, "s"),
