@@ -2,6 +2,7 @@
 
 import pytest
 
+from sdpo_ref import SPEC_VERSION
 from sdpo_ref.errors import UsageError
 from sdpo_ref.simulation.methods import Rloo, Sdpo
 from sdpo_ref.study.experiments import EXPERIMENTS
@@ -37,6 +38,12 @@ def test_the_published_winners_are_those_of_the_published_grid() -> None:
     assert [(trial.arm, trial.method) for trial in published.trials] == [
         (arm, trial) for arm, trials in grid().items() for trial in trials
     ]
+
+
+def test_the_published_grid_was_run_by_code_that_can_be_found() -> None:
+    """Of this specification, from a checkout without changes; `sdpo-ref study tune` compares it with today's code."""
+    of = tuning().origin
+    assert (of.specification, of.git_dirty) == (SPEC_VERSION, False)
 
 
 def test_no_claim_uses_a_tuning_seed() -> None:
