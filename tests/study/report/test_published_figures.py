@@ -9,6 +9,7 @@ from sdpo_ref._resources import content
 from sdpo_ref.claims.outside import published_numbers
 from sdpo_ref.claims.published import read_published_findings
 from sdpo_ref.study.report.figures import FIGURES, figures
+from sdpo_ref.study.report.figures.beside import NOUNS
 from sdpo_ref.study.report.outside import Published
 from tests.study.synthetic import observations
 
@@ -42,12 +43,12 @@ def test_the_hybrid_has_its_weight_in_two_panels() -> None:
     """Those of the first step and of the end."""
     drawn = WITH_NUMBERS["published_hybrid"].draw(observations("P06"))
     of = Counter(one.metric for one in NUMBERS if one.experiment == "P06")
-    assert [sum(line.get_markerfacecolor() == "none" for line in axes.get_lines()) for axes in drawn.axes] == [
-        of["final_reward"],
-        of["final_entropy"],
-        of["weight_first"],
-        of["weight_last"],
-    ]
+    places = {
+        axes.get_xlabel(): [line.get_xdata()[0] for line in axes.get_lines() if line.get_markerfacecolor() == "none"]  # type: ignore[index]
+        for axes in drawn.axes
+    }
+    assert {title: len(found) for title, found in places.items()} == {NOUNS[metric]: n for metric, n in of.items()}
+    assert (set(places[NOUNS["weight_first"]]), set(places[NOUNS["weight_last"]])) == ({0.5}, {0.9})
 
 
 @pytest.mark.parametrize("name", [name for name, one in FIGURES.items() if one.experiment.startswith("P0")])
