@@ -213,6 +213,7 @@ def picture(
             fresh = Fresh(None, jobs or available_jobs(), progress=progress)
             rewards = measure_rewards(fresh, Stored(suite.conformance / FOLDER))
         typer.echo(f"wrote {write_rewards(suite.conformance, rewards)}")
+        record_golden(suite.conformance, ["lead.json"])
     write_text(out, drawn(arms_of(rewards)).svg + "\n")
     typer.echo(f"wrote {out}")
 

@@ -18,6 +18,9 @@ SUMS = "SHA256SUMS"
 GOLDEN = (
     "claims.json",
     "findings.json",
+    "lead.json",
+    "published.json",
+    "published-claims.json",
     "rates.json",
     "mutants/kill-matrix.json",
     "reference/*",
