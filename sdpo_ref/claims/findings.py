@@ -1,6 +1,5 @@
 """What was decided about each claim for the bundled reference, as kept in ``conformance/findings.json``."""
 
-import json
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
@@ -8,10 +7,11 @@ from pathlib import Path
 from typing import Annotated
 
 import numpy as np
-from pydantic import AliasChoices, BaseModel, ConfigDict, Field, ValidationError
+from pydantic import AliasChoices, BaseModel, ConfigDict, Field
 
 from sdpo_ref import SPEC_VERSION
 from sdpo_ref.claims.comparison import count_comparisons
+from sdpo_ref.claims.kept import read_kept, write_kept
 from sdpo_ref.claims.procedure import Answer, Compared
 from sdpo_ref.claims.profile import ProfileName
 from sdpo_ref.claims.rates import Rates
@@ -23,7 +23,6 @@ from sdpo_ref.claims.statistics.outcome import ClaimOutcome
 from sdpo_ref.claims.statistics.refutation import Kind, Refutation, refutation
 from sdpo_ref.claims.stored import Stored
 from sdpo_ref.claims.verdict import ClaimVerdict
-from sdpo_ref.errors import IntegrityError
 from sdpo_ref.study.fingerprint import code_fingerprint
 from sdpo_ref.study.summary import estimate
 
@@ -225,13 +224,7 @@ def read_findings(conformance: Path) -> Findings | None:
     Raises:
         IntegrityError: if the file is not one of these.
     """
-    path = conformance / FILE_NAME
-    if not path.exists():
-        return None
-    try:
-        return Findings.model_validate_json(path.read_text(encoding="utf-8"))
-    except ValidationError as error:
-        raise IntegrityError(f"{path} cannot be read ({error}); restore it, or run `sdpo-ref claims decide`") from error
+    return read_kept(conformance / FILE_NAME, Findings, again="sdpo-ref claims decide")
 
 
 def write_findings(conformance: Path, findings: Findings) -> Path:
@@ -241,10 +234,7 @@ def write_findings(conformance: Path, findings: Findings) -> Path:
         conformance: folder of the checks.
         findings: to write.
     """
-    path = conformance / FILE_NAME
-    text = json.dumps(findings.model_dump(mode="json", by_alias=True), indent=1, ensure_ascii=False)
-    path.write_text(text + "\n", encoding="utf-8")
-    return path
+    return write_kept(conformance / FILE_NAME, findings)
 
 
 def merged(old: Findings | None, new: Findings) -> Findings:

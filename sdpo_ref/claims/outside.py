@@ -4,19 +4,19 @@ The picture's rewards are of the verdicts' seeds and kept in ``conformance/lead.
 measures them again.
 """
 
-import json
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import get_args
 
-from pydantic import BaseModel, ConfigDict, ValidationError
+from pydantic import BaseModel, ConfigDict
 
 from sdpo_ref import SPEC_VERSION
 from sdpo_ref.claims.comparison import CellName, cells_with
 from sdpo_ref.claims.figures import SEEDS, Figure, FigureVerdict, Table, published_tables
 from sdpo_ref.claims.findings import read_findings
 from sdpo_ref.claims.headline import part_word, verdict_lines
+from sdpo_ref.claims.kept import read_kept, write_kept
 from sdpo_ref.claims.published import VERDICT_SEEDS, PublishedFindings, read_published_findings
 from sdpo_ref.claims.records import read_claims, read_published
 from sdpo_ref.claims.runs import Fresh, RunName, verdict_seed
@@ -292,15 +292,7 @@ def read_rewards(conformance: Path) -> Rewards | None:
     Raises:
         IntegrityError: if the file is not one of these.
     """
-    path = conformance / FILE_NAME
-    if not path.exists():
-        return None
-    try:
-        return Rewards.model_validate_json(path.read_text(encoding="utf-8"))
-    except ValidationError as error:
-        raise IntegrityError(
-            f"{path} cannot be read ({error}); restore it, or run `sdpo-ref claims picture`"
-        ) from error
+    return read_kept(conformance / FILE_NAME, Rewards, again="sdpo-ref claims picture")
 
 
 def write_rewards(conformance: Path, rewards: Rewards) -> Path:
@@ -310,7 +302,4 @@ def write_rewards(conformance: Path, rewards: Rewards) -> Path:
         conformance: folder of the checks.
         rewards: to write.
     """
-    path = conformance / FILE_NAME
-    text = json.dumps(rewards.model_dump(mode="json"), indent=1, ensure_ascii=False)
-    path.write_text(text + "\n", encoding="utf-8")
-    return path
+    return write_kept(conformance / FILE_NAME, rewards)

@@ -3,11 +3,10 @@
 Data flows one way: runs at seeds -> figures (``figures``) and statements (``procedure``) -> one file of findings.
 """
 
-import json
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 
-from pydantic import BaseModel, ConfigDict, ValidationError
+from pydantic import BaseModel, ConfigDict
 
 from sdpo_ref import SPEC_VERSION
 from sdpo_ref.claims.comparison import CellName, Metrics
@@ -22,13 +21,14 @@ from sdpo_ref.claims.figures import (
     tolerances_of,
 )
 from sdpo_ref.claims.findings import ClaimFinding, findings_of
+from sdpo_ref.claims.kept import read_kept, write_kept
 from sdpo_ref.claims.procedure import Question, decide
 from sdpo_ref.claims.profile import design_of
 from sdpo_ref.claims.records import read_published, record_sha256
 from sdpo_ref.claims.runs import Fresh, verdict_seed
 from sdpo_ref.claims.schema import Seeds, Statement
 from sdpo_ref.claims.verdict import ClaimVerdict
-from sdpo_ref.errors import IntegrityError, UsageError
+from sdpo_ref.errors import UsageError
 from sdpo_ref.study.experiment import Task
 from sdpo_ref.study.fingerprint import code_fingerprint
 
@@ -202,13 +202,7 @@ def read_published_findings(conformance: Path) -> PublishedFindings | None:
     Raises:
         IntegrityError: if the file is not one of these.
     """
-    path = conformance / FILE_NAME
-    if not path.exists():
-        return None
-    try:
-        return PublishedFindings.model_validate_json(path.read_text(encoding="utf-8"))
-    except ValidationError as error:
-        raise IntegrityError(f"{path} cannot be read ({error}); restore it, or run `sdpo-ref claims decide`") from error
+    return read_kept(conformance / FILE_NAME, PublishedFindings, again="sdpo-ref claims decide")
 
 
 def write_published_findings(conformance: Path, findings: PublishedFindings) -> Path:
@@ -218,10 +212,7 @@ def write_published_findings(conformance: Path, findings: PublishedFindings) -> 
         conformance: folder of the checks.
         findings: to write.
     """
-    path = conformance / FILE_NAME
-    text = json.dumps(findings.model_dump(mode="json", by_alias=True), indent=1, ensure_ascii=False)
-    path.write_text(text + "\n", encoding="utf-8")
-    return path
+    return write_kept(conformance / FILE_NAME, findings)
 
 
 def _by_seed(tables: Iterable[Table], seeds: Sequence[int], runs: Fresh) -> list[dict[CellName, Metrics]]:

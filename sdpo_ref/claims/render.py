@@ -46,7 +46,7 @@ _SHOWN = 8
 _HEAD = """# Findings
 
 {readers}
-Each row is told in full below: our claims first, then [the published study](#the-published-study) with its figures.
+Each row is explained below: our claims first, then [the published study](#the-published-study) with its figures.
 
 What became of each claim of [spec/07-claims](spec/07-claims.md) for the bundled reference. Everything on this page is
 printed by `sdpo-ref claims render` from `conformance/findings.json`, which
@@ -59,7 +59,7 @@ writes anew in some minutes (`--stored`: in one, from the stored runs of the sam
 hash of the claim (specification {spec_version}, code `{code}`). Nothing was tuned or chosen on these seeds. What is
 refuted is a result: it stays.
 
-**The world.** The reader of feedback is the exact posterior under the true model: it is told the regime, the noise,
+**The world.** The reader of feedback is the exact posterior under the true model: it is given the regime, the noise,
 the slope and the form of the world, and learns the loadings of tokens alone. A method's lead is therefore the lead of
 a teacher that reads as well as can be read. Dense credit as such is worth about nothing here; knowledge and
 information are worth all: see F13 with every lead. Baselines learn from the scalar reward, so that in scalar and in
