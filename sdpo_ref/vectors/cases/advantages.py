@@ -59,7 +59,7 @@ def _hybrid(name: str, reward_weight: float) -> Case:
     return Case(
         id=f"hybrid-{name}-weight-{reward_weight:g}",
         kind="hybrid",
-        requirements=ends.get(reward_weight, ("LOSS-071", "LOSS-117", "LOSS-072")),
+        requirements=ends.get(reward_weight, ("LOSS-071",)),
         comment=f"{sentence}; reward weight {reward_weight:g}.",
         hazard=hazards.HYBRID,
         options={"reward_weight": reward_weight, "hybrid": "advantage", "support": "sampled_token"},
