@@ -11,25 +11,28 @@ from sdpo_ref.types import FULL, SAMPLED_TOKEN, Support
 from sdpo_ref.verification.checks.attempts import group_of, note, prompt, rules_of
 from sdpo_ref.verification.checks.comparison import assert_that
 from sdpo_ref.verification.checks.inputs import every_row, on_policy, random_batch
-from sdpo_ref.verification.checks.mismatch import ImplementationRaisedError, NotOfferedError
+from sdpo_ref.verification.checks.mismatch import ImplementationRaisedError, NotAskedError, NotOfferedError
 from sdpo_ref.verification.checks.problems import small_world, step_problem
 from sdpo_ref.verification.checks.subject import Subject
-from sdpo_ref.verification.suite.capabilities import CAPABILITIES, part_of
+from sdpo_ref.verification.suite.capabilities import CAPABILITIES, not_offered, part_of
 
 TAIL, RENORMALIZED = Support("top_k_tail", 2), Support("top_k_renormalized", 2)
 
 
 def _divergence(subject: Subject, support: Support) -> object:
     rows = torch.tensor([[0.5, 0.3, 0.2], [0.2, 0.6, 0.2]], dtype=torch.float64).log()
-    return subject.divergence(rows, rows.flip(0), alpha=1.0, support=support)
+    return subject.divergence(rows, rows.flip(0), **subject.offered.on("divergence", support).options)
 
 
 def _loss(
-    subject: Subject, support: Support = FULL, temperature: float = 1.0, ratio_cap: float | None = None
+    subject: Subject, support: Support | None = None, temperature: float = 1.0, ratio_cap: float | None = None
 ) -> object:
     batch = random_batch(1)
     batch = batch if ratio_cap else on_policy(batch)
-    return subject.loss(batch, alpha=1.0, support=support, temperature=temperature, ratio_cap=ratio_cap)
+    setting = (
+        subject.offered.one("loss", near=1.0, vocab=11) if support is None else subject.offered.on("loss", support)
+    )
+    return subject.loss(batch, **setting.options, temperature=temperature, ratio_cap=ratio_cap)
 
 
 def _context(subject: Subject, **rules: object) -> object:
@@ -46,7 +49,7 @@ PROBES: dict[str, Callable[[Subject], object]] = {
     "divergence": lambda it: _divergence(it, FULL),
     "divergence.top_k_tail": lambda it: _divergence(it, TAIL),
     "divergence.top_k_renormalized": lambda it: _divergence(it, RENORMALIZED),
-    "loss": _loss,
+    "loss": lambda it: _loss(it, FULL),
     "loss.top_k_tail": lambda it: _loss(it, TAIL),
     "loss.top_k_renormalized": lambda it: _loss(it, RENORMALIZED),
     "loss.sampled_token": lambda it: _loss(it, SAMPLED_TOKEN),
@@ -55,7 +58,9 @@ PROBES: dict[str, Callable[[Subject], object]] = {
     "hybrid_loss": lambda it: it.hybrid_loss(
         on_policy(random_batch(1)), torch.rand(4), torch.zeros(4).long(), reward_weight=0.5, support=SAMPLED_TOKEN
     ),
-    "sdft_loss": lambda it: it.sdft_loss(every_row(random_batch(1)), alpha=0.0, support=FULL, skip_tokens=1),
+    "sdft_loss": lambda it: it.sdft_loss(
+        every_row(random_batch(1)), **it.offered.one("sdft_loss", near=0.0, vocab=11).options, skip_tokens=1
+    ),
     "implicit_reward": lambda it: it.implicit_reward(
         random_batch(1).teacher_logits,
         random_batch(1).student_logits,
@@ -88,6 +93,8 @@ PROBES: dict[str, Callable[[Subject], object]] = {
 @pytest.mark.parametrize("capability", [pytest.param(it, marks=pytest.mark.needs(it), id=it) for it in CAPABILITIES])
 def test_declared_is_offered(subject: Subject, capability: str) -> None:
     """A declared capability answers the simplest call with something that can be compared."""
+    if not subject.offers(capability):  # it applies on one support of a part, and this is another
+        raise NotAskedError(not_offered([capability]))
     try:
         PROBES[capability](subject)
     except NotOfferedError as refusal:
@@ -97,6 +104,22 @@ def test_declared_is_offered(subject: Subject, capability: str) -> None:
             got=f"NotImplementedError: {refusal.summary}",
             given={"remedy": "offer it, or take it out of `capabilities`"},
         )
+
+
+@pytest.mark.requirement("CONF-001")
+@pytest.mark.parametrize("part", ["divergence", "loss"])
+def test_declared_alphas_are_offered(subject: Subject, part: str) -> None:
+    """A part that answers at some alpha answers at every alpha of the profile; without a declaration, from 0 to 1."""
+    alphas = subject.offered.alphas(part)
+    answered = [alpha for alpha, answers in alphas.items() if answers]
+    if not answered:
+        raise NotAskedError(f"{part} is not offered, or answers at no alpha")
+    assert_that(
+        len(answered) == len(alphas),
+        f"an answer of {part} at every alpha of the profile, such as {list(alphas)}",
+        f"answers at {answered} only",
+        {"remedy": f"declare which alphas exist: profile = {{'alphas': {answered}}}"},
+    )
 
 
 @pytest.mark.requirement("CONF-002")

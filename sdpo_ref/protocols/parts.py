@@ -305,8 +305,9 @@ class Implementation(Protocol):
     """**Protocol:** documentation of every attribute that ``verify`` looks for; all are optional but one part.
 
     ``profile`` is the name of a published variant, or a mapping of profile fields (spec/08-conformance); without it
-    the paper's choices are assumed. ``precision`` is derived from the dtype of what is returned; declare ``"float32"``
-    where that does not show. ``capabilities`` lists what is offered; without it, every capability of the
+    the paper's choices are assumed. Which alphas exist is one of its fields: ``{"alphas": [0.0, 1.0]}``. ``precision``
+    is derived from the dtype of what is returned; declare ``"float32"`` where that does not show. ``capabilities``
+    lists what is offered, ``loss.sampled_token`` for instance without ``loss``; without it, every capability of the
     parts that are present. ``defaults`` returns the defaults of the published configuration, by profile name.
     """
 

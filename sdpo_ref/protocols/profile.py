@@ -6,10 +6,10 @@ A profile is a declaration, not an excuse: an implementation is checked against 
 the report names how they differ from the paper's.
 """
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from typing import Annotated, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
 
 from sdpo_ref.errors import UsageError
 from sdpo_ref.types import Aggregation, TopKFrom
@@ -20,6 +20,20 @@ OwnSuccess = Literal["exclude", "include"]
 FeedbackWhen = Literal["always", "without_demonstration", "failed_without_demonstration"]
 """When feedback reaches the teacher: whenever there is some; only if no demonstration does; or, as the paper has
 it, only if moreover the attempt failed."""
+
+
+def _read_alphas(value: object) -> object:
+    """One number or several, in any collection, as a tuple in order."""
+    if value == "all":
+        return value
+    listed = tuple(value) if isinstance(value, Collection) and not isinstance(value, str | bytes) else (value,)
+    if not listed or not all(isinstance(it, float | int) and 0.0 <= it <= 1.0 for it in listed):
+        raise ValueError("allowed are 'all', or the alphas that exist, from 0 to 1, such as [0.0, 1.0]")
+    return tuple(sorted({float(it) for it in listed}))
+
+
+Alphas = Annotated[Literal["all"] | tuple[float, ...], BeforeValidator(_read_alphas)]
+"""Which alphas of the divergence exist (spec/04-loss, A)."""
 
 
 class ContextRules(BaseModel):
@@ -64,6 +78,7 @@ class Profile(BaseModel):
         ema_cadence: how often the EMA teacher moves (TEACH-021).
         hybrid: whether advantages or losses are mixed (LOSS-071).
         group_advantage: reward minus the group's mean, or that divided by the group's deviation (LOSS-117).
+        alphas: which alphas of the divergence exist: all of [0, 1], or those listed. No check asks at another one.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -77,6 +92,7 @@ class Profile(BaseModel):
     ema_cadence: Literal["optimizer_step", "iteration"] = "iteration"
     hybrid: Literal["advantage", "loss"] = "advantage"
     group_advantage: Literal["centered", "standardized"] = "centered"
+    alphas: Alphas = "all"
 
     def departures(self) -> dict[str, tuple[object, object]]:
         """Fields that differ from the paper's: name to (declared, paper's)."""

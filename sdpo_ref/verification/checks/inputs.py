@@ -17,13 +17,13 @@ from torch import Tensor
 from sdpo_ref.types import DistillationBatch, SupportKind
 from sdpo_ref.vectors.case import Kind
 from sdpo_ref.vectors.store import load
+from sdpo_ref.verification.suite.capabilities import SUPPORTS
 
 NEEDS_OF_SUPPORT: Mapping[tuple[str, SupportKind], str] = {
-    ("divergence", "top_k_tail"): "divergence.top_k_tail",
-    ("divergence", "top_k_renormalized"): "divergence.top_k_renormalized",
-    ("loss", "top_k_tail"): "loss.top_k_tail",
-    ("loss", "top_k_renormalized"): "loss.top_k_renormalized",
-    ("loss", "sampled_token"): "loss.sampled_token",
+    (part, kind): capability
+    for part, supports in SUPPORTS.items()
+    for kind, capability in supports.items()
+    if capability != part
 }
 """The capability that a support needs beyond its part."""
 

@@ -58,3 +58,7 @@ class NotOfferedError(Exception):
         super().__init__(f"{part} does not offer this: {summary}")
         self.part = part
         self.summary = summary
+
+
+class NotAskedError(Exception):
+    """A check asks for what is not on offer, such as another alpha or another support: it does not apply."""

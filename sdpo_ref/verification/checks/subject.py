@@ -19,6 +19,7 @@ from sdpo_ref.protocols.profile import ContextRules, Profile, resolve_profile
 from sdpo_ref.types import FULL, DistillationBatch, Support
 from sdpo_ref.verification.checks.mismatch import ImplementationRaisedError, Mismatch, NoAnswerError, NotOfferedError
 from sdpo_ref.verification.checks.problems import SmallWorld
+from sdpo_ref.verification.checks.settings import Offers, Setting
 from sdpo_ref.verification.suite.capabilities import declared_capabilities
 
 
@@ -55,6 +56,7 @@ class Subject:
         self.profile: Profile = resolve_profile(declared)
         self.precision: torch.dtype = self._precision()
         self.base_profile: str = declared if isinstance(declared, str) else str(declared.get("base", "paper"))
+        self.offered: Offers = Offers(self.capabilities, self.profile, self._answers)
 
     @property
     def slack(self) -> float:
@@ -80,6 +82,20 @@ class Subject:
             if isinstance(answer, Tensor) and answer.dtype is not torch.float64:
                 return torch.float32
         return torch.float64
+
+    def _answers(self, part: str, setting: Setting) -> bool:
+        """Whether a part answers its simplest call in a setting; one without alpha and support always does."""
+        rows = torch.tensor([[[0.5, 0.3, 0.2]]], dtype=torch.float64).log()
+        true = torch.ones(1, 1, dtype=torch.bool)
+        batch = DistillationBatch(rows, rows.flip(-1), torch.zeros(1, 1).long(), true, true[0])
+        try:
+            if part == "divergence":
+                self._call(part, rows, rows.flip(-1), **setting.options)
+            elif part == "loss":
+                self._call(part, batch, temperature=1.0, ratio_cap=None, **setting.options)
+        except (NotOfferedError, ImplementationRaisedError):
+            return False
+        return True
 
     def offers(self, capability: str) -> bool:
         """Whether the implementation declares a capability."""

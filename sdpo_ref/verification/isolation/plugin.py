@@ -4,12 +4,13 @@
 PATH/conformance -c PATH/conformance/pytest.ini -p sdpo_ref.verification.isolation.plugin --impl my_sdpo:make``.
 """
 
-from collections.abc import Iterable
+from collections.abc import Generator, Iterable
 
 import pytest
 
 from sdpo_ref._resources import content
 from sdpo_ref.errors import SdpoRefError
+from sdpo_ref.verification.checks.mismatch import NotAskedError
 from sdpo_ref.verification.isolation.loader import BY_NAME, Loaded, load
 from sdpo_ref.verification.suite.capabilities import not_declared, not_offered
 from sdpo_ref.verification.suite.catalogue import Catalogue
@@ -52,6 +53,15 @@ class SuitePlugin:
         if missing:
             item.stash[not_applicable_key] = not_offered(missing)
             pytest.skip(item.stash[not_applicable_key])
+
+    @pytest.hookimpl(wrapper=True)
+    def pytest_runtest_call(self, item: pytest.Item) -> Generator[None, None, None]:
+        """Skip a check that finds that what it asks for is not on offer."""
+        try:
+            return (yield)
+        except NotAskedError as reason:
+            item.stash[not_applicable_key] = str(reason)
+            pytest.skip(str(reason))
 
 
 def needs_of(item: pytest.Item, catalogue: Catalogue) -> tuple[str, ...]:

@@ -3,6 +3,7 @@
 from collections.abc import Collection, Iterable, Mapping
 
 from sdpo_ref.errors import UsageError
+from sdpo_ref.types import SupportKind
 
 CAPABILITIES: Mapping[str, str] = {
     "divergence": "per-token divergence on the full vocabulary",
@@ -51,6 +52,32 @@ PARTS: tuple[str, ...] = tuple(dict.fromkeys(part_of(capability) for capability 
 """Every attribute that an implementation may have, in the order of the levels."""
 
 
+SUPPORTS: Mapping[str, Mapping[SupportKind, str]] = {
+    "divergence": {
+        "full": "divergence",
+        "top_k_tail": "divergence.top_k_tail",
+        "top_k_renormalized": "divergence.top_k_renormalized",
+    },
+    "loss": {
+        "full": "loss",
+        "top_k_tail": "loss.top_k_tail",
+        "top_k_renormalized": "loss.top_k_renormalized",
+        "sampled_token": "loss.sampled_token",
+    },
+}
+"""Parts that are offered on one support or on several: support to the capability that declares it."""
+
+
+def is_declared(need: str, declared: Collection[str]) -> bool:
+    """Whether what a requirement needs is declared; a part with several supports is, if one of them is.
+
+    Example:
+        >>> is_declared("loss", {"loss.sampled_token"}), is_declared("loss.sampled_token", {"loss"})
+        (True, False)
+    """
+    return need in declared or any(other in declared for other in SUPPORTS.get(need, {}).values())
+
+
 def declared_capabilities(implementation: object) -> frozenset[str]:
     """The capabilities that an implementation declares; without a declaration, all those of its parts.
 
@@ -82,11 +109,11 @@ def not_declared(needs: Iterable[str], declared: Collection[str]) -> tuple[str, 
     Example:
         >>> not_declared(["loss", "loss.temperature"], {"divergence"})
         ('loss',)
-        >>> not_declared(["loss", "loss.temperature"], {"loss"})
+        >>> not_declared(["loss", "loss.temperature"], {"loss.sampled_token"})
         ('loss.temperature',)
     """
-    missing = (need for need in needs if need not in declared)
-    return tuple(dict.fromkeys(need if part_of(need) in declared else part_of(need) for need in missing))
+    missing = (need for need in needs if not is_declared(need, declared))
+    return tuple(dict.fromkeys(need if is_declared(part_of(need), declared) else part_of(need) for need in missing))
 
 
 def not_offered(missing: Iterable[str]) -> str:
