@@ -11,7 +11,7 @@ from torch import Tensor
 
 from sdpo_ref.types import FULL
 from sdpo_ref.verification.checks.closed_form import token_weights
-from sdpo_ref.verification.checks.comparison import assert_close, assert_that
+from sdpo_ref.verification.checks.comparison import HALF, assert_close, assert_that
 from sdpo_ref.verification.checks.inputs import input_generator, on_policy, random_batch
 from sdpo_ref.verification.checks.subject import Subject
 
@@ -70,7 +70,10 @@ def test_finite_differences(subject: Subject, alpha: float) -> None:
     batch = on_policy(random_batch(23))
     gradient = subject.loss(batch, alpha=alpha, support=FULL).student
     direction = torch.randn(batch.student_logits.shape, generator=input_generator(1)).double()
-    # central difference: error of order step^2, rounding 1e-16 / step in float64 and 6e-8 / step in float32
+    # central difference: error of order step^2, rounding 1e-16 / step in float64 and 6e-8 / step in float32; in half
+    # precision a difference of two values has no digits, and the formula above decides alone
+    if subject.precision in HALF:
+        return
     step, absolute = (1e-5, 1e-8) if subject.precision is torch.float64 else (1e-2, 1e-3)
     ahead, behind = (
         subject.loss(
@@ -131,7 +134,9 @@ def test_half_precision_logits(subject: Subject, alpha: float, dtype: torch.dtyp
         half = replace(half, student_logits=half.student_logits.float())
     found = subject.loss(half, alpha=alpha, support=FULL)
     inputs = {"dtype": dtype, "half": side, "alpha": alpha, "vocab": 37}
-    assert_close(found.value, expected.value, what="loss in nats", relative=1e-4, absolute=0.0, given=inputs)
+    # an answer in half precision would be off by more than the requirement allows: it has no tolerance of its own here
+    value = found.value.float() if found.value.dtype in HALF else found.value
+    assert_close(value, expected.value, what="loss in nats", relative=1e-4, absolute=0.0, given=inputs)
     # the gradient may come back in half precision: 2^-8 (bfloat16) of each entry, and of the largest for cancellation
     assert_close(
         found.student,

@@ -306,9 +306,10 @@ class Implementation(Protocol):
 
     ``profile`` is the name of a published variant, or a mapping of profile fields (spec/08-conformance); without it
     the paper's choices are assumed. Which alphas exist is one of its fields: ``{"alphas": [0.0, 1.0]}``. ``precision``
-    is derived from the dtype of what is returned; declare ``"float32"`` where that does not show. ``capabilities``
-    lists what is offered, ``loss.sampled_token`` for instance without ``loss``; without it, every capability of the
-    parts that are present. ``defaults`` returns the defaults of the published configuration, by profile name.
+    is found by asking, also where float32 is computed with and float64 is returned (spec/08-conformance,
+    "Tolerances"); ``"float32"`` declares it for every answer. ``capabilities`` lists what is offered,
+    ``loss.sampled_token`` for instance without ``loss``; without it, every capability of the parts that are present.
+    ``defaults`` returns the defaults of the published configuration, by profile name.
     """
 
     name: str

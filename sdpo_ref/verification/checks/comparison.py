@@ -9,8 +9,20 @@ from torch import Tensor
 from sdpo_ref.vectors.case import KnownWrong
 from sdpo_ref.verification.checks.mismatch import TOO_LARGE, Mismatch
 
-FLOAT32_RELATIVE, FLOAT32_ABSOLUTE = 1e-4, 1e-5
-"""Tolerances for results in float32: rounding of 6e-8 in logarithms of size 30, summed over a small vocabulary."""
+TOLERANCES: Mapping[torch.dtype, tuple[float, float]] = {
+    torch.float32: (1e-4, 1e-5),
+    torch.float16: (2.0**-8, 2.0**-11),
+    torch.bfloat16: (2.0**-5, 2.0**-8),
+}
+"""Relative and absolute tolerance of an answer that is coarser than float64. Float32: rounding of 6e-8 in logarithms of
+size 30, summed over a small vocabulary. Half precision: the result is rounded once, by 2^-12 or 2^-9, and compared with
+another one, eightfold; what is *computed* in half precision is further off than that (LOSS-091)."""
+
+HALF = frozenset({torch.float16, torch.bfloat16})
+"""Half precision."""
+
+HALF_SLACK = 2.0**-6
+"""Rounding of an answer in half precision, in the unit of a quantity of size one: eight times 2^-9."""
 
 Margin = Callable[[float, float, float], None]
 """Called with the relative and absolute tolerance of a comparison, and its largest error in units of the tolerance."""
@@ -44,10 +56,11 @@ def assert_close(
     absolute: float = 1e-14,
     given: Mapping[str, object] | None = None,
     known_wrong: Sequence[KnownWrong] = (),
+    looks_like: str = "",
 ) -> None:
     """Raise unless ``|got - expected| <= absolute + relative * |expected|`` everywhere; equal infinities pass.
 
-    A result in float32 is held to what float32 can do, whatever the check asks for (CONF-003).
+    A result in float32 or in half precision is held to what that can do, whatever the check asks for (CONF-003).
 
     Args:
         got: what the implementation returned.
@@ -57,12 +70,14 @@ def assert_close(
         absolute: absolute tolerance, in the unit of the quantity.
         given: the input, by name.
         known_wrong: what known defects would have returned.
+        looks_like: the known defect that this is the sign of, if none of ``known_wrong`` is.
 
     Raises:
         Mismatch: with the element that is furthest off.
     """
-    if got.dtype is torch.float32:
-        relative, absolute = max(relative, FLOAT32_RELATIVE), max(absolute, FLOAT32_ABSOLUTE)
+    coarse = TOLERANCES.get(got.dtype, (0.0, 0.0))
+    relative, absolute = max(relative, coarse[0]), max(absolute, coarse[1])
+    because = f", because the answer is in {_name(got.dtype)}" if got.dtype in TOLERANCES else ""
     got, expected = got.double(), expected.double()
     off = (got - expected).abs()
     for listener in _listeners:
@@ -75,9 +90,9 @@ def assert_close(
     raise Mismatch(
         expected=f"{what} {_shown(expected, worst)}",
         got=f"{_shown(got, worst)}{_where(got, worst)}",
-        tolerance=f"relative {relative:g}, absolute {absolute:g}",
+        tolerance=f"relative {relative:g}, absolute {absolute:g}{because}",
         given=describe(given or {}),
-        looks_like=_recognised(got, known_wrong),
+        looks_like=recognised(got, known_wrong) or looks_like,
     )
 
 
@@ -166,9 +181,19 @@ def _where(tensor: Tensor, worst: int) -> str:
     return f" (at {index}, the furthest off)"
 
 
-def _recognised(got: Tensor, known_wrong: Sequence[KnownWrong]) -> str:
+def _name(dtype: torch.dtype) -> str:
+    return str(dtype).removeprefix("torch.")
+
+
+def recognised(got: Tensor, known_wrong: Sequence[KnownWrong]) -> str:
+    """The known defect that would have returned this; empty if there is none.
+
+    Args:
+        got: what the implementation returned.
+        known_wrong: what known defects would have returned.
+    """
     for wrong in known_wrong:
         value = torch.tensor(wrong.value, dtype=torch.float64)
-        if value.numel() == got.numel() and torch.allclose(got.flatten(), value, rtol=1e-6, atol=1e-9):
+        if value.numel() == got.numel() and torch.allclose(got.flatten().double(), value, rtol=1e-6, atol=1e-9):
             return wrong.looks_like
     return ""

@@ -13,14 +13,20 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from sdpo_ref.errors import UsageError
 from sdpo_ref.protocols import Policy, Trainer
 from sdpo_ref.protocols.parts import Attempt, LowRankFactors, Message, StepProblem, StepTrace, TeacherContext
 from sdpo_ref.protocols.profile import ContextRules, Profile, resolve_profile
-from sdpo_ref.types import FULL, DistillationBatch, Support
+from sdpo_ref.types import DistillationBatch, Support
+from sdpo_ref.verification.checks.comparison import HALF, HALF_SLACK
+from sdpo_ref.verification.checks.exactness import Answers, Question, measure, one_token, two_rollouts, two_sides
 from sdpo_ref.verification.checks.mismatch import ImplementationRaisedError, Mismatch, NoAnswerError, NotOfferedError
 from sdpo_ref.verification.checks.problems import SmallWorld
 from sdpo_ref.verification.checks.settings import Offers, Setting
 from sdpo_ref.verification.suite.capabilities import declared_capabilities
+
+PRECISIONS = ("float64", "float32")
+"""What an implementation may declare."""
 
 
 @dataclass(frozen=True)
@@ -54,34 +60,73 @@ class Subject:
         self.capabilities: frozenset[str] = declared_capabilities(implementation)
         declared = getattr(implementation, "profile", "paper")
         self.profile: Profile = resolve_profile(declared)
-        self.precision: torch.dtype = self._precision()
         self.base_profile: str = declared if isinstance(declared, str) else str(declared.get("base", "paper"))
         self.offered: Offers = Offers(self.capabilities, self.profile, self._answers)
+        self.declared_precision: str = _declared_precision(implementation)
+        self._coarse: dict[Question, torch.dtype] | None = None
+
+    @property
+    def coarse(self) -> Mapping[Question, torch.dtype]:
+        """What answers more coarsely than in float64, with the precision found; empty where float32 is declared."""
+        if self._coarse is None:
+            self._coarse = {}  # what is asked meanwhile is compared with nothing
+            self._coarse = self._measured()
+        return self._coarse
+
+    @property
+    def precision(self) -> torch.dtype:
+        """The coarsest precision that is declared or was found."""
+        found = {*self.coarse.values(), *([torch.float32] if self.declared_precision == "float32" else [])}
+        return max(found, key=lambda dtype: torch.finfo(dtype).eps, default=torch.float64)
 
     @property
     def slack(self) -> float:
         """Rounding allowed in a property that holds exactly on paper, in the unit of the quantity."""
-        return 1e-12 if self.precision is torch.float64 else 1e-5
+        return {torch.float64: 1e-12, torch.float32: 1e-5}.get(self.precision, HALF_SLACK)
 
-    def _precision(self) -> torch.dtype:
-        """Float32 if that is declared, or if the divergence or the loss answers float64 in float32; else float64."""
-        if getattr(self._implementation, "precision", None) == "float32":
-            return torch.float32
-        rows = torch.tensor([[[0.5, 0.3, 0.2]]], dtype=torch.float64).log()
-        true = torch.ones(1, 1, dtype=torch.bool)
-        batch = DistillationBatch(rows, rows.flip(-1), torch.zeros(1, 1).long(), true, true[0])
-        probes: tuple[tuple[str, tuple[object, ...], dict[str, object]], ...] = (
-            ("divergence", (rows, rows.flip(-1)), {}),
-            ("loss", (batch,), {"temperature": 1.0, "ratio_cap": None}),
-        )
-        for part, arguments, options in probes:
-            try:
-                answer = self._call(part, *arguments, alpha=1.0, support=FULL, **options)
-            except (NotOfferedError, ImplementationRaisedError):
-                continue
-            if isinstance(answer, Tensor) and answer.dtype is not torch.float64:
-                return torch.float32
-        return torch.float64
+    def _measured(self) -> dict[Question, torch.dtype]:
+        """What answers more coarsely than in float64."""
+        if self.declared_precision == "float32":
+            return {}
+
+        def divergence(at: Setting, student: float, teacher: float) -> Answers:
+            sides = (side.log_softmax(-1)[0] for side in two_sides(student, teacher))
+            found = self.divergence_gradient(*sides, **at.options)
+            return found.value, found.student
+
+        def loss(at: Setting, student: float, teacher: float) -> Answers:
+            found = self.loss(one_token(student, teacher), **at.options)
+            return found.value, found.student
+
+        def sdft_loss(at: Setting, student: float, teacher: float) -> Answers:
+            found = self.sdft_loss(one_token(student, teacher), **at.options, skip_tokens=0)
+            return found.value, found.student
+
+        def hybrid_loss(at: Setting, student: float, teacher: float) -> Answers:
+            batch, rewards = two_rollouts(student, teacher), torch.tensor([1.0, 0.0], dtype=torch.float64)
+            found = self.hybrid_loss(batch, rewards, torch.zeros(2).long(), reward_weight=0.5, support=at.support)
+            return found.value, found.student
+
+        def implicit_reward(_: Setting, student: float, teacher: float) -> Answers:
+            batch = one_token(student, teacher)
+            sides = batch.teacher_logits, batch.student_logits
+            return (self.implicit_reward(*sides, batch.completions, batch.completion_mask),)
+
+        def trust_region(_: Setting, student: float, teacher: float) -> Answers:
+            reference, current = two_sides(student, teacher)
+            return (self.trust_region(reference, current, mix=0.5),)
+
+        parts = (divergence, loss, sdft_loss, hybrid_loss, implicit_reward, trust_region)
+        return measure(self.capabilities, self.offered, {part.__name__: part for part in parts})
+
+    def _as_exact_as_it_is(
+        self, value: Tensor, part: str, alpha: float | None = None, support: Support | None = None
+    ) -> Tensor:
+        """A float64 answer in the precision in which it was computed, from which a comparison takes its tolerance."""
+        if value.dtype is not torch.float64:
+            return value
+        found = self.coarse.get(Question.of(part, alpha, support), torch.float64)
+        return value.float() if self.declared_precision == "float32" else value.to(found)
 
     def _answers(self, part: str, setting: Setting) -> bool:
         """Whether a part answers its simplest call in a setting; one without alpha and support always does."""
@@ -112,7 +157,8 @@ class Subject:
         value = self._call(
             "divergence", _copy(student_log_probs), _copy(teacher_log_probs), alpha=alpha, support=support
         )
-        return _tensor("divergence", value, student_log_probs.shape[:-1])
+        value = _tensor("divergence", value, student_log_probs.shape[:-1])
+        return self._as_exact_as_it_is(value, "divergence", alpha, support)
 
     def divergence_gradient(
         self, student_logits: Tensor, teacher_log_probs: Tensor, *, alpha: float, support: Support
@@ -122,6 +168,7 @@ class Subject:
         log_probs = torch.log_softmax(student, dim=-1)
         result = self._call("divergence", log_probs, _copy(teacher_log_probs), alpha=alpha, support=support)
         value = _tensor("divergence", result, student_logits.shape[:-1], graph=result)
+        value = self._as_exact_as_it_is(value, "divergence", alpha, support)
         (gradient,) = _gradients("divergence", result.sum(), [student])
         return Gradient(value, _no_finer(gradient, value), torch.zeros_like(gradient))
 
@@ -138,7 +185,7 @@ class Subject:
         own = _own(batch)
         options = {"alpha": alpha, "support": support, "temperature": temperature, "ratio_cap": ratio_cap}
         result = self._call("loss", own, **options)
-        return _loss_gradient("loss", result, own)
+        return self._loss_gradient("loss", result, own, alpha, support)
 
     def loss_backward(
         self, batch: DistillationBatch, *, alpha: float, support: Support, upstream: Sequence[float]
@@ -146,9 +193,10 @@ class Subject:
         """Gradients of one graph for several upstream factors, one after the other."""
         own = _own(batch)
         result = self._call("loss", own, alpha=alpha, support=support, temperature=1.0, ratio_cap=None)
-        _tensor("loss", result, torch.Size(()), graph=result)
+        value = _tensor("loss", result, torch.Size(()), graph=result)
+        value = self._as_exact_as_it_is(value, "loss", alpha, support)
         gradients = [_gradients("loss", factor * result, [own.student_logits], again=True)[0] for factor in upstream]
-        return [_no_finer(gradient, result) for gradient in gradients]
+        return [_no_finer(gradient, value) for gradient in gradients]
 
     def inputs_after_loss(
         self, batch: DistillationBatch, *, alpha: float, support: Support, ratio_cap: float | None = None
@@ -156,7 +204,7 @@ class Subject:
         """The copies that the implementation was given, after forward and backward."""
         own = _own(batch)
         result = self._call("loss", own, alpha=alpha, support=support, temperature=1.0, ratio_cap=ratio_cap)
-        _loss_gradient("loss", result, own)
+        self._loss_gradient("loss", result, own, alpha, support)
         return own
 
     def hybrid_loss(
@@ -167,13 +215,13 @@ class Subject:
         result = self._call(
             "hybrid_loss", own, _copy(rewards), _copy(group_ids), reward_weight=reward_weight, support=support
         )
-        return _loss_gradient("hybrid_loss", result, own)
+        return self._loss_gradient("hybrid_loss", result, own)
 
     def sdft_loss(self, batch: DistillationBatch, *, alpha: float, support: Support, skip_tokens: int) -> Gradient:
         """The scalar and its gradients."""
         own = _own(batch)
         result = self._call("sdft_loss", own, alpha=alpha, support=support, skip_tokens=skip_tokens)
-        return _loss_gradient("sdft_loss", result, own)
+        return self._loss_gradient("sdft_loss", result, own, alpha, support)
 
     def implicit_reward(
         self, conditioned_logits: Tensor, reference_logits: Tensor, completions: Tensor, completion_mask: Tensor
@@ -181,7 +229,7 @@ class Subject:
         """Nats per rollout."""
         arguments = map(_copy, (conditioned_logits, reference_logits, completions, completion_mask))
         result = self._call("implicit_reward", *arguments)
-        return _tensor("implicit_reward", result, completions.shape[:1])
+        return self._as_exact_as_it_is(_tensor("implicit_reward", result, completions.shape[:1]), "implicit_reward")
 
     def completion_mask(self, completions: Tensor, *, end_ids: Collection[int]) -> Tensor:
         """The mask."""
@@ -215,20 +263,27 @@ class Subject:
                     f"{len(weights)} snapshots of {sorted({name for at in weights for name in at})}",
                 )
         return StepTrace(
-            tuple({name: _copy(weight).to(self.precision) for name, weight in at.items()} for at in result.student),
-            tuple({name: _copy(weight).to(self.precision) for name, weight in at.items()} for at in result.teacher),
+            tuple({name: self._weight(weight) for name, weight in at.items()} for at in result.student),
+            tuple({name: self._weight(weight) for name, weight in at.items()} for at in result.teacher),
         )
+
+    def _weight(self, weight: Tensor) -> Tensor:
+        """A copy, in float32 if that is what weights are kept in or what gradients are computed in."""
+        exact = weight.dtype is torch.float64 and self.precision is torch.float64
+        return _copy(weight).to(torch.float64 if exact else torch.float32)
 
     def trust_region(self, reference_logits: Tensor, student_logits: Tensor, *, mix: float) -> Tensor:
         """Log-probabilities of the teacher, normalised here whatever was returned."""
         result = self._call("trust_region", _copy(reference_logits), _copy(student_logits), mix=mix)
-        return torch.log_softmax(_tensor("trust_region", result, reference_logits.shape), dim=-1)
+        logits = self._as_exact_as_it_is(_tensor("trust_region", result, reference_logits.shape), "trust_region")
+        return torch.log_softmax(logits, dim=-1)
 
     def low_rank_average(self, student: Sequence[LowRankFactors], *, update_rate: float) -> list[Tensor]:
         """The teacher's weight changes."""
         result = self._call("low_rank_average", [(_copy(b), _copy(a)) for b, a in student], update_rate=update_rate)
         shape = (student[0][0] @ student[0][1]).shape
-        return [_tensor("low_rank_average", change, shape) for change in result]
+        changes = [_tensor("low_rank_average", change, shape) for change in result]
+        return [self._as_exact_as_it_is(change, "low_rank_average") for change in changes]
 
     def trained(self, part: str, small: SmallWorld, **options: object) -> Policy:
         """The policy after one step of the trainer that a part makes."""
@@ -260,6 +315,19 @@ class Subject:
         except Mismatch:
             return None
         return None
+
+    def _loss_gradient(
+        self,
+        part: str,
+        result: object,
+        own: DistillationBatch,
+        alpha: float | None = None,
+        support: Support | None = None,
+    ) -> Gradient:
+        value = self._as_exact_as_it_is(_tensor(part, result, torch.Size(()), graph=result), part, alpha, support)
+        assert isinstance(result, Tensor)  # noqa: S101 - checked by _tensor; for mypy
+        student, teacher = _gradients(part, result, [own.student_logits, own.teacher_logits])
+        return Gradient(value, _no_finer(student, value), teacher)
 
     def _call(self, part: str, *arguments: object, **options: object) -> Any:
         function = getattr(self._implementation, part, None)
@@ -323,16 +391,24 @@ def _gradients(part: str, value: Tensor, wanted: Sequence[Tensor], *, again: boo
     return tuple(map(_copy, found))
 
 
-def _loss_gradient(part: str, result: object, own: DistillationBatch) -> Gradient:
-    value = _tensor(part, result, torch.Size(()), graph=result)
-    assert isinstance(result, Tensor)  # noqa: S101 - checked by _tensor; for mypy
-    student, teacher = _gradients(part, result, [own.student_logits, own.teacher_logits])
-    return Gradient(value, _no_finer(student, value), teacher)
-
-
 def _no_finer(gradient: Tensor, value: Tensor) -> Tensor:
     """A gradient is as exact as the value it belongs to, although autograd returns it in the dtype of the leaf."""
-    return gradient.float() if value.dtype is not torch.float64 else gradient
+    if value.dtype is not torch.float64:
+        return gradient.to(value.dtype)
+    return gradient.float() if gradient.dtype in HALF else gradient
+
+
+def _declared_precision(implementation: object) -> str:
+    """What an implementation declares, or ``float64``.
+
+    Raises:
+        UsageError: if it declares something else.
+    """
+    declared = getattr(implementation, "precision", PRECISIONS[0])
+    if declared not in PRECISIONS:
+        allowed = " and ".join(map(repr, PRECISIONS))
+        raise UsageError(f"precision {declared!r} is unknown; allowed are {allowed}, or leave it out")
+    return str(declared)
 
 
 def _messages(part: str, messages: object) -> tuple[Message, ...]:
