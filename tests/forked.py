@@ -36,6 +36,7 @@ MODULES: Mapping[str, str] = {
     "sdpo_ref.selftest.worker": "main",
     "sdpo_ref.cli.main": "main",
     "tests.study.tiny": "main",
+    "tests.verification.subsets": "main",
 }
 """What is forked where ``python [-P] -m MODULE`` is started, and the function that is the program."""
 

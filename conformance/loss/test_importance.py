@@ -1,11 +1,12 @@
 """Importance weights (spec/04-loss, D)."""
 
 from dataclasses import replace
+from functools import partial
 
 import pytest
 import torch
 
-from sdpo_ref.types import FULL, DistillationBatch
+from sdpo_ref.types import DistillationBatch
 from sdpo_ref.verification.checks.comparison import assert_close, assert_finite, assert_that
 from sdpo_ref.verification.checks.inputs import on_policy, random_batch
 from sdpo_ref.verification.checks.subject import Subject
@@ -26,18 +27,19 @@ def _one_token(log_ratio: float) -> DistillationBatch:
 def test_constant_factor(subject: Subject, alpha: float, ratio: float) -> None:
     """Value and gradient of a token are those without weights times min(ratio, cap)."""
     batch = _one_token(float(torch.tensor(ratio, dtype=torch.float64).log()))
-    plain = subject.loss(on_policy(batch), alpha=alpha, support=FULL)
-    weighted = subject.loss(batch, alpha=alpha, support=FULL, ratio_cap=2.0)
     factor = min(ratio, 2.0)
-    inputs = {"ratio": ratio, "ratio_cap": 2.0, "alpha": alpha, "student_logits": batch.student_logits}
-    assert_close(weighted.value, factor * plain.value, what="loss in nats", relative=1e-10, given=inputs)
-    assert_close(
-        weighted.student,
-        factor * plain.student,
-        what=f"{factor} times the gradient without weights:",
-        relative=1e-10,
-        given=inputs,
-    )
+    for on in subject.offered.each("loss", at=alpha):
+        plain = subject.loss(on_policy(batch), **on.options)
+        weighted = subject.loss(batch, **on.options, ratio_cap=2.0)
+        inputs = {"ratio": ratio, "ratio_cap": 2.0, **on.given, "student_logits": batch.student_logits}
+        assert_close(weighted.value, factor * plain.value, what="loss in nats", relative=1e-10, given=inputs)
+        assert_close(
+            weighted.student,
+            factor * plain.student,
+            what=f"{factor} times the gradient without weights:",
+            relative=1e-10,
+            given=inputs,
+        )
 
 
 @pytest.mark.requirement("LOSS-040")
@@ -45,12 +47,13 @@ def test_constant_factor(subject: Subject, alpha: float, ratio: float) -> None:
 def test_large_cap(subject: Subject, ratio: float) -> None:
     """The cap alone bounds a ratio: below a cap of 50 a ratio of 33 is used unchanged, and 90 is cut to 50."""
     batch = _one_token(float(torch.tensor(ratio, dtype=torch.float64).log()))
-    plain = subject.loss(on_policy(batch), alpha=0.25, support=FULL)
-    weighted = subject.loss(batch, alpha=0.25, support=FULL, ratio_cap=50.0)
     factor = min(ratio, 50.0)
-    inputs = {"ratio": ratio, "ratio_cap": 50.0}
-    assert_close(weighted.value, factor * plain.value, what="loss in nats", relative=1e-10, given=inputs)
-    assert_close(weighted.student, factor * plain.student, what="gradient", relative=1e-10, given=inputs)
+    for on in subject.offered.each("loss"):
+        plain = subject.loss(on_policy(batch), **on.options)
+        weighted = subject.loss(batch, **on.options, ratio_cap=50.0)
+        inputs = {"ratio": ratio, "ratio_cap": 50.0, **on.given}
+        assert_close(weighted.value, factor * plain.value, what="loss in nats", relative=1e-10, given=inputs)
+        assert_close(weighted.student, factor * plain.student, what="gradient", relative=1e-10, given=inputs)
 
 
 @pytest.mark.requirement("LOSS-040")
@@ -58,11 +61,12 @@ def test_large_cap(subject: Subject, ratio: float) -> None:
 def test_cap_below_one(subject: Subject, ratio_cap: float) -> None:
     """A cap may lie below one: fresh tokens then have the cap for their weight."""
     batch = _one_token(0.0)
-    plain = subject.loss(on_policy(batch), alpha=0.25, support=FULL)
-    weighted = subject.loss(batch, alpha=0.25, support=FULL, ratio_cap=ratio_cap)
-    inputs = {"ratio": 1.0, "ratio_cap": ratio_cap}
-    assert_close(weighted.value, ratio_cap * plain.value, what="loss in nats", relative=1e-10, given=inputs)
-    assert_close(weighted.student, ratio_cap * plain.student, what="gradient", relative=1e-10, given=inputs)
+    for on in subject.offered.each("loss"):
+        plain = subject.loss(on_policy(batch), **on.options)
+        weighted = subject.loss(batch, **on.options, ratio_cap=ratio_cap)
+        inputs = {"ratio": 1.0, "ratio_cap": ratio_cap, **on.given}
+        assert_close(weighted.value, ratio_cap * plain.value, what="loss in nats", relative=1e-10, given=inputs)
+        assert_close(weighted.student, ratio_cap * plain.student, what="gradient", relative=1e-10, given=inputs)
 
 
 @pytest.mark.requirement("LOSS-041")
@@ -70,39 +74,42 @@ def test_cap_below_one(subject: Subject, ratio_cap: float) -> None:
 def test_small_ratios_stay(subject: Subject, ratio: float) -> None:
     """There is no lower truncation."""
     batch = _one_token(float(torch.tensor(ratio, dtype=torch.float64).log()))
-    plain = subject.loss(on_policy(batch), alpha=0.0, support=FULL).value
-    weighted = subject.loss(batch, alpha=0.0, support=FULL, ratio_cap=2.0).value
-    assert_close(
-        weighted,
-        ratio * plain,
-        what="loss in nats",
-        relative=1e-9,
-        given={"ratio": ratio, "ratio_cap": 2.0},
-    )
+    for on in subject.offered.each("loss", near=0.0):
+        assert_close(
+            subject.loss(batch, **on.options, ratio_cap=2.0).value,
+            ratio * subject.loss(on_policy(batch), **on.options).value,
+            what="loss in nats",
+            relative=1e-9,
+            given={"ratio": ratio, "ratio_cap": 2.0, **on.given},
+        )
 
 
 @pytest.mark.requirement("LOSS-042")
 @pytest.mark.parametrize("log_ratio", [1e4, -1e4])
 def test_extreme_ratio_is_finite(subject: Subject, log_ratio: float) -> None:
     """Neither overflow nor NaN."""
-    found = subject.loss(_one_token(log_ratio), alpha=0.25, support=FULL, ratio_cap=2.0)
-    assert_finite(found.value, what="loss in nats", given={"log_ratio": log_ratio})
-    assert_finite(found.student, what="gradient", given={"log_ratio": log_ratio})
+    for on in subject.offered.each("loss"):
+        found = subject.loss(_one_token(log_ratio), **on.options, ratio_cap=2.0)
+        inputs = {"log_ratio": log_ratio, **on.given}
+        assert_finite(found.value, what="loss in nats", given=inputs)
+        assert_finite(found.student, what="gradient", given=inputs)
 
 
 @pytest.mark.requirement("LOSS-043")
 def test_missing_behaviour(subject: Subject) -> None:
     """A cap without behaviour log-probabilities raises, or is left out, as declared."""
     batch = on_policy(random_batch(5))
-    refused = subject.raises("loss", lambda it: it.loss(batch, alpha=0.25, support=FULL, ratio_cap=2.0))
-    inputs = {"ratio_cap": 2.0, "behaviour_log_probs": None, "profile": subject.profile.missing_behaviour}
-    if subject.profile.missing_behaviour == "raise":
-        assert_that(refused is not None, "an error that asks for behaviour log-probabilities", "a result", inputs)
-        return
-    assert_that(refused is None, "the loss without importance weights", f"the error {refused}", inputs)
-    plain = subject.loss(batch, alpha=0.25, support=FULL).value
-    skipped = subject.loss(batch, alpha=0.25, support=FULL, ratio_cap=2.0).value
-    assert_close(skipped, plain, what="loss in nats", given=inputs)
+    declared = subject.profile.missing_behaviour
+    for on in subject.offered.each("loss"):
+        refused = subject.raises("loss", partial(Subject.loss, batch=batch, **on.options, ratio_cap=2.0))
+        inputs = {"ratio_cap": 2.0, "behaviour_log_probs": None, "profile": declared, **on.given}
+        if declared == "raise":
+            assert_that(refused is not None, "an error that asks for behaviour log-probabilities", "a result", inputs)
+            continue
+        assert_that(refused is None, "the loss without importance weights", f"the error {refused}", inputs)
+        plain = subject.loss(batch, **on.options).value
+        skipped = subject.loss(batch, **on.options, ratio_cap=2.0).value
+        assert_close(skipped, plain, what="loss in nats", given=inputs)
 
 
 @pytest.mark.requirement("LOSS-044")
@@ -112,18 +119,17 @@ def test_both_log_probabilities_are_tempered(subject: Subject, temperature: floa
     batch = random_batch(6)
     recorded = (batch.student_logits / temperature).log_softmax(-1).gather(-1, batch.completions[..., None]).squeeze(-1)
     fresh = replace(batch, behaviour_log_probs=recorded)
-    plain = subject.loss(on_policy(batch), alpha=0.25, support=FULL, temperature=temperature).value
-    weighted = subject.loss(fresh, alpha=0.25, support=FULL, temperature=temperature, ratio_cap=1e6).value
     untempered = batch.student_logits.log_softmax(-1).gather(-1, batch.completions[..., None]).squeeze(-1)
-    assert_close(
-        weighted,
-        plain,
-        what="loss in nats, as without weights:",
-        relative=1e-9,
-        given={
-            "temperature": temperature,
-            "largest |log-ratio| if only one side is tempered": float(
-                (untempered - recorded)[batch.loss_mask].abs().max()
-            ),
-        },
-    )
+    largest = float((untempered - recorded)[batch.loss_mask].abs().max())
+    for on in subject.offered.each("loss"):
+        assert_close(
+            subject.loss(fresh, **on.options, temperature=temperature, ratio_cap=1e6).value,
+            subject.loss(on_policy(batch), **on.options, temperature=temperature).value,
+            what="loss in nats, as without weights:",
+            relative=1e-9,
+            given={
+                "temperature": temperature,
+                "largest |log-ratio| if only one side is tempered": largest,
+                **on.given,
+            },
+        )

@@ -1,12 +1,14 @@
 """Masks and aggregation (spec/04-loss, E)."""
 
 from dataclasses import replace
+from typing import get_args
 
 import pytest
 import torch
 from torch import Tensor
 
-from sdpo_ref.types import FULL, SAMPLED_TOKEN, DistillationBatch
+from sdpo_ref.types import FULL, SAMPLED_TOKEN, Aggregation, DistillationBatch
+from sdpo_ref.verification.checks.closed_form import divergences, losses_and_gradient, token_weights
 from sdpo_ref.verification.checks.comparison import assert_close, assert_finite, assert_that
 from sdpo_ref.verification.checks.inputs import every_row, on_policy, random_batch
 from sdpo_ref.verification.checks.subject import Subject
@@ -29,20 +31,25 @@ def _rows(batch: DistillationBatch, rows: Tensor) -> DistillationBatch:
 def test_no_gradient_where_nothing_counts(subject: Subject, alpha: float) -> None:
     """Exactly zero at padding and in rows without a teacher; not zero at tokens that count."""
     batch = on_policy(random_batch(11))
-    gradient = subject.loss(batch, alpha=alpha, support=FULL).student
-    outside = gradient[~batch.loss_mask]
-    inputs = {"completion_mask": batch.completion_mask, "self_distillation_mask": batch.self_distillation_mask}
-    assert_that(
-        not outside.any(),
-        "a gradient of exactly 0 at positions that do not count",
-        f"up to {float(outside.abs().max()):.6g}",
-        inputs,
-        looks_like="M101 row mask ignored" if gradient[2].any() else "M102 padding or tool tokens trained",
-    )
-    silent = (gradient.abs().sum(-1) == 0) & batch.loss_mask
-    assert_that(
-        not silent.any(), "a gradient at every token that counts", f"none at {silent.nonzero().tolist()}", inputs
-    )
+    for on in subject.offered.each("loss", at=alpha):
+        gradient = subject.loss(batch, **on.options).student
+        outside = gradient[~batch.loss_mask]
+        inputs = {
+            "completion_mask": batch.completion_mask,
+            "self_distillation_mask": batch.self_distillation_mask,
+            **on.given,
+        }
+        assert_that(
+            not outside.any(),
+            "a gradient of exactly 0 at positions that do not count",
+            f"up to {float(outside.abs().max()):.6g}",
+            inputs,
+            looks_like="M101 row mask ignored" if gradient[2].any() else "M102 padding or tool tokens trained",
+        )
+        silent = (gradient.abs().sum(-1) == 0) & batch.loss_mask
+        assert_that(
+            not silent.any(), "a gradient at every token that counts", f"none at {silent.nonzero().tolist()}", inputs
+        )
 
 
 @pytest.mark.requirement("LOSS-050")
@@ -52,15 +59,16 @@ def test_no_gradient_in_holes(subject: Subject, alpha: float) -> None:
     batch = every_row(random_batch(19))
     mask = torch.ones_like(batch.completion_mask)
     mask[0, 2:4] = mask[1, 1] = mask[3, ::2] = False
-    gradient = subject.loss(replace(batch, completion_mask=mask), alpha=alpha, support=FULL).student
-    counted = gradient.abs().sum(-1) > 0
-    assert_that(
-        bool(torch.equal(counted, mask)),
-        "a gradient at exactly the tokens of the mask",
-        f"another one at {(counted != mask).nonzero().tolist()}",
-        {"completion_mask": mask, "alpha": alpha},
-        looks_like="M102 padding or tool tokens trained" if bool((counted & ~mask).any()) else "",
-    )
+    for on in subject.offered.each("loss", at=alpha):
+        gradient = subject.loss(replace(batch, completion_mask=mask), **on.options).student
+        counted = gradient.abs().sum(-1) > 0
+        assert_that(
+            bool(torch.equal(counted, mask)),
+            "a gradient at exactly the tokens of the mask",
+            f"another one at {(counted != mask).nonzero().tolist()}",
+            {"completion_mask": mask, **on.given},
+            looks_like="M102 padding or tool tokens trained" if bool((counted & ~mask).any()) else "",
+        )
 
 
 POISONS = {
@@ -78,16 +86,17 @@ POISONS = {
 def test_poison_where_nothing_counts(subject: Subject, poison: str, alpha: float) -> None:
     """Garbage at positions that do not count changes neither value nor gradient, and the gradient stays finite."""
     batch = on_policy(random_batch(12))
-    clean = subject.loss(batch, alpha=alpha, support=FULL)
     dirty_logits = {
         name: torch.where(batch.loss_mask[..., None], getattr(batch, name), value)
         for name, value in POISONS[poison].items()
     }
-    dirty = subject.loss(replace(batch, **dirty_logits), alpha=alpha, support=FULL)
-    inputs = {"at positions that do not count": poison, "alpha": alpha}
-    assert_close(dirty.value, clean.value, what="loss in nats", given=inputs)
-    assert_finite(dirty.student, what="gradient", given=inputs)
-    assert_close(dirty.student, clean.student, what="gradient", given=inputs)
+    for on in subject.offered.each("loss", at=alpha):
+        clean = subject.loss(batch, **on.options)
+        dirty = subject.loss(replace(batch, **dirty_logits), **on.options)
+        inputs = {"at positions that do not count": poison, **on.given}
+        assert_close(dirty.value, clean.value, what="loss in nats", given=inputs)
+        assert_finite(dirty.student, what="gradient", given=inputs)
+        assert_close(dirty.student, clean.student, what="gradient", given=inputs)
 
 
 @pytest.mark.requirement("LOSS-051")
@@ -97,12 +106,13 @@ def test_poison_in_behaviour(subject: Subject, value: float) -> None:
     """The behaviour log-probabilities of padding have no effect."""
     batch = random_batch(13)
     assert batch.behaviour_log_probs is not None
-    clean = subject.loss(batch, alpha=0.25, support=FULL, ratio_cap=2.0)
     poisoned = replace(batch, behaviour_log_probs=torch.where(batch.loss_mask, batch.behaviour_log_probs, value))
-    dirty = subject.loss(poisoned, alpha=0.25, support=FULL, ratio_cap=2.0)
-    inputs = {"behaviour_log_probs where nothing counts": value}
-    assert_close(dirty.value, clean.value, what="loss in nats", given=inputs)
-    assert_close(dirty.student, clean.student, what="gradient", given=inputs)
+    for on in subject.offered.each("loss"):
+        clean = subject.loss(batch, **on.options, ratio_cap=2.0)
+        dirty = subject.loss(poisoned, **on.options, ratio_cap=2.0)
+        inputs = {"behaviour_log_probs where nothing counts": value, **on.given}
+        assert_close(dirty.value, clean.value, what="loss in nats", given=inputs)
+        assert_close(dirty.student, clean.student, what="gradient", given=inputs)
 
 
 @pytest.mark.requirement("LOSS-051")
@@ -110,10 +120,12 @@ def test_poison_in_behaviour(subject: Subject, value: float) -> None:
 def test_ids_of_padding(subject: Subject, token: int) -> None:
     """Padding may hold the usual ignore index, or any other id."""
     batch = on_policy(random_batch(14))
-    clean = subject.loss(batch, alpha=0.25, support=FULL)
     padded = replace(batch, completions=torch.where(batch.completion_mask, batch.completions, token))
-    dirty = subject.loss(padded, alpha=0.25, support=FULL)
-    assert_close(dirty.value, clean.value, what="loss in nats", given={"id at padded positions": token})
+    for on in subject.offered.each("loss"):
+        clean = subject.loss(batch, **on.options)
+        dirty = subject.loss(padded, **on.options)
+        inputs = {"id at padded positions": token, **on.given}
+        assert_close(dirty.value, clean.value, what="loss in nats", given=inputs)
 
 
 @pytest.mark.requirement("LOSS-051")
@@ -134,7 +146,6 @@ def test_padding_beside_a_vocabulary_of_one(subject: Subject) -> None:
 def test_longer_padding(subject: Subject, alpha: float) -> None:
     """Three more padded positions change nothing but the divisor of time_normalized_sum."""
     batch = on_policy(random_batch(15))
-    before = subject.loss(batch, alpha=alpha, support=FULL)
     time = batch.completions.shape[1]
     longer = DistillationBatch(
         torch.cat([batch.student_logits, batch.student_logits[:, :3]], dim=1),
@@ -143,38 +154,38 @@ def test_longer_padding(subject: Subject, alpha: float) -> None:
         torch.cat([batch.completion_mask, torch.zeros(4, 3, dtype=torch.bool)], dim=1),
         batch.self_distillation_mask,
     )
-    after = subject.loss(longer, alpha=alpha, support=FULL)
     factor = time / (time + 3) if subject.profile.aggregation == "time_normalized_sum" else 1.0
-    inputs = {"alpha": alpha, "padded positions added": 3, "aggregation": subject.profile.aggregation}
-    assert_close(after.value, factor * before.value, what="loss in nats", given=inputs)
-    assert_close(after.student[:, :time], factor * before.student, what="gradient", given=inputs)
+    for on in subject.offered.each("loss", at=alpha):
+        before, after = subject.loss(batch, **on.options), subject.loss(longer, **on.options)
+        inputs = {**on.given, "padded positions added": 3, "aggregation": subject.profile.aggregation}
+        assert_close(after.value, factor * before.value, what="loss in nats", given=inputs)
+        assert_close(after.student[:, :time], factor * before.student, what="gradient", given=inputs)
 
 
 @pytest.mark.requirement("LOSS-053")
 def test_worked_example(subject: Subject) -> None:
     """Token losses of 1 to 5 in rows of 3, 2 and 4 tokens, the last row unusable: every mean gives another number."""
     wanted = torch.tensor([[1.0, 2.0, 3.0, 9.0], [4.0, 8.0, 9.0, 9.0], [5.0, 5.0, 5.0, 5.0]], dtype=torch.float64)
-    # forward KL of a teacher with one certain token is -log p(student): make every token's loss the wanted number
-    certain = torch.tensor([0.0, -torch.inf], dtype=torch.float64).clamp(min=-800.0)
-    student = torch.stack([-wanted, torch.log1p(-torch.exp(-wanted))], dim=-1)
+    # a KL from one certain token is -log of the other side's probability: make every token's loss the wanted number
+    certain = torch.tensor([0.0, -800.0], dtype=torch.float64).expand(3, 4, 2).clone()
+    unsure = torch.stack([-wanted, torch.log1p(-torch.exp(-wanted))], dim=-1)
+    on = subject.offered.one("loss", near=0.0, vocab=2)
+    student, teacher = (certain, unsure) if on.alpha == 1.0 and not on.is_surrogate else (unsure, certain)
     mask = torch.tensor([[1, 1, 1, 0], [1, 1, 0, 0], [1, 1, 1, 1]]).bool()
     batch = DistillationBatch(
-        student,
-        certain.expand(3, 4, 2).clone(),
-        torch.zeros(3, 4, dtype=torch.long),
-        mask,
-        torch.tensor([True, True, False]),
+        student, teacher, torch.zeros(3, 4, dtype=torch.long), mask, torch.tensor([True, True, False])
     )
-    expected = {
-        "token_mean": 18 / 5,
-        "row_mean": (2 + 6) / 2,
-        "row_mean_all": (2 + 6) / 3,
-        "row_sum": (6 + 12) / 2,
-        "time_normalized_sum": 18 / 4,
-    }
-    value = float(subject.loss(batch, alpha=0.0, support=FULL).value)
     declared = subject.profile.aggregation
-    others = [name for name, number in expected.items() if name != declared and abs(value - number) < 1e-5]
+    inputs = {"completion_mask": mask, "self_distillation_mask": [True, True, False], **on.given}
+    found = subject.loss(batch, **on.options)
+    if on.is_surrogate:
+        _, gradient = losses_and_gradient(batch, subject.profile, **on.options)
+        assert_close(found.student, gradient, what=f"gradient of the {declared}", relative=1e-9, given=inputs)
+        return
+    tokens = divergences(student.log_softmax(-1), teacher.log_softmax(-1), alpha=on.alpha, support=FULL)
+    value = float(found.value)
+    means = {name: float((token_weights(batch.loss_mask, name) * tokens).sum()) for name in get_args(Aggregation)}
+    others = [name for name, number in means.items() if name != declared and abs(value - number) < 1e-5]
     named_wrong = {42 / 9: "token mean over all rows, self-distillation mask ignored"} | {
         38 / 9: "token mean over all rows, self-distillation mask ignored",
         1.5: "sum divided by rows times padded length",
@@ -182,13 +193,17 @@ def test_worked_example(subject: Subject) -> None:
     }
     signs = [text for number, text in named_wrong.items() if abs(value - number) < 1e-5]
     assert_that(
-        abs(value - expected[declared]) <= max(1e-9, subject.slack),
-        f"{expected[declared]:.10g} nats, the {declared} of {wanted.tolist()}",
+        abs(value - means[declared]) <= max(1e-9, subject.slack),
+        f"{means[declared]:.10g} nats, the {declared} of {_rounded(tokens)}",
         f"{value:.10g} nats",
-        {"completion_mask": mask, "self_distillation_mask": [True, True, False]},
+        inputs,
         tolerance=f"{max(1e-9, subject.slack):g} nats",
         looks_like=(f"aggregation {others[0]}: declare it in the profile" if others else "".join(signs[:1])),
     )
+
+
+def _rounded(tokens: Tensor) -> list[list[float]]:
+    return [[round(number, 9) for number in row] for row in tokens.tolist()]
 
 
 @pytest.mark.requirement("LOSS-054")
@@ -201,10 +216,11 @@ def test_nothing_counts(subject: Subject, alpha: float, empty: str) -> None:
         batch = replace(batch, self_distillation_mask=torch.zeros(4, dtype=torch.bool))
     if empty != "no usable row":
         batch = replace(batch, completion_mask=torch.zeros_like(batch.completion_mask))
-    found = subject.loss(batch, alpha=alpha, support=FULL)
-    inputs = {"batch": empty, "alpha": alpha}
-    assert_close(found.value, torch.tensor(0.0), what="loss in nats", given=inputs)
-    assert_close(found.student, torch.zeros_like(found.student), what="gradient", given=inputs)
+    for on in subject.offered.each("loss", at=alpha):
+        found = subject.loss(batch, **on.options)
+        inputs = {"batch": empty, **on.given}
+        assert_close(found.value, torch.tensor(0.0), what="loss in nats", given=inputs)
+        assert_close(found.student, torch.zeros_like(found.student), what="gradient", given=inputs)
 
 
 @pytest.mark.requirement("LOSS-055")
@@ -212,10 +228,11 @@ def test_nothing_counts(subject: Subject, alpha: float, empty: str) -> None:
 def test_order_of_rows(subject: Subject, alpha: float) -> None:
     """Rows may come in any order."""
     batch, order = on_policy(random_batch(17)), torch.tensor([2, 0, 3, 1])
-    before = subject.loss(batch, alpha=alpha, support=FULL)
-    after = subject.loss(_rows(batch, order), alpha=alpha, support=FULL)
-    assert_close(after.value, before.value, what="loss in nats", given={"order of rows": order, "alpha": alpha})
-    assert_close(after.student, before.student[order], what="gradient", given={"order of rows": order})
+    for on in subject.offered.each("loss", at=alpha):
+        before, after = subject.loss(batch, **on.options), subject.loss(_rows(batch, order), **on.options)
+        inputs = {"order of rows": order, **on.given}
+        assert_close(after.value, before.value, what="loss in nats", given=inputs)
+        assert_close(after.student, before.student[order], what="gradient", given=inputs)
 
 
 @pytest.mark.requirement("LOSS-056")
@@ -225,17 +242,17 @@ def test_halves_add_up(subject: Subject, alpha: float) -> None:
     batch = on_policy(random_batch(18))
     halves = [_rows(batch, torch.tensor(rows)) for rows in ([0, 1], [2, 3])]
     denominators = [_denominator(half, subject.profile.aggregation) for half in halves]
-    parts = [float(subject.loss(half, alpha=alpha, support=FULL).value) for half in halves]
     total = sum(denominators) if subject.profile.aggregation != "time_normalized_sum" else 1.0
-    expected = sum(share * part for share, part in zip(denominators, parts, strict=True)) / total
-    whole = subject.loss(batch, alpha=alpha, support=FULL).value
-    assert_close(
-        whole,
-        torch.tensor(expected, dtype=torch.float64),
-        what="loss in nats, from its halves,",
-        relative=1e-10,
-        given={"alpha": alpha, "losses of the halves": parts, "their denominators": denominators},
-    )
+    for on in subject.offered.each("loss", at=alpha):
+        parts = [float(subject.loss(half, **on.options).value) for half in halves]
+        expected = sum(share * part for share, part in zip(denominators, parts, strict=True)) / total
+        assert_close(
+            subject.loss(batch, **on.options).value,
+            torch.tensor(expected, dtype=torch.float64),
+            what="loss in nats, from its halves,",
+            relative=1e-10,
+            given={**on.given, "losses of the halves": parts, "their denominators": denominators},
+        )
 
 
 def _denominator(batch: DistillationBatch, aggregation: str) -> float:

@@ -5,8 +5,9 @@ import torch
 from torch import Tensor
 
 from sdpo_ref.types import FULL, SAMPLED_TOKEN, DistillationBatch
+from sdpo_ref.verification.checks.closed_form import losses_and_gradient
 from sdpo_ref.verification.checks.comparison import assert_close, assert_that
-from sdpo_ref.verification.checks.inputs import input_generator
+from sdpo_ref.verification.checks.inputs import input_generator, on_policy, random_batch
 from sdpo_ref.verification.checks.subject import Subject
 
 
@@ -20,7 +21,7 @@ def _one_token(student: Tensor, teacher: Tensor, token: int) -> DistillationBatc
 def test_expected_gradient_is_that_of_reverse_kl(subject: Subject, seed: int) -> None:
     """The average over every token, weighted by its probability under the student: exact, no sampling."""
     student, teacher = 1.5 * torch.randn(2, 7, generator=input_generator(seed), dtype=torch.float64)
-    exact = subject.loss(_one_token(student, teacher, 0), alpha=1.0, support=FULL).student
+    exact = _reverse_kl(subject, _one_token(student, teacher, 0))
     probabilities = student.softmax(-1)
     average = torch.zeros_like(exact)
     for token, probability in enumerate(probabilities):
@@ -33,6 +34,30 @@ def test_expected_gradient_is_that_of_reverse_kl(subject: Subject, seed: int) ->
         relative=1e-10,
         absolute=1e-12,
         given={"student_logits": student, "teacher_logits": teacher},
+    )
+
+
+def _reverse_kl(subject: Subject, batch: DistillationBatch) -> Tensor:
+    """Its gradient: the implementation's own, or the formula's if the sampled token is all that it offers."""
+    on = subject.offered.one("loss", at=1.0, vocab=batch.student_logits.shape[-1])
+    if on.is_surrogate:
+        return losses_and_gradient(batch, subject.profile, alpha=1.0, support=FULL)[1]
+    return subject.loss(batch, **on.options).student
+
+
+@pytest.mark.requirement("LOSS-030")
+@pytest.mark.parametrize("seed", [41, 42])
+def test_gradient_of_a_ragged_batch(subject: Subject, seed: int) -> None:
+    """Rows of unequal length, one of them unusable: each token's advantage times its weight, and nothing else."""
+    batch = on_policy(random_batch(seed))
+    _, gradient = losses_and_gradient(batch, subject.profile, alpha=1.0, support=SAMPLED_TOKEN)
+    assert_close(
+        subject.loss(batch, alpha=1.0, support=SAMPLED_TOKEN).student,
+        gradient,
+        what="gradient w.r.t. the student's logits",
+        relative=1e-9,
+        absolute=1e-13,
+        given={"support": "sampled_token", "aggregation": subject.profile.aggregation},
     )
 
 

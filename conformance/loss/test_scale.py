@@ -2,16 +2,18 @@
 
 from collections.abc import Callable
 from dataclasses import replace
+from typing import Any
 
 import pytest
 import torch
 from torch import Tensor
 
 from sdpo_ref.types import FULL, SAMPLED_TOKEN, DistillationBatch, Support
-from sdpo_ref.verification.checks.closed_form import token_weights
+from sdpo_ref.verification.checks.closed_form import divergences, losses_and_gradient, token_weights
 from sdpo_ref.verification.checks.comparison import assert_close, assert_that
 from sdpo_ref.verification.checks.inputs import input_generator, on_policy, random_batch
-from sdpo_ref.verification.checks.subject import Gradient, Subject
+from sdpo_ref.verification.checks.mismatch import NotAskedError
+from sdpo_ref.verification.checks.subject import Subject
 
 VOCAB = 40_000
 IDS = torch.tensor([[33_001, 257, VOCAB - 1, 0, 2_049, 12_345]])
@@ -48,18 +50,17 @@ def _at(log_probs: Tensor, ids: Tensor) -> Tensor:
     ],
 )
 def test_sizes(subject: Subject, rollout: int, time: int, vocab: int) -> None:
-    """One side is as large as in training, and the loss is still the aggregated reverse KL."""
+    """One side is as large as in training, and the loss is still the aggregated divergence."""
     batch = _random(90, rollout, time, vocab)
-    found = subject.loss(batch, alpha=1.0, support=FULL)
-    weights = token_weights(batch.loss_mask, subject.profile.aggregation)
-    p = batch.student_logits.softmax(-1)
-    log_ratio = batch.student_logits.log_softmax(-1) - batch.teacher_logits.log_softmax(-1)
-    divergence = (p * log_ratio).sum(-1)
-    inputs = {"rollouts": rollout, "tokens of each": time, "vocab": vocab, "alpha": 1.0}
-    assert_close(found.value, (weights * divergence).sum(), what="loss in nats", relative=1e-9, given=inputs)
+    on = subject.offered.one("loss", near=1.0, vocab=vocab)
+    found = subject.loss(batch, **on.options)
+    value, gradient = losses_and_gradient(batch, subject.profile, **on.options)
+    inputs = {"rollouts": rollout, "tokens of each": time, "vocab": vocab, **on.given}
+    if not on.is_surrogate:
+        assert_close(found.value, value, what="loss in nats", relative=1e-9, given=inputs)
     assert_close(
         found.student,
-        weights[..., None] * p * (log_ratio - divergence[..., None]),
+        gradient,
         what="gradient w.r.t. the student's logits",
         relative=1e-9,
         absolute=1e-13,
@@ -88,16 +89,15 @@ def test_any_weighted_id(subject: Subject) -> None:
     """The importance ratio is that of the sampled id; two are large, 33 and 90, the second above the cap."""
     batch = _of_many_tokens(92)
     behaviour = _at(batch.student_logits.log_softmax(-1), IDS) + torch.tensor([[0.5, -0.3, -3.5, 0.9, -4.5, 0.1]])
-    p, q = batch.student_logits.log_softmax(-1), batch.teacher_logits.log_softmax(-1)
-    tokens = (_at(p, IDS) - behaviour).exp().clamp(max=50.0) * (p.exp() * (p - q)).sum(-1)
-    weights = token_weights(batch.loss_mask, subject.profile.aggregation)
-    assert_close(
-        subject.loss(replace(batch, behaviour_log_probs=behaviour), alpha=1.0, support=FULL, ratio_cap=50.0).value,
-        (weights * tokens).sum(),
-        what="weighted loss in nats",
-        relative=1e-9,
-        given={"completions": IDS, "vocab": VOCAB, "ratio_cap": 50.0},
-    )
+    batch = replace(batch, behaviour_log_probs=behaviour)
+    on = subject.offered.one("loss", near=1.0, vocab=VOCAB)
+    found = subject.loss(batch, **on.options, ratio_cap=50.0)
+    value, gradient = losses_and_gradient(batch, subject.profile, **on.options, ratio_cap=50.0)
+    inputs = {"completions": IDS, "vocab": VOCAB, "ratio_cap": 50.0, **on.given}
+    if on.is_surrogate:
+        assert_close(found.student, gradient, what="weighted gradient", relative=1e-9, absolute=1e-13, given=inputs)
+    else:
+        assert_close(found.value, value, what="weighted loss in nats", relative=1e-9, given=inputs)
 
 
 @pytest.mark.requirement("LOSS-108")
@@ -113,12 +113,13 @@ def test_any_id_in_the_head(subject: Subject) -> None:
     tails = [side.scatter(-1, head, -torch.inf).logsumexp(-1, keepdim=True) for side in sides]
     p, q = (torch.cat([side.gather(-1, head), tail], -1) for side, tail in zip(sides, tails, strict=True))
     weights = token_weights(batch.loss_mask, subject.profile.aggregation)
+    on = subject.offered.on("loss", Support("top_k_tail", 2), near=0.0)
     assert_close(
-        subject.loss(batch, alpha=0.0, support=Support("top_k_tail", 2)).value,
-        (weights * (q.exp() * (q - p)).sum(-1)).sum(),
+        subject.loss(batch, **on.options).value,
+        (weights * divergences(p, q, alpha=on.alpha, support=FULL)).sum(),
         what="loss in nats",
         relative=1e-9,
-        given={"head": head, "vocab": VOCAB, "alpha": 0.0, "k": 2},
+        given={"head": head, "vocab": VOCAB, **on.given},
     )
 
 
@@ -164,12 +165,14 @@ def test_any_group_id(subject: Subject, first: int, second: int) -> None:
 def test_any_memory_layout(subject: Subject, alpha: float) -> None:
     """Logits with time or the vocabulary in front, as some models return them, and a batch cut from a longer one."""
     batch = on_policy(random_batch(99))
-    expected = subject.loss(batch, alpha=alpha, support=FULL)
+    settings = subject.offered.each("loss", at=alpha)
+    expected = {on: subject.loss(batch, **on.options) for on in settings}
 
-    def check(found: Gradient, layout: str) -> None:
-        inputs = {"layout": layout, "alpha": alpha}
-        assert_close(found.value, expected.value, what="loss in nats", relative=1e-10, given=inputs)
-        assert_close(found.student, expected.student, what="gradient", relative=1e-9, given=inputs)
+    def check(turned: DistillationBatch, layout: str) -> None:
+        for on in settings:
+            found, inputs = subject.loss(turned, **on.options), {"layout": layout, **on.given}
+            assert_close(found.value, expected[on].value, what="loss in nats", relative=1e-10, given=inputs)
+            assert_close(found.student, expected[on].student, what="gradient", relative=1e-9, given=inputs)
 
     for axes in ((1, 0, 2), (2, 1, 0), (0, 2, 1)):
         back = sorted(range(3), key=axes.__getitem__)
@@ -177,12 +180,12 @@ def test_any_memory_layout(subject: Subject, alpha: float) -> None:
             side.permute(axes).contiguous().permute(back) for side in (batch.student_logits, batch.teacher_logits)
         ]
         logits = {"student_logits": turned[0], "teacher_logits": turned[1]}
-        check(subject.loss(replace(batch, **logits), alpha=alpha, support=FULL), f"axes {axes} of the logits in memory")
+        check(replace(batch, **logits), f"axes {axes} of the logits in memory")
     masks = {
         "completions": batch.completions.T.contiguous().T,
         "completion_mask": batch.completion_mask.T.contiguous().T,
     }
-    check(subject.loss(replace(batch, **masks), alpha=alpha, support=FULL), "ids and masks with time in front")
+    check(replace(batch, **masks), "ids and masks with time in front")
 
 
 @pytest.mark.requirement("LOSS-115")
@@ -225,16 +228,19 @@ def test_any_implicit_reward(subject: Subject, factor: float) -> None:
 @pytest.mark.parametrize("alpha", [0.0, 1.0])
 def test_hundreds_of_nats(subject: Subject, alpha: float) -> None:
     """A divergence that is large is not cut."""
+    on = subject.offered.one("loss", at=alpha, vocab=2)
+    if on.is_surrogate:
+        raise NotAskedError("the sampled token has a requirement of its own, LOSS-113")
     student = torch.tensor([[[0.0, -400.0]]], dtype=torch.float64)
     true = torch.tensor([[True]])
     batch = DistillationBatch(student, student.flip(-1), torch.tensor([[0]]), true, true[0])
     weight = token_weights(batch.loss_mask, subject.profile.aggregation).sum()
     assert_close(
-        subject.loss(batch, alpha=alpha, support=FULL).value,
+        subject.loss(batch, **on.options).value,
         400.0 * weight,
         what="loss in nats",
         relative=1e-9,
-        given={"student_logits": batch.student_logits, "teacher_logits": batch.teacher_logits, "alpha": alpha},
+        given={"student_logits": batch.student_logits, "teacher_logits": batch.teacher_logits, **on.given},
     )
 
 
@@ -263,17 +269,18 @@ def test_sampled_log_ratio_of_hundreds_of_nats(subject: Subject, teacher: float)
 @pytest.mark.parametrize("alpha", [0.0, 1.0])
 def test_infinite_loss(subject: Subject, alpha: float) -> None:
     """A token that is possible for the side that weights, and not for the other, makes the loss infinite."""
+    on = subject.offered.one("loss", at=alpha, vocab=3)
+    if on.is_surrogate:
+        raise NotAskedError("the sampled token has no divergence")
     all_possible = torch.tensor([[[0.0, 1.0, 0.5]]], dtype=torch.float64)
     one_excluded = torch.tensor([[[0.0, 1.0, -torch.inf]]], dtype=torch.float64)
     student, teacher = (all_possible, one_excluded) if alpha == 1.0 else (one_excluded, all_possible)
     true = torch.tensor([[True]])
     assert_close(
-        subject.loss(
-            DistillationBatch(student, teacher, torch.tensor([[0]]), true, true[0]), alpha=alpha, support=FULL
-        ).value,
+        subject.loss(DistillationBatch(student, teacher, torch.tensor([[0]]), true, true[0]), **on.options).value,
         torch.tensor(torch.inf),
         what="loss in nats",
-        given={"student_logits": student, "teacher_logits": teacher, "alpha": alpha},
+        given={"student_logits": student, "teacher_logits": teacher, **on.given},
     )
 
 
@@ -287,6 +294,10 @@ def _in_place_of_nan(subject: Subject, part: str, call: Callable[[Subject], Tens
     return None if bool(answers[0].isnan().any()) else f"numbers of size {float(answers[0].abs().max()):.6g}"
 
 
+def _value(batch: DistillationBatch, **options: Any) -> Callable[[Subject], Tensor]:
+    return lambda it: it.loss(batch, **options).value
+
+
 @pytest.mark.requirement("LOSS-069")
 @pytest.mark.parametrize("side", ["student_logits", "teacher_logits"])
 @pytest.mark.parametrize("alpha", [0.0, 0.25, 1.0])
@@ -296,8 +307,10 @@ def test_nan_logits_are_not_hidden(subject: Subject, side: str, alpha: float) ->
     logits = getattr(batch, side).clone()
     logits[1, 2, 3] = torch.nan
     batch = replace(batch, **{side: logits})
-    found = _in_place_of_nan(subject, "loss", lambda it: it.loss(batch, alpha=alpha, support=FULL).value)
-    assert_that(found is None, "a loss of NaN, or an error", str(found), {side: "one NaN that counts", "alpha": alpha})
+    for on in subject.offered.each("loss", at=alpha):
+        found = _in_place_of_nan(subject, "loss", _value(batch, **on.options))
+        inputs = {side: "one NaN that counts", **on.given}
+        assert_that(found is None, "a loss of NaN, or an error", str(found), inputs)
 
 
 @pytest.mark.requirement("LOSS-069")
@@ -309,9 +322,10 @@ def test_nan_behaviour_is_not_hidden(subject: Subject) -> None:
     recorded = batch.behaviour_log_probs.clone()
     recorded[1, 2] = torch.nan
     batch = replace(batch, behaviour_log_probs=recorded)
-    found = _in_place_of_nan(subject, "loss", lambda it: it.loss(batch, alpha=0.25, support=FULL, ratio_cap=2.0).value)
-    inputs = {"behaviour_log_probs": "one NaN that counts", "ratio_cap": 2.0}
-    assert_that(found is None, "a loss of NaN, or an error", str(found), inputs)
+    for on in subject.offered.each("loss"):
+        found = _in_place_of_nan(subject, "loss", _value(batch, **on.options, ratio_cap=2.0))
+        inputs = {"behaviour_log_probs": "one NaN that counts", "ratio_cap": 2.0, **on.given}
+        assert_that(found is None, "a loss of NaN, or an error", str(found), inputs)
 
 
 @pytest.mark.requirement("LOSS-069")

@@ -4,11 +4,13 @@ from collections.abc import Callable
 from typing import NoReturn, get_args
 
 import pytest
+from torch import Tensor
 
 from sdpo_ref.types import DistillationBatch, Support, SupportKind
 from sdpo_ref.vectors.store import Vector
 from sdpo_ref.verification.checks.comparison import assert_close
 from sdpo_ref.verification.checks.inputs import vector_parameters
+from sdpo_ref.verification.checks.settings import Setting
 from sdpo_ref.verification.checks.subject import Subject
 
 
@@ -22,6 +24,12 @@ def _number(vector: Vector, name: str) -> float:
     value = vector.options[name]
     assert isinstance(value, float)
     return value
+
+
+def _setting(subject: Subject, part: str, vector: Vector, student: Tensor) -> Setting:
+    """The vector's own alpha; the full vocabulary is asked on a top-k that leaves nothing out, if need be."""
+    alpha, support = _number(vector, "alpha"), _support(vector)
+    return subject.offered.exactly(part, alpha, support, vocab=student.shape[-1])
 
 
 def _compare(vector: Vector, found: dict[str, object], names: dict[str, str]) -> None:
@@ -47,8 +55,7 @@ def test_divergence(subject: Subject, not_applicable: Callable[[str], NoReturn],
     found = subject.divergence_gradient(
         vector.inputs["student_log_probs"],
         vector.inputs["teacher_log_probs"],
-        alpha=_number(vector, "alpha"),
-        support=_support(vector),
+        **_setting(subject, "divergence", vector, vector.inputs["student_log_probs"]).options,
     )
     _compare(
         vector,
@@ -73,8 +80,7 @@ def test_loss(subject: Subject, not_applicable: Callable[[str], NoReturn], vecto
             inputs["self_distillation_mask"],
             inputs.get("behaviour_log_probs"),
         ),
-        alpha=_number(vector, "alpha"),
-        support=_support(vector),
+        **_setting(subject, "loss", vector, inputs["student_logits"]).options,
         temperature=_number(vector, "temperature"),
         ratio_cap=cap if isinstance(cap, float) else None,
     )

@@ -1,7 +1,8 @@
-"""The weights after each update of a step problem, written out: no autograd, no code of the reference.
+"""What a loss and a training step have to return, written out: no code of the reference.
 
-The second derivation for level 3, for alpha 0 and 1 on the full vocabulary and for the sampled token. Loops over
-rows, tokens and prefixes, as one would on paper: slow, and meant to be read.
+The loss is taken on any support from the formulas as they stand. The weights after each update of a step problem are
+the second derivation for level 3, without autograd, for alpha 0 and 1 on the full vocabulary and for the sampled token.
+Loops over rows, tokens and prefixes, as one would on paper: slow, and meant to be read.
 """
 
 from collections.abc import Mapping, Sequence
@@ -11,7 +12,7 @@ from torch import Tensor
 
 from sdpo_ref.protocols.parts import MicroBatch, StepProblem, StepTrace
 from sdpo_ref.protocols.profile import Profile
-from sdpo_ref.types import Prompts
+from sdpo_ref.types import DistillationBatch, Prompts, Support
 
 Weights = Mapping[str, Tensor]
 """``current`` and ``prefix`` of the small model."""
@@ -61,6 +62,84 @@ def token_weights(loss_mask: Tensor, aggregation: str) -> Tensor:
     for row, time in loss_mask.nonzero().tolist():
         weights[row, time] = _token_weight(aggregation, loss_mask[row], [loss_mask])
     return weights
+
+
+def losses_and_gradient(
+    batch: DistillationBatch,
+    profile: Profile,
+    *,
+    alpha: float,
+    support: Support,
+    temperature: float = 1.0,
+    ratio_cap: float | None = None,
+) -> tuple[Tensor, Tensor]:
+    """The loss and its gradient with respect to the student's logits, on any support, from the formulas as they stand.
+
+    Args:
+        batch: with finite numbers; at least one token counts.
+        profile: aggregation, and whose top-k it is.
+        alpha: of the divergence.
+        support: of the divergence.
+        temperature: divides the logits of both sides.
+        ratio_cap: of the importance weights; ``None`` for none.
+
+    Returns:
+        The value in nats, and the gradient. On the sampled token only the gradient means something (LOSS-030).
+    """
+    student = batch.student_logits.detach().double().requires_grad_()
+    log_p = (student / temperature).log_softmax(-1)
+    log_q = (batch.teacher_logits.detach().double() / temperature).log_softmax(-1)
+    ids = torch.where(batch.loss_mask, batch.completions, 0)[..., None]
+    sampled = log_p.gather(-1, ids).squeeze(-1)
+    if support.kind == "sampled_token":
+        tokens = (sampled - log_q.gather(-1, ids).squeeze(-1)).detach() * sampled
+    else:
+        tokens = divergences(log_p, log_q, alpha=alpha, support=support, top_k_from=profile.top_k_from)
+    if ratio_cap is not None:
+        assert batch.behaviour_log_probs is not None  # noqa: S101 - for mypy
+        tokens = tokens * (sampled - batch.behaviour_log_probs).exp().clamp(max=ratio_cap).detach()
+    value = (token_weights(batch.loss_mask, profile.aggregation) * tokens).sum()
+    (gradient,) = torch.autograd.grad(value, student)
+    return value.detach(), gradient
+
+
+def divergences(
+    student_log_probs: Tensor, teacher_log_probs: Tensor, *, alpha: float, support: Support, top_k_from: str = "student"
+) -> Tensor:
+    """The divergence of each token on the cells of a support, from the formulas of spec/04-loss, A and B.
+
+    Args:
+        student_log_probs: finite.
+        teacher_log_probs: finite.
+        alpha: of the divergence.
+        support: full, or one of the two top-k.
+        top_k_from: whose most likely tokens.
+
+    Returns:
+        Nats, one for each token.
+    """
+    log_p, log_q = student_log_probs, teacher_log_probs
+    if support.k is not None:
+        head = (log_p if top_k_from == "student" else log_q).topk(min(support.k, log_p.shape[-1]), dim=-1).indices
+        log_p, log_q = (_cells(side, head, with_tail=support.kind == "top_k_tail") for side in (log_p, log_q))
+    p, q = log_p.exp(), log_q.exp()
+    if alpha == 0.0:
+        return (q * (log_q - log_p)).sum(-1)
+    if alpha == 1.0:
+        return (p * (log_p - log_q)).sum(-1)
+    log_m = ((1 - alpha) * p + alpha * q).log()
+    return (1 - alpha) * (p * (log_p - log_m)).sum(-1) + alpha * (q * (log_q - log_m)).sum(-1)
+
+
+def _cells(log_probs: Tensor, head: Tensor, *, with_tail: bool) -> Tensor:
+    """The head with the mass of all other tokens behind it, or rescaled to sum to one."""
+    cells = log_probs.gather(-1, head)
+    if not with_tail:
+        return cells.log_softmax(-1)
+    if head.shape[-1] == log_probs.shape[-1]:
+        return cells
+    tail = log_probs.scatter(-1, head, -torch.inf).logsumexp(-1, keepdim=True)
+    return torch.cat([cells, tail], -1)
 
 
 def divergence_of(problem: StepProblem, micro_batch: MicroBatch, student: Weights, teacher: Weights) -> float:

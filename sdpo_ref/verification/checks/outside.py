@@ -14,22 +14,23 @@ import torch
 from safetensors.torch import load_file, save_file
 from torch import Tensor
 
-from sdpo_ref.types import FULL, DistillationBatch
+from sdpo_ref.types import DistillationBatch, Support
+from sdpo_ref.verification.checks.settings import Setting
 from sdpo_ref.verification.isolation.loader import load
+
+_MODULE = "sdpo_ref.verification.checks.outside"
 
 PROCESS_LIMIT = 50
 """Seconds for the process, loading the implementation included; below the time limit of a check."""
 
-ALPHA = 0.25
-"""Of the divergence."""
 
-
-def loss_outside(target: str, batch: DistillationBatch) -> tuple[Tensor, Tensor] | str:
-    """Loss and gradient of a batch on the full vocabulary, on-policy, computed in a process that runs no test.
+def loss_outside(target: str, batch: DistillationBatch, setting: Setting) -> tuple[Tensor, Tensor] | str:
+    """Loss and gradient of a batch, on-policy, computed in a process that runs no test.
 
     Args:
         target: ``module:factory[,key=value]`` of the implementation.
         batch: what to compute on, without behaviour log-probabilities.
+        setting: alpha and support.
 
     Returns:
         The loss and its gradient with respect to the student's logits; or the last line that the process printed,
@@ -42,7 +43,7 @@ def loss_outside(target: str, batch: DistillationBatch) -> tuple[Tensor, Tensor]
         environment = {name: text for name, text in os.environ.items() if not name.startswith("PYTEST")}
         try:
             ended = subprocess.run(  # noqa: S603 - this interpreter, running this file
-                [sys.executable, "-m", "sdpo_ref.verification.checks.outside", target, str(request), str(answer)],
+                [sys.executable, "-m", _MODULE, target, str(request), str(answer), *_as_text(setting)],
                 env=environment,
                 stdin=subprocess.DEVNULL,
                 capture_output=True,
@@ -59,17 +60,25 @@ def loss_outside(target: str, batch: DistillationBatch) -> tuple[Tensor, Tensor]
         return found["value"], found["gradient"]
 
 
+def _as_text(setting: Setting) -> list[str]:
+    return [repr(setting.alpha), setting.support.kind, *([] if setting.support.k is None else [str(setting.support.k)])]
+
+
 def _main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("target")
     parser.add_argument("request", type=Path)
     parser.add_argument("answer", type=Path)
+    parser.add_argument("alpha", type=float)
+    parser.add_argument("kind")
+    parser.add_argument("k", type=int, nargs="?")
     arguments = parser.parse_args()
     torch.set_num_threads(1)
     batch = DistillationBatch(**load_file(arguments.request))
     batch.student_logits.requires_grad_()
     implementation = load(arguments.target).implementation
-    loss = implementation.loss(batch, alpha=ALPHA, support=FULL, temperature=1.0, ratio_cap=None)  # type: ignore[attr-defined]
+    setting = Setting(arguments.alpha, Support(arguments.kind, arguments.k))
+    loss = implementation.loss(batch, **setting.options, temperature=1.0, ratio_cap=None)  # type: ignore[attr-defined]
     (gradient,) = torch.autograd.grad(loss, batch.student_logits)
     save_file({"value": loss.detach().contiguous(), "gradient": gradient.contiguous()}, arguments.answer)
 

@@ -124,6 +124,28 @@ class Offers:
         settings = [Setting(alpha, support) for alpha in self._alphas_for(support, None, near)]
         return next(filter(partial(self._is_answered, part), settings), settings[0])
 
+    def exactly(self, part: str, alpha: float, support: Support, *, vocab: int) -> Setting:
+        """The setting whose answer is known for one alpha and one support; the full vocabulary as in :meth:`one`.
+
+        Args:
+            part: as in :meth:`each`.
+            alpha: and no other between 0 and 1 in its place.
+            support: of the divergence.
+            vocab: the number of tokens in the check's input.
+
+        Returns:
+            The setting.
+
+        Raises:
+            NotAskedError: if it is not on offer, so that the check does not apply.
+        """
+        setting = self.one(part, at=alpha, vocab=vocab) if support == FULL else self.on(part, support, near=alpha)
+        if setting.alpha != alpha:
+            raise NotAskedError(self._why_not(part, alpha, [support]))
+        if setting.is_surrogate and support != SAMPLED_TOKEN:
+            raise NotAskedError("the sampled token has no divergence")
+        return setting
+
     def alphas(self, part: str) -> dict[float, bool]:
         """Each alpha that is declared, 0, 0.25 and 1 for all of them, and whether a declared part answers there."""
         if not is_declared(part, self._capabilities):
@@ -165,9 +187,10 @@ class Offers:
     def _why_not(self, part: str, at: float | None, supports: Sequence[Support]) -> str:
         if supports == [SAMPLED_TOKEN]:
             return "the sampled token has alpha 1 only"
-        which = "an alpha between 0 and 1" if at is not None and 0.0 < at < 1.0 else f"alpha {at}"
         if self._alphas == "all":
-            return f"{part} does not answer at {which} (CONF-001)"
+            return f"{part} does not answer at alpha {at} (CONF-001)"
+        inner = at is not None and 0.0 < at < 1.0 and not any(0.0 < it < 1.0 for it in self._alphas)
+        which = "any between 0 and 1" if inner else at
         return f"the profile declares alpha {', '.join(f'{it:g}' for it in self._alphas)}, so not {which}"
 
     def _answers_at_all(self, part: str) -> bool:
