@@ -41,7 +41,7 @@ def test_threshold_itself_is_a_success(subject: Subject, threshold: float) -> No
 
 
 @pytest.mark.requirement("ORACLE-003")
-@pytest.mark.parametrize("reward", [0.9, 1 - 2**-20])
+@pytest.mark.parametrize("reward", [0.9, 1 - 2**-20, math.nextafter(1.0, 0.0)])
 def test_just_below_is_no_success(subject: Subject, reward: float) -> None:
     """A reward below the threshold makes none."""
     contexts = subject.context(group_of(0, [0.0, reward]), rules_of(subject.profile))
@@ -61,11 +61,36 @@ def test_threshold_of_zero_or_less(subject: Subject, threshold: float) -> None:
     )
 
 
+@pytest.mark.requirement("ORACLE-003")
+@pytest.mark.parametrize("reward", [math.nextafter(1.0, 2.0), 5.0, 1e6])
+def test_far_above_is_a_success(subject: Subject, reward: float) -> None:
+    """However far above the threshold a reward is, for graders that count points."""
+    contexts = subject.context(group_of(0, [0.0, reward]), rules_of(subject.profile))
+    assert_that(contexts[0].usable, f"attempt 1, with reward {reward} at threshold 1, teaches attempt 0", "it does not")
+
+
+@pytest.mark.requirement("ORACLE-003")
+@pytest.mark.needs("context.success_quantile")
+@pytest.mark.parametrize("threshold", [0.4, 0.95])
+def test_threshold_beside_a_quantile(subject: Subject, threshold: float) -> None:
+    """The best of its group fails below the threshold, and what reaches the threshold fails below the quantile."""
+    rules = rules_of(subject.profile, success_threshold=threshold, success_quantile=0.75, own_success="exclude")
+    attempts = group_of(0, [0.1, 0.4, 0.3, 0.9])
+    found = shown_completions(subject.context(attempts, rules)[0], attempts)
+    expected = [completion(0, 3)] if threshold <= 0.9 else []
+    inputs = {"rewards": [0.1, 0.4, 0.3, 0.9], "success_threshold": threshold, "success_quantile": 0.75}
+    assert_that(found == expected, f"attempt 0 is shown {expected}", f"it is shown {found}", inputs)
+
+
 QUANTILE = {
     "best of four": ([0.1, 0.4, 0.3, 0.9], 0.75, {3}),
     "upper half": ([0.1, 0.4, 0.3, 0.9], 0.5, {1, 3}),
     "ties at the top": ([0.9, 0.9, 0.1, 0.2], 0.5, {0, 1}),
     "middle of three": ([0.1, 0.4, 0.9], 0.5, {2}),
+    "a share between one and two of four": ([0.1, 0.4, 0.3, 0.9], 0.3, {1, 3}),
+    "a share between two and three of four": ([0.1, 0.4, 0.3, 0.9], 0.6, {3}),
+    "half of five": ([0.5, 0.1, 0.3, 0.2, 0.4], 0.5, {0, 4}),
+    "less than one of four": ([0.1, 0.4, 0.1, 0.1], 0.2, {1}),
     "too high for two": ([0.1, 0.9], 0.75, set[int]()),
     "all equal": ([0.5, 0.5, 0.5, 0.5], 0.5, set[int]()),
 }
@@ -93,12 +118,13 @@ def test_rank_within_the_group(subject: Subject, case: str, rescaled: bool) -> N
 
 
 @pytest.mark.requirement("ORACLE-004")
-def test_rank_among_its_own(subject: Subject) -> None:
+@pytest.mark.parametrize(("hard", "easy"), [(0, 1), (-4, 4)])
+def test_rank_among_its_own(subject: Subject, hard: int, easy: int) -> None:
     """The best of a hard prompt succeeds, although every attempt at an easy one has a higher reward."""
     rules = rules_of(subject.profile, success_threshold=-math.inf, success_quantile=0.5, own_success="exclude")
-    attempts = [*group_of(0, [0.1, 0.2]), *group_of(1, [0.8, 0.9])]
+    attempts = [*group_of(hard, [0.1, 0.2]), *group_of(easy, [0.8, 0.9])]
     found = [shown_completions(context, attempts) for context in subject.context(attempts, rules)]
-    expected = [[completion(0, 1)], [], [completion(1, 1)], []]
+    expected = [[completion(hard, 1)], [], [completion(easy, 1)], []]
     assert_that(
         found == expected,
         f"shown are {expected}",
@@ -118,7 +144,7 @@ def test_nan_is_no_success(subject: Subject) -> None:
 
 
 @pytest.mark.requirement("ORACLE-006")
-@pytest.mark.parametrize("blank", [None, "", "   ", "\n\t\n"])
+@pytest.mark.parametrize("blank", [None, "", "   ", "\n\t\n", "\r\n", "\u00a0\u2003\u3000", "\x0b\x0c"])
 def test_blank_feedback_is_none(subject: Subject, blank: str | None) -> None:
     """A failed attempt with blank feedback and no successful sibling is not usable."""
     contexts = subject.context(group_of(0, [0.0, 0.0], [blank, blank]), rules_of(subject.profile))

@@ -13,6 +13,8 @@ CASES = {
     "padding is the end id": ([5, 2, 2, 2, 2], {2}, [1, 1, 0, 0, 0]),
     "second of two end ids": ([5, 6, 3, 2, 0], {2, 3}, [1, 1, 1, 0, 0]),
     "third of three end ids": ([5, 6, 9, 2, 0], {2, 3, 9}, [1, 1, 1, 0, 0]),
+    "sixth of six end ids": ([5, 1, 9, 2, 0], {2, 3, 4, 6, 7, 9}, [1, 1, 1, 0, 0]),
+    "a negative id is another id": ([5, -100, 7, 100, -100], {100}, [1, 1, 1, 1, 0]),
     "tokens after the end": ([5, 2, 7, 8, 2], {2}, [1, 1, 0, 0, 0]),
     "ends with the last token": ([5, 6, 7, 8, 2], {2}, [1, 1, 1, 1, 1]),
     "end id is zero": ([5, 6, 0, 7, 0], {0}, [1, 1, 1, 0, 0]),
@@ -31,7 +33,16 @@ def test_truth_table(subject: Subject, case: str) -> None:
 
 
 @pytest.mark.requirement("POLICY-006")
-@pytest.mark.parametrize("padding", [255, 256, 600])
+def test_rows_end_by_themselves(subject: Subject) -> None:
+    """Rows that end at once, in the middle, with the last token and never, beside each other."""
+    ids = torch.tensor([[2, 5, 5, 5], [5, 3, 2, 2], [5, 5, 5, 3], [5, 5, 5, 5]])
+    expected = [[1, 0, 0, 0], [1, 1, 0, 0], [1, 1, 1, 1], [1, 1, 1, 1]]
+    found = subject.completion_mask(ids, end_ids={2, 3}).long().tolist()
+    assert_that(found == expected, f"masks {expected}", f"masks {found}", {"completions": ids, "end_ids": [2, 3]})
+
+
+@pytest.mark.requirement("POLICY-006")
+@pytest.mark.parametrize("padding", [255, 256, 600, 70_000])
 def test_long_padding(subject: Subject, padding: int) -> None:
     """Ten tokens, then padding with the end id: the first of it counts."""
     ids = torch.cat([torch.full((10,), 5), torch.full((padding,), 2)])

@@ -7,8 +7,10 @@ import pytest
 
 from sdpo_ref.protocols.parts import Attempt, TeacherContext
 from sdpo_ref.verification.checks.attempts import (
+    AWKWARD_CONVERSATION,
     AWKWARD_TEXTS,
     SYSTEM,
+    TAGS_IN_TEXT,
     completion,
     group_of,
     note,
@@ -75,6 +77,15 @@ def test_success_after_many_failures(subject: Subject) -> None:
     assert_that(found == [completion(0, 38)], "attempt 0 is shown attempt 38", f"it is shown {found}")
 
 
+@pytest.mark.requirement("TEACH-001")
+def test_success_after_a_thousand_failures(subject: Subject) -> None:
+    """In a group of 1,100 only the last succeeds."""
+    attempts = group_of(0, [0.0] * 1_099 + [1.0])
+    found = subject.context(attempts, rules_of(subject.profile))[0]
+    shown = completion(0, 1_099) in text_of(found)
+    assert_that(shown, "attempt 0 is shown attempt 1,099", f"it reads {text_of(found)!r}", {"attempts": 1_100})
+
+
 @pytest.mark.requirement("TEACH-003", "TEACH-012")
 def test_groups_are_separate(subject: Subject) -> None:
     """Only one of three groups has a success; the others see nothing of it."""
@@ -117,6 +128,16 @@ def test_large_group_numbers(subject: Subject, apart: int) -> None:
     )
 
 
+@pytest.mark.requirement("TEACH-003")
+@pytest.mark.parametrize(("first", "second"), [(-3, 3), (-1, -2), (0, 2**61 - 1), (0, 2**64)])
+def test_any_group_numbers(subject: Subject, first: int, second: int) -> None:
+    """Numbers without order or size: of opposite sign, of one hash, of more than 64 bits."""
+    attempts = [*group_of(first, [0.0, 0.0]), *group_of(second, [0.0, 1.0])]
+    found = [shown_completions(context, attempts) for context in subject.context(attempts, rules_of(subject.profile))]
+    expected = [[], [], [completion(second, 1)]]
+    assert_that(found[:3] == expected, f"shown are {expected}", f"shown are {found[:3]}", {"groups": [first, second]})
+
+
 @pytest.mark.requirement("TEACH-012")
 def test_neighbours_change_nothing(subject: Subject) -> None:
     """The same group alone, after another and before another."""
@@ -155,6 +176,78 @@ def test_feedback_gate(subject: Subject, rewards: tuple[float, ...]) -> None:
             {"rewards": rewards, "demonstration shown": shown},
             looks_like="M233 feedback of a successful attempt used" if found and rewards[index] >= 1.0 else "",
         )
+
+
+@pytest.mark.requirement("TEACH-004")
+@pytest.mark.parametrize(("threshold", "reward"), [(0.5, 0.7), (2.0, 1.5), (-1.0, -0.5)])
+def test_failure_is_below_the_threshold(subject: Subject, threshold: float, reward: float) -> None:
+    """Where demonstrations are switched off, the rule that asks for a failure asks for one at the threshold set."""
+    attempts = group_of(0, [reward], [note(0, 0)])
+    rules = rules_of(subject.profile, success_threshold=threshold, use_demonstrations=False)
+    expected = reward < threshold or subject.profile.feedback_when != "failed_without_demonstration"
+    found = note(0, 0) in text_of(subject.context(attempts, rules)[0])
+    assert_that(
+        found == expected,
+        f"feedback {'reaches' if expected else 'does not reach'} the attempt ({subject.profile.feedback_when})",
+        "it does" if found else "it does not",
+        {"reward": reward, "success_threshold": threshold, "use_demonstrations": False},
+    )
+
+
+@pytest.mark.requirement("TEACH-004")
+@pytest.mark.needs("context.success_quantile")
+def test_failure_by_rank(subject: Subject) -> None:
+    """With a quantile an attempt that is not among the best has failed, whatever the threshold."""
+    attempts = group_of(0, [0.1, 0.9], [note(0, 0), note(0, 1)])
+    rules = rules_of(subject.profile, success_threshold=float("-inf"), success_quantile=0.5, use_demonstrations=False)
+    found = [note(0, index) in text_of(context) for index, context in enumerate(subject.context(attempts, rules))]
+    expected = [True, subject.profile.feedback_when != "failed_without_demonstration"]
+    assert_that(
+        found == expected,
+        f"feedback is read by {expected} ({subject.profile.feedback_when})",
+        f"{found}",
+        {"rewards": [0.1, 0.9], "success_quantile": 0.5, "use_demonstrations": False},
+    )
+
+
+@pytest.mark.requirement("TEACH-004")
+@pytest.mark.parametrize("feedback", [".", "0", "None", "n/a", "false", "?!", "\u2717", "-"])
+def test_short_feedback_is_feedback(subject: Subject, feedback: str) -> None:
+    """Whatever is not blank is feedback: also a single mark, and a word that means nothing to a program."""
+    context = subject.context(group_of(0, [0.0], [feedback]), rules_of(subject.profile))[0]
+    assert_that(
+        context.usable and feedback in text_of(context),
+        "a usable row that reads the feedback",
+        f"usable = {context.usable}, and {text_of(context)!r}",
+        {"feedback": repr(feedback)},
+    )
+
+
+@pytest.mark.requirement("TEACH-046")
+@pytest.mark.parametrize("rewards", REWARDS)
+def test_demonstrations_switched_off(subject: Subject, rewards: tuple[float, ...]) -> None:
+    """However many succeed, nobody reads a completion, and nobody is usable."""
+    attempts = group_of(0, rewards)
+    for index, context in enumerate(subject.context(attempts, rules_of(subject.profile, use_demonstrations=False))):
+        shown = shown_completions(context, attempts)
+        assert_that(
+            not shown and not context.usable,
+            f"no demonstration for attempt {index}, which is not usable",
+            f"it is shown {shown}, usable = {context.usable}",
+            {"rewards": rewards, "use_demonstrations": False},
+        )
+
+
+@pytest.mark.requirement("TEACH-047")
+def test_feedback_switched_off(subject: Subject) -> None:
+    """The note on a failed attempt is not read, and does not make it usable."""
+    context = subject.context(group_of(0, [0.0], [note(0, 0)]), rules_of(subject.profile, use_feedback=False))[0]
+    assert_that(
+        note(0, 0) not in text_of(context) and not context.usable,
+        "a row that is not usable and reads no feedback",
+        f"usable = {context.usable}, and it reads {text_of(context)!r}",
+        {"use_feedback": False},
+    )
 
 
 @pytest.mark.requirement("TEACH-005")
@@ -238,6 +331,29 @@ def test_conversation_stays(subject: Subject, before: str) -> None:
     )
 
 
+@pytest.mark.requirement("TEACH-008")
+def test_awkward_conversation_stays(subject: Subject) -> None:
+    """Blanks at ends, equal messages, an empty one and a trace in front of the question are left as they are."""
+    messages = (*AWKWARD_CONVERSATION, {"role": "user", "content": question(0)})
+    attempts = [replace(attempt, prompt=messages) for attempt in group_of(0, [0.0, 1.0])]
+    found = subject.context(attempts, rules_of(subject.profile))[0].messages[:-1]
+    assert_that(found == AWKWARD_CONVERSATION, f"in front: {AWKWARD_CONVERSATION}", f"{found}")
+
+
+@pytest.mark.requirement("TEACH-009")
+@pytest.mark.parametrize("where", ["prompt", pytest.param("feedback", marks=pytest.mark.needs("context.feedback"))])
+@pytest.mark.needs("context.strip_thinking")
+def test_tags_outside_demonstrations_are_text(subject: Subject, where: str) -> None:
+    """Where traces are stripped, from demonstrations alone: a question or feedback may be about tags."""
+    attempts = group_of(0, [0.0], [TAGS_IN_TEXT if where == "feedback" else note(0, 0)])
+    if where == "prompt":
+        attempts = group_of(0, [0.0, 1.0])
+        messages = (prompt(0)[0], {"role": "user", "content": TAGS_IN_TEXT})
+        attempts = [replace(attempt, prompt=messages) for attempt in attempts]
+    whole = text_of(subject.context(attempts, rules_of(subject.profile, strip_thinking=True))[0])
+    assert_that(TAGS_IN_TEXT in whole, f"the text {TAGS_IN_TEXT!r}", repr(whole), {"where": where})
+
+
 @pytest.mark.requirement("TEACH-009")
 @pytest.mark.parametrize(
     "where", ["prompt", "completion", pytest.param("feedback", marks=pytest.mark.needs("context.feedback"))]
@@ -250,7 +366,7 @@ def test_text_survives(subject: Subject, where: str, kind: str) -> None:
     if where == "feedback":
         attempts = [replace(attempt, feedback=code) for attempt in attempts]
     elif where == "completion":
-        attempts = [replace(attempt, completion=f"{code} {index}") for index, attempt in enumerate(attempts)]
+        attempts = [attempts[0], replace(attempts[1], completion=code)]
     else:
         messages = (prompt(0)[0], {"role": "user", "content": code})
         attempts = [replace(attempt, prompt=messages) for attempt in attempts]
@@ -280,6 +396,16 @@ def test_trace_is_stripped(subject: Subject, text: str) -> None:
     assert_that("FINAL-MARK" in whole, "the answer after the trace", repr(whole), {"demonstration": text})
 
 
+@pytest.mark.requirement("TEACH-010")
+def test_trace_is_stripped_for_every_row(subject: Subject) -> None:
+    """Also where an attempt that succeeded reads a demonstration, be it its own or a sibling's."""
+    text = "<think>TRACE-MARK</think>FINAL-MARK"
+    attempts = [replace(attempt, completion=f"{text} {index}") for index, attempt in enumerate(group_of(0, [1.0, 1.0]))]
+    for index, context in enumerate(subject.context(attempts, rules_of(subject.profile, strip_thinking=True))):
+        whole = text_of(context)
+        assert_that("TRACE-MARK" not in whole, f"no trace in what attempt {index} reads", repr(whole))
+
+
 @pytest.mark.requirement("TEACH-009")
 @pytest.mark.needs("context", "context.strip_thinking")
 def test_trace_is_text(subject: Subject) -> None:
@@ -303,20 +429,43 @@ def test_trace_opened_in_the_prompt(subject: Subject) -> None:
     )
 
 
-def _shortened(subject: Subject) -> tuple[TeacherContext, str, dict[str, object]]:
-    """What a teacher reads with feedback three times longer than the limit, how it ends with short feedback, inputs."""
-    rules = rules_of(subject.profile)
-    short = subject.context(group_of(0, [0.0], ["x"]), rules)[0]
+KINDS = [
+    "demonstration",
+    pytest.param("feedback", marks=pytest.mark.needs("context.feedback")),
+    pytest.param("both", marks=pytest.mark.needs("context.feedback")),
+]
+"""Evidence that may have to be shortened; both are read together where feedback always is."""
+
+LETTER = "\u00a7"
+"""One that no template has."""
+
+
+def _with_evidence(kind: str, text: str) -> list[Attempt]:
+    """An attempt whose evidence is the text, or two of its size."""
+    if kind == "feedback":
+        return group_of(0, [0.0], [text])
+    attempts = _thinking(text)
+    return [replace(attempts[0], feedback=text), attempts[1]] if kind == "both" else attempts
+
+
+def _limited(subject: Subject, attempts: list[Attempt], limit: int | None) -> TeacherContext:
+    return subject.context(attempts, rules_of(subject.profile, max_length=limit))[0]
+
+
+def _shortened(subject: Subject, kind: str) -> tuple[TeacherContext, str, dict[str, object]]:
+    """What a teacher reads with evidence three times longer than the limit, how it ends with short one, inputs."""
+    short = _limited(subject, _with_evidence(kind, "x"), None)
     ending = short.messages[-1]["content"].rpartition("x")[2]
     limit = len(text_of(short)) + 300
-    long = subject.context(group_of(0, [0.0], ["x" * 3 * limit]), rules_of(subject.profile, max_length=limit))[0]
-    return long, ending, {"max_length": limit, "length of the feedback": 3 * limit}
+    long = _limited(subject, _with_evidence(kind, "x" * 3 * limit), limit)
+    return long, ending, {"max_length": limit, f"length of the {kind}": 3 * limit}
 
 
 @pytest.mark.requirement("TEACH-043")
-def test_shortened_context_keeps_the_question(subject: Subject) -> None:
-    """Feedback three times longer than the limit: the question stays."""
-    long, _, inputs = _shortened(subject)
+@pytest.mark.parametrize("kind", KINDS)
+def test_shortened_context_keeps_the_question(subject: Subject, kind: str) -> None:
+    """Evidence three times longer than the limit: the question stays."""
+    long, _, inputs = _shortened(subject, kind)
     roles = [message["role"] for message in long.messages]
     assert_that(
         question(0) in text_of(long),
@@ -328,9 +477,10 @@ def test_shortened_context_keeps_the_question(subject: Subject) -> None:
 
 
 @pytest.mark.requirement("TEACH-044")
-def test_shortened_context_keeps_the_end(subject: Subject) -> None:
-    """Feedback three times longer than the limit: the message ends as it does with short feedback."""
-    long, ending, inputs = _shortened(subject)
+@pytest.mark.parametrize("kind", KINDS)
+def test_shortened_context_keeps_the_end(subject: Subject, kind: str) -> None:
+    """Evidence three times longer than the limit: the message ends as it does with a short one."""
+    long, ending, inputs = _shortened(subject, kind)
     assert_that(
         not long.usable or long.messages[-1]["content"].endswith(ending),
         f"a last message that ends with {ending[-40:]!r}",
@@ -341,21 +491,34 @@ def test_shortened_context_keeps_the_end(subject: Subject) -> None:
 
 
 @pytest.mark.requirement("TEACH-042")
+@pytest.mark.parametrize("kind", KINDS)
 @pytest.mark.parametrize("room", [1, 40, 400])
 @pytest.mark.parametrize("too_much", [1, 30, 3_000])
-def test_limit_is_kept(subject: Subject, room: int, too_much: int) -> None:
+def test_limit_is_kept(subject: Subject, kind: str, room: int, too_much: int) -> None:
     """What a usable row reads is as long as was allowed, or shorter."""
-    short = subject.context(group_of(0, [0.0], ["x"]), rules_of(subject.profile))[0]
+    short = _limited(subject, _with_evidence(kind, "x"), None)
     limit = len(short.messages[-1]["content"]) + room
-    feedback = "x" * (1 + room + too_much)
-    context = subject.context(group_of(0, [0.0], [feedback]), rules_of(subject.profile, max_length=limit))[0]
+    evidence = "x" * (1 + room + too_much)
+    context = _limited(subject, _with_evidence(kind, evidence), limit)
     length = len(context.messages[-1]["content"])
     assert_that(
         not context.usable or length <= limit,
         f"a last message of at most {limit} characters",
         f"one of {length}",
-        {"max_length": limit, "length of the feedback": len(feedback)},
+        {"max_length": limit, f"length of the {kind}": len(evidence)},
     )
+
+
+@pytest.mark.requirement("TEACH-009")
+@pytest.mark.needs("context.max_length")
+@pytest.mark.parametrize("kind", KINDS)
+def test_nothing_is_cut_that_fits(subject: Subject, kind: str) -> None:
+    """A limit that leaves room for the words of any chat template changes nothing."""
+    attempts = _with_evidence(kind, "EVIDENCE-MARK")
+    whole = _limited(subject, attempts, None)
+    limit = len(text_of(whole)) + 300
+    found = _limited(subject, attempts, limit)
+    assert_that(found == whole, f"{whole}", f"{found}", {"max_length": limit, "length of all messages": limit - 300})
 
 
 @pytest.mark.requirement("TEACH-045")
@@ -371,23 +534,34 @@ def test_no_room_for_evidence(subject: Subject) -> None:
     )
 
 
+@pytest.mark.requirement("TEACH-045")
+@pytest.mark.parametrize("kind", KINDS)
+def test_little_room_for_evidence(subject: Subject, kind: str) -> None:
+    """At every limit from the question's length to that at which all fits, a usable row reads some of its evidence."""
+    attempts = _with_evidence(kind, LETTER * 300)
+    whole = text_of(_limited(subject, attempts, None))
+    for limit in (*range(len(question(0)), len(whole) - whole.count(LETTER) + 4), len(whole) - 100):
+        context = _limited(subject, attempts, limit)
+        assert_that(
+            not context.usable or LETTER in text_of(context),
+            f"a row that is not usable, since nothing of its {kind} is read",
+            f"a usable row that reads {text_of(context)!r}",
+            {"max_length": limit, f"length of the {kind}": 300},
+        )
+
+
 @pytest.mark.requirement("TEACH-005")
 @pytest.mark.needs("context.max_length")
-@pytest.mark.parametrize(
-    "kind", ["demonstration", pytest.param("feedback", marks=pytest.mark.needs("context.feedback"))]
-)
+@pytest.mark.parametrize("kind", KINDS)
 def test_shortened_evidence_is_evidence(subject: Subject, kind: str) -> None:
     """What is left of evidence three times longer than the limit makes the row usable exactly if it is read."""
-    rules, marks = rules_of(subject.profile), "EVIDENCE-MARK " * 100
-    limit = len(text_of(subject.context(group_of(0, [0.0], ["x"]), rules)[0])) + len(marks) // 3
-    attempts = group_of(0, [0.0], [marks])
-    if kind == "demonstration":
-        attempts = _thinking(marks)
-    context = subject.context(attempts, rules_of(subject.profile, max_length=limit))[0]
-    read = "EVIDENCE-MARK" in text_of(context)
+    attempts = _with_evidence(kind, LETTER * 1_400)
+    limit = len(text_of(_limited(subject, _with_evidence(kind, "x"), None))) + 460
+    context = _limited(subject, attempts, limit)
+    read = LETTER in text_of(context)
     assert_that(
         context.usable == read,
         f"a row that is {'usable, since part of' if read else 'not usable, since nothing of'} its {kind} is read",
         f"usable = {context.usable}",
-        {"max_length": limit, f"length of the {kind}": len(marks)},
+        {"max_length": limit, f"length of the {kind}": 1_400},
     )

@@ -2,16 +2,23 @@
 
 import pytest
 
-from sdpo_ref.verification.checks.attempts import AWKWARD_TEXTS, SYSTEM, prompt, question
+from sdpo_ref.verification.checks.attempts import (
+    AWKWARD_CONVERSATION,
+    AWKWARD_TEXTS,
+    SYSTEM,
+    TAGS_IN_TEXT,
+    prompt,
+    question,
+)
 from sdpo_ref.verification.checks.comparison import assert_that
 from sdpo_ref.verification.checks.subject import Subject
 
 
 @pytest.mark.requirement("TEACH-040")
-@pytest.mark.parametrize("kind", ["plain", *AWKWARD_TEXTS])
+@pytest.mark.parametrize("kind", ["plain", "tags", *AWKWARD_TEXTS])
 def test_prompt_and_demonstration(subject: Subject, kind: str) -> None:
     """Both are there as they were written, the system message in front."""
-    demonstration = AWKWARD_TEXTS.get(kind, "SHOWN-MARK")
+    demonstration = {"plain": "SHOWN-MARK", "tags": TAGS_IN_TEXT, **AWKWARD_TEXTS}[kind]
     messages = subject.demonstration_context(prompt(0), demonstration)
     whole = "\n".join(message["content"] for message in messages)
     for text in (SYSTEM, question(0), demonstration):
@@ -34,6 +41,18 @@ def test_conversation_stays(subject: Subject, earlier: tuple[str, ...]) -> None:
             f"a last message from the user with {text!r} exactly once",
             f"{last}",
         )
+
+
+@pytest.mark.requirement("TEACH-040")
+@pytest.mark.parametrize("kind", ["tags", *AWKWARD_TEXTS])
+def test_question_as_written(subject: Subject, kind: str) -> None:
+    """The question has its blanks, line ends and markup, and begins the message that it stands in."""
+    asked = AWKWARD_TEXTS.get(kind, TAGS_IN_TEXT)
+    messages = subject.demonstration_context((*AWKWARD_CONVERSATION, {"role": "user", "content": asked}), "SHOWN-MARK")
+    found = tuple(messages[:-1])
+    assert_that(found == AWKWARD_CONVERSATION, f"in front: {AWKWARD_CONVERSATION}", f"{found}")
+    last = messages[-1]["content"]
+    assert_that(asked in last and "SHOWN-MARK" in last, f"{asked!r} and 'SHOWN-MARK'", repr(last))
 
 
 @pytest.mark.requirement("TEACH-041")

@@ -171,3 +171,19 @@ chapter.enter(
     "models with a third one are trained on what follows it",
     Planted(FILE, "for end_id in end_ids:", "for end_id in sorted(end_ids)[:2]:"),
 )
+chapter.enter(
+    "M484 end_of_any_row: POLICY-006",
+    "a completion ends where any row of the batch does",
+    "the ends of long answers are not trained",
+    Planted(FILE, ENDED, ENDED.replace("completions == end_id", "(completions == end_id).any(0)")),
+)
+chapter.enter(
+    "M485 ends_counted_in_16_bits: POLICY-006",
+    "the ends so far are counted in 16 bits",
+    "after 65,536 ends as padding, padding is trained",
+    Planted(
+        FILE,
+        "ended_before = ended.long().cumsum(-1) - ended.long()",
+        "ended_before = ended.cumsum(-1, dtype=torch.int16) - ended.short()",
+    ),
+)

@@ -294,3 +294,77 @@ chapter.enter(
     "the teacher reads solutions without their end",
     Planted(FILE, "_joined(_question(prompt), demonstration,", "_joined(_question(prompt), demonstration[:2000],"),
 )
+
+chapter.family("what is switched off")
+chapter.enter(
+    "M470 demonstrations_cannot_be_switched_off: TEACH-046",
+    "demonstrations are shown also where they are switched off",
+    "a run that is said to learn from feedback alone learns from solutions",
+    Planted(FILE, "if not rules.use_demonstrations:", "if False:"),
+)
+chapter.enter(
+    "M471 feedback_cannot_be_switched_off: TEACH-047",
+    "feedback is read also where it is switched off",
+    "a run that is said to learn without feedback learns from it",
+    Planted(FILE, "if not rules.use_feedback or attempt", "if attempt"),
+)
+
+chapter.family("text changed on its way")
+chapter.enter(
+    "M472 blanks_at_the_ends_taken: TEACH-009",
+    "feedback loses the blanks and line ends at both its ends",
+    "the first line of code in it loses its indentation",
+    feedback_as("attempt.feedback.strip()"),
+)
+chapter.enter(
+    "M473 line_ends_of_one_kind: TEACH-009",
+    "all line ends become those of one system",
+    "an error that is about line ends cannot be read",
+    Planted(FILE, "words.instruction])", 'words.instruction]).replace("\\r\\n", "\\n")'),
+)
+chapter.enter(
+    "M474 control_tokens_taken: TEACH-009",
+    "what looks like a control token is taken out of the text",
+    "questions about templates are read with holes",
+    Planted(FILE, "words.instruction])", 'words.instruction]).replace("<|im_end|>", "")'),
+)
+chapter.enter(
+    "M475 trace_taken_from_the_question: TEACH-009",
+    "reasoning traces are stripped from the question as well",
+    "student and teacher are asked different questions",
+    Planted(FILE, "blocks = [question]", "blocks = [without_thinking(question)]"),
+)
+chapter.enter(
+    "M476 earlier_messages_stripped: TEACH-008",
+    "earlier messages lose the blanks at their ends",
+    "student and teacher read different instructions",
+    context=each(
+        lambda a, c: replace(
+            c, messages=(*({**it, "content": it["content"].strip()} for it in c.messages[:-1]), c.messages[-1])
+        )
+    ),
+)
+chapter.enter(
+    "M477 sdft_demonstration_stripped: TEACH-040",
+    "demonstrations of SDFT lose the blanks at their ends",
+    "the first line of code in them loses its indentation",
+    demonstration_context=lambda prompt, demonstration: GOOD.demonstration_context(
+        prompt, demonstration and demonstration.strip()
+    ),
+)
+chapter.enter(
+    "M478 demonstration_is_never_cut: TEACH-042",
+    "feedback is shortened, and a demonstration is not",
+    "batches with long solutions do not fit into memory",
+    Planted(
+        FILE,
+        "        elif demonstration:\n",
+        "        elif demonstration:\n            return text\n        elif feedback:\n",
+    ),
+)
+chapter.enter(
+    "M479 usable_without_a_demonstration: TEACH-045",
+    "a row whose demonstration was cut to nothing stays usable",
+    "rows without evidence pull the student to the teacher's older self",
+    Planted(FILE, "return text if demonstration or feedback", "return text if demonstration is not None or feedback"),
+)

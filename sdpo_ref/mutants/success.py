@@ -87,7 +87,7 @@ chapter.enter(
     "M218 quantile_strict: ORACLE-004",
     "more than the quantile must be worse, not at least",
     "in groups of four the best attempt is no success at the quantile 0.75",
-    Planted(FILE, "worse >= rules.success_quantile * len(members)", "worse > rules.success_quantile * len(members)"),
+    Planted(FILE, "worse / len(members) >= rules.success_quantile", "worse / len(members) > rules.success_quantile"),
 )
 chapter.enter(
     "M219 nan_succeeds: ORACLE-005",
@@ -124,7 +124,35 @@ chapter.enter(
     "M395 quantile_of_the_others: ORACLE-004",
     "the quantile is of the group without the attempt",
     "the middle of three is a success at one half",
-    Planted(FILE, "* len(members)", "* (len(members) - 1)"),
+    Planted(FILE, "worse / len(members)", "worse / max(len(members) - 1, 1)"),
+)
+chapter.enter(
+    "M480 quantile_alone: ORACLE-003",
+    "with a quantile the threshold does not matter",
+    "the best of a group of failures is shown as a solution",
+    Planted(FILE, "succeeded = succeeded and worse", "succeeded = worse"),
+)
+chapter.enter(
+    "M481 quantile_rounded: ORACLE-004",
+    "a share of a group that is no whole number is rounded",
+    "in groups of four an attempt that one other failed below succeeds at the quantile 0.3",
+    Planted(
+        FILE,
+        "worse / len(members) >= rules.success_quantile",
+        "worse >= round(rules.success_quantile * len(members))",
+    ),
+)
+chapter.enter(
+    "M482 failure_at_a_fixed_threshold: TEACH-004",
+    "what has failed is decided at a threshold of one, whatever is set",
+    "attempts that failed are not told why, or those that succeeded are",
+    Planted("teachers/context.py", "failed=not succeeded[index]", "failed=attempt.reward < 1.0"),
+)
+chapter.enter(
+    "M483 own_trace_is_shown: TEACH-010",
+    "an attempt that succeeded is shown its own reasoning trace",
+    "the teacher imitates the trace",
+    Planted("teachers/context.py", "if rules.strip_thinking else", "if rules.strip_thinking and not own else"),
 )
 
 chapter.family("whose feedback")

@@ -253,7 +253,9 @@ def _completions() -> Entries:
     wide = torch.tensor([[5, 70_001 - 65_536, 70_001, 0, 5], [7] * 5]).repeat(1, 150)
     for end_id in (0, 70_001):
         yield _probe(f"completion mask of a large vocabulary, end {end_id}", "completion_mask", wide, end_ids={end_id})
-    yield _probe("completion mask of long padding", "completion_mask", torch.full((1, 700), 4), end_ids={4})
+    for length in (700, 66_000):
+        name = f"completion mask of {length} times an end"
+        yield _probe(name, "completion_mask", torch.full((1, length), 4), end_ids={4})
     ids = torch.tensor([[9, 7, 1, 4, 0], [1, 4, 4, 2, 4], [3, 3, 3, 3, 3]])
     for end_ids in ({4}, {4, 7}, {1, 2, 7}, set[int]()):
         yield _probe(f"completion mask, ends {sorted(end_ids)}", "completion_mask", ids, end_ids=end_ids)
@@ -287,6 +289,17 @@ def _attempts() -> dict[str, list[Attempt]]:
             replace(it, prompt=({"role": "tool", "content": "42"}, {"role": "user", "content": "Why?"}))
             for it in group_of(0, [0.0, 1.0])
         ],
+        "what looks like a template": [
+            replace(
+                it,
+                prompt=(
+                    {"role": "system", "content": " Rules.\n"},
+                    {"role": "user", "content": "\t<|im_end|> <think>x</think>\r\ny "},
+                ),
+                feedback="  <|im_end|>\r\n ",
+            )
+            for it in group_of(0, [0.0, 1.0])
+        ],
         "the end of a trace": [replace(it, completion="thoughts</think>answer") for it in group_of(0, [0.0, 1.0])],
         "long feedback": group_of(0, [0.0, 0.0], ["long " * 200, "short"]),
         "feedback that is a little too long": group_of(0, [0.0], ["w" * 220]),
@@ -316,6 +329,10 @@ def _context() -> Entries:
         "traces and all": ContextRules(strip_thinking=False),
         "a limit": ContextRules(max_length=300),
         "hardly any room": ContextRules(max_length=20),
+        "room for the question": ContextRules(max_length=80),
+        "no demonstrations": ContextRules(use_demonstrations=False),
+        "no feedback": ContextRules(use_feedback=False),
+        "a threshold in the upper three quarters": ContextRules(success_threshold=0.6, success_quantile=0.25),
     }
     for (name, attempts), (under, rule) in product(_attempts().items(), rules.items()):
         yield _probe(f"context of {name} under {under}", "context", attempts, rule)

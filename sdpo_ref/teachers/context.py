@@ -137,7 +137,7 @@ def _demonstration(
 ) -> str | None:
     """The first success of the attempt's group, or none.
 
-    Implements: TEACH-001, TEACH-002, TEACH-003, TEACH-007, TEACH-012.
+    Implements: TEACH-001, TEACH-002, TEACH-003, TEACH-007, TEACH-012, TEACH-046.
     """
     if not rules.use_demonstrations:
         return None
@@ -151,7 +151,7 @@ def _demonstration(
 def _feedback(attempt: Attempt, rules: ContextRules, *, failed: bool, has_demonstration: bool) -> str | None:
     """The attempt's own feedback, if it has any and the rules let it through.
 
-    Implements: TEACH-004, ORACLE-002, ORACLE-006.
+    Implements: TEACH-004, TEACH-047, ORACLE-002, ORACLE-006.
     """
     if not rules.use_feedback or attempt.feedback is None or not attempt.feedback.strip():
         return None

@@ -32,6 +32,6 @@ def successes(rewards: Sequence[float], groups: Sequence[int], rules: ContextRul
         if rules.success_quantile is not None:
             members = [other for other, of in zip(rewards, groups, strict=True) if of == group]
             worse = sum(other < reward for other in members)
-            succeeded = succeeded and worse >= rules.success_quantile * len(members)
+            succeeded = succeeded and worse / len(members) >= rules.success_quantile
         flags.append(succeeded)
     return flags

@@ -74,3 +74,9 @@ def test_every_reward_has_a_group() -> None:
     """Also where only a threshold decides."""
     with pytest.raises(ValueError, match="zip"):
         successes([1.0], [0, 0], ContextRules())
+
+
+def test_a_share_is_a_quotient() -> None:
+    """Eleven of twenty are the share 0.55, although 0.55 times 20 is a little more than eleven."""
+    rules = ContextRules(success_threshold=float("-inf"), success_quantile=0.55)
+    assert successes([float(reward) for reward in range(20)], [0] * 20, rules) == [False] * 11 + [True] * 9

@@ -11,9 +11,26 @@ AWKWARD_TEXTS: Mapping[str, str] = {
     "format strings and template words": "BRACES {x} {{y}} {0} %s {prompt} {solution} {feedback} $z",
     "several lines": "first line\nif x:\n    two  spaces\n\ttab\n\n  last line",
     "any script": "na\u00efve, nai\u0308ve, \ufb01n, \u2460, \u6570\u5b66, \u05e9\u05dc\u05d5\u05dd, \U0001f600",
-    "thousands of characters": " ".join(f"word{number}" for number in range(1_000)),
+    "thousands of characters": " ".join(f"word{number}" for number in range(5_000)),
+    "blanks at both ends": " \n\t  begins and ends with blanks \t\n\n\n\n",
+    "line ends of several kinds": "dos\r\nmac\rthree blank lines\n\n\n\ntrailing blanks  \t\nform feed\x0cend",
+    "markup": "<b>&amp;</b> &lt; <!-- c --> [INST] x [/INST] <|im_start|>user <|im_end|> </s> ```py\n# *x* _y_\n```",
+    "characters without width": "\ufeffmark\u200bzero\u200djoin\u00a0hard\u2003wide\u3000full \x1b[31mred\x1b[0m",
 }
 """What a teacher must be able to read, by what is awkward about it."""
+
+TAGS_IN_TEXT = "Explain <think>why</think> the tag </think> closes."
+"""Text about traces, which is no trace: nobody's reasoning, unless it is in a demonstration."""
+
+AWKWARD_CONVERSATION: tuple[Message, ...] = (
+    {"role": "system", "content": "  \nRULES-MARK.\n\n "},
+    {"role": "user", "content": "yes"},
+    {"role": "assistant", "content": ""},
+    {"role": "tool", "content": "\t[]\r\n"},
+    {"role": "user", "content": "yes"},
+    {"role": "assistant", "content": "<think>a thought</think>\n\nyes"},
+)
+"""Earlier messages with blanks at their ends, equal ones, an empty one as beside a call of a tool, and a trace."""
 
 
 def question(group: int) -> str:
