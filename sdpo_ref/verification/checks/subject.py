@@ -190,13 +190,26 @@ class Subject:
     def loss_backward(
         self, batch: DistillationBatch, *, alpha: float, support: Support, upstream: Sequence[float]
     ) -> list[Tensor]:
-        """Gradients of one graph for several upstream factors, one after the other."""
-        own = _own(batch)
-        result = self._call("loss", own, alpha=alpha, support=support, temperature=1.0, ratio_cap=None)
+        """Gradients for several upstream factors, of one graph; of several, where one allows a single backward.
+
+        A compiled loss reuses the memory of what it saved, and says so when it is differentiated again.
+        """
+        own, result = self._called(batch, alpha, support)
         value = _tensor("loss", result, torch.Size(()), graph=result)
         value = self._as_exact_as_it_is(value, "loss", alpha, support)
-        gradients = [_gradients("loss", factor * result, [own.student_logits], again=True)[0] for factor in upstream]
-        return [_no_finer(gradient, value) for gradient in gradients]
+        try:
+            found = [_gradients("loss", factor * result, [own.student_logits], again=True) for factor in upstream]
+        except NoAnswerError:
+            raise
+        except ImplementationRaisedError:
+            anew = [(factor, *self._called(batch, alpha, support)) for factor in upstream]
+            found = [_gradients("loss", factor * result, [own.student_logits]) for factor, own, result in anew]
+        return [_no_finer(gradient, value) for (gradient,) in found]
+
+    def _called(self, batch: DistillationBatch, alpha: float, support: Support) -> tuple[DistillationBatch, Any]:
+        """A copy of the batch, and the loss that hangs on it."""
+        own = _own(batch)
+        return own, self._call("loss", own, alpha=alpha, support=support, temperature=1.0, ratio_cap=None)
 
     def inputs_after_loss(
         self, batch: DistillationBatch, *, alpha: float, support: Support, ratio_cap: float | None = None
