@@ -11,7 +11,6 @@ import sys
 from pathlib import Path
 
 import pytest
-import typer
 
 from sdpo_ref.cli import main as program
 
@@ -53,7 +52,7 @@ def _written(stream: io.TextIOWrapper) -> str:
 def _serve(name: str, *arguments: str) -> None:
     """What ``sdpo_ref.cli.main.app`` does, without the context that beartype does not take for typer's."""
     serving = importlib.import_module(f"sdpo_ref.cli.{name}")
-    typer.main.get_command(serving.app)(args=list(arguments), prog_name=f"sdpo-ref {name}")
+    program.serve(serving.app, list(arguments), f"sdpo-ref {name}")
 
 
 def _exit_code() -> int:

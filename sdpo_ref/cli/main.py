@@ -1,8 +1,12 @@
 """``sdpo-ref``: one sub-command a file, imported when it is called, so that ``--help`` needs no torch."""
 
+import errno
 import importlib
+import os
 import sys
 from collections.abc import Callable, Mapping
+from contextlib import suppress
+from typing import Any
 
 import typer
 
@@ -20,6 +24,11 @@ _COMMANDS: Mapping[str, str] = {
     "doctor": "Show what is installed and what can run here.",
 }
 """Sub-command to its help; ``sdpo_ref.cli.<name>.app`` is the typer application that serves it."""
+
+NO_VERDICT = 70
+"""Exit code where the program itself failed, or could not print: no verdict has it (spec/08-conformance)."""
+
+_CANNOT_PRINT = (errno.EPIPE, errno.ENOSPC, errno.EIO, errno.EBADF, errno.EDQUOT, errno.EFBIG)
 
 _FORWARD = {"allow_extra_args": True, "allow_interspersed_args": False, "ignore_unknown_options": True}
 
@@ -56,9 +65,39 @@ def _forward(name: str) -> Callable[[typer.Context], None]:
 
     def run(context: typer.Context) -> None:
         serving = importlib.import_module(f"sdpo_ref.cli.{name}")
-        typer.main.get_command(serving.app)(args=context.args, prog_name=f"sdpo-ref {name}")
+        serve(serving.app, context.args, f"sdpo-ref {name}")
 
     return run
+
+
+class FailedError(Exception):
+    """Something that is no error of ours was raised; typer would make exit code 1 of some of them."""
+
+
+def serve(serving: typer.Typer, arguments: list[str], name: str) -> None:
+    """Run the application of a sub-command; it exits.
+
+    Args:
+        serving: the application.
+        arguments: what was typed after its name.
+        name: as the help shows it.
+
+    Raises:
+        FailedError: from whatever was raised that the command did not foresee.
+    """
+    command = typer.main.get_command(serving)
+    invoke = command.invoke
+
+    def guarded(context: Any) -> object:
+        try:
+            return invoke(context)
+        except SdpoRefError:
+            raise
+        except (OSError, EOFError) as error:
+            raise FailedError from error
+
+    command.invoke = guarded  # type: ignore[method-assign, assignment]
+    command(args=arguments, prog_name=name)
 
 
 for _name, _help in _COMMANDS.items():
@@ -66,9 +105,25 @@ for _name, _help in _COMMANDS.items():
 
 
 def main() -> None:
-    """Run the command line; an SdpoRefError is one line on standard error, not a traceback."""
+    """Run the command line; an SdpoRefError is one line on standard error, not a traceback.
+
+    Whatever else is raised ends with :data:`NO_VERDICT`, so that a build server never takes it for a verdict.
+    """
+    try:
+        code = _run()
+        sys.stdout.flush()
+    except Exception as error:  # noqa: BLE001 - the last place that can keep it from Python's exit code 1
+        code = _failed(error.__cause__ if isinstance(error, FailedError) and error.__cause__ is not None else error)
+    sys.exit(code)
+
+
+def _run() -> int | str | None:
     try:
         app()
+    except SystemExit as left:
+        if isinstance(left.__context__, OSError):  # typer and rich say 1 where a reader has left
+            raise left.__context__ from None
+        return left.code
     except SdpoRefError as error:
         from rich.console import Console
         from rich.text import Text
@@ -76,9 +131,27 @@ def main() -> None:
         from sdpo_ref.verification.isolation.text import printable
 
         Console(stderr=True).print(Text(printable(f"error: {error}"), style="red"), soft_wrap=True)
-        sys.exit(4 if isinstance(error, IntegrityError) else 2)
+        return 4 if isinstance(error, IntegrityError) else 2
     except KeyboardInterrupt:
-        sys.exit(130)
+        return 130
+    return 0
+
+
+def _failed(error: BaseException) -> int:
+    """Say that there is no verdict, and why."""
+    with suppress(Exception):  # what is left in the buffers goes nowhere, or Python would end with a code of its own
+        nowhere = os.open(os.devnull, os.O_WRONLY)
+        os.dup2(nowhere, sys.stdout.fileno())
+    with suppress(Exception):
+        if isinstance(error, OSError) and error.filename is None and error.errno in _CANNOT_PRINT:
+            what = f"standard output cannot be written ({error.strerror})"
+        else:
+            import traceback
+
+            traceback.print_exception(error, file=sys.stderr)
+            what = "sdpo-ref itself failed; please report what is above"
+        typer.echo(f"error: {what}. This is no verdict on any implementation (exit code {NO_VERDICT}).", err=True)
+    return NO_VERDICT
 
 
 if __name__ == "__main__":
