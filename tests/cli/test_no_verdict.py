@@ -8,7 +8,6 @@ from typing import Any
 
 import pytest
 
-from sdpo_ref.cli import spec
 from sdpo_ref.cli.main import NO_VERDICT
 from sdpo_ref.verification.status import ExitCode
 from tests.commands import sdpo_ref
@@ -43,7 +42,7 @@ def test_whatever_is_raised(monkeypatch: pytest.MonkeyPatch, raised: BaseExcepti
     def fail(*_: Any, **__: Any) -> None:
         raise raised
 
-    monkeypatch.setattr(spec.Suite, "at", fail)
+    monkeypatch.setattr("sdpo_ref.cli.spec.Suite.at", fail)
     done = sdpo_ref("spec", "show", "LOSS-001")
     assert done.returncode == NO_VERDICT, done.stderr
     assert "no verdict on any implementation (exit code 70)" in done.stderr

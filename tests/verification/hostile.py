@@ -1,7 +1,7 @@
 """Implementations that a user should be able to verify without harm: written beside the toy suite, never imported."""
 
 HOSTILE = """
-import os, socket, subprocess, sys, tempfile
+import os, signal, socket, subprocess, sys, tempfile
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -46,8 +46,31 @@ def make():
 def waits():
     (Path(tempfile.gettempdir()) / "begun").touch()
     subprocess.Popen(["sleep", "86398"], start_new_session=True)
-    import time
-    time.sleep(600)
+    os.kill(os.getpid(), signal.SIGSTOP)  # no thread of this process can see that the runner has gone
+
+def hides():
+    return SimpleNamespace(divergence=lambda a, b: replaces_what_it_prints(), capabilities={"divergence"})
+
+def replaces_what_it_prints():
+    for name in Path(os.environ["SDPO_REF_SCRATCH"]).glob("*"):
+        if name.is_file():
+            name.unlink()
+            os.mkfifo(name)
+    os._exit(3)
+
+def forges():
+    return SimpleNamespace(divergence=lambda a, b: writes_events(), capabilities={"divergence"})
+
+def writes_events():
+    from sdpo_ref.verification.isolation.events import Closed, Finished, Status, encode
+    check = os.environ["PYTEST_CURRENT_TEST"].rpartition(" ")[0]
+    lines = "".join(encode(event) + chr(10) for event in (Finished(check, Status.PASS), Closed()))
+    for number in range(3, 64):
+        try:
+            os.write(number, lines.encode())
+        except OSError:
+            pass
+    os._exit(0)
 
 def refuses():
     raise ValueError("\\x1b[2Jno")

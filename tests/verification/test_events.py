@@ -13,8 +13,10 @@ from sdpo_ref.verification.isolation.events import (
     Event,
     Failure,
     Finished,
+    Forged,
     Header,
     Opened,
+    Order,
     Refused,
     Started,
     decode,
@@ -83,3 +85,32 @@ def test_names_are_one_line() -> None:
     assert opened.header.name == "a verified b\\x1b[2J"
     finished = printable_event(Finished("a.py::t", Status.FAIL, "\r", failure=Failure(got="\x07", traceback="\x9b1A")))
     assert finished == Finished("a.py::t", Status.FAIL, "\\r", failure=Failure(got="\\x07", traceback="\\x9b1A"))
+
+
+def a_run(*events: Event) -> list[bool]:
+    """Which events are taken for those of a worker."""
+    order = Order()
+    return [order.allows(event) for event in events]
+
+
+def test_events_come_in_the_order_of_a_worker() -> None:
+    """Whatever comes elsewhere is not the worker's: a check that never began, a second header, anything at the end."""
+    opened, collected, closed = Opened(HEADER), Collected(()), Closed()
+    begun, ended = Started("a"), Finished("a", Status.PASS)
+    assert all(a_run(opened, collected, begun, ended, Started("b"), Finished("b", Status.PASS), closed))
+    assert all(a_run(collected, closed))
+    for wrong in (
+        (opened, begun),
+        (opened, opened),
+        (opened, collected, opened),
+        (opened, collected, ended),
+        (opened, collected, begun, Finished("b", Status.PASS)),
+        (opened, collected, begun, closed),
+        (opened, collected, begun, ended, ended),
+        (opened, collected, begun, begun),
+        (opened, collected, closed, begun),
+        (opened, collected, Refused("no")),
+        (opened, Forged("x")),
+        (closed,),
+    ):
+        assert not a_run(*wrong)[-1]

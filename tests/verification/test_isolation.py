@@ -173,9 +173,22 @@ def test_a_refusal_is_escaped_too(place: Path, suite: Suite) -> None:
 
 
 @pytest.mark.slow
+@pytest.mark.parametrize(
+    ("factory", "says"),
+    [("hides", "exit code 3"), ("forges", "to where this suite counts its results")],
+)
+def test_neither_hidden_output_nor_forged_events(place: Path, suite: Suite, factory: str, says: str) -> None:
+    """A pipe in place of the file of its output hangs nobody; a forged pass and a silent exit are no pass."""
+    with standing_in(place):
+        found = verify(f"hostile:{factory}", suite=suite, only=["LOSS-001"], jobs=1)
+    assert found.verdict.exit_code == 1
+    assert says in failure(found, "LOSS-001").message
+
+
+@pytest.mark.slow
 @LINUX
 def test_a_runner_that_is_killed_leaves_nothing(place: Path, workplace: Path) -> None:
-    """The worker detects that the runner has exited, removes the scratch folder, and ends with its children."""
+    """Whoever waits for the worker sees it, removes the scratch folder and ends all, also a worker that is stopped."""
     with standing_in(place):
         runner = subprocess.Popen(
             [*MODULE, "sdpo_ref.cli.main", "verify", "hostile:waits", "--jobs", "1", "--suite", workplace / "suite"],

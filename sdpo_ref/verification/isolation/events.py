@@ -156,7 +156,58 @@ class Closed:
     """The worker has run all checks of its share."""
 
 
-Event = Refused | Opened | Collected | Started | Finished | Closed
+@dataclass(frozen=True)
+class Forged:
+    """Something that is no event of the worker was written into the pipe of its events; the runner makes this itself.
+
+    Attributes:
+        line: its beginning.
+    """
+
+    line: str
+
+
+Event = Refused | Opened | Collected | Started | Finished | Closed | Forged
+
+
+class Order:
+    """Which event of one worker can come next; whatever comes elsewhere was written by something else.
+
+    Example:
+        >>> order = Order()
+        >>> order.allows(Collected(())), order.allows(Finished("a", Status.PASS)), order.allows(Started("a"))
+        (True, False, True)
+    """
+
+    def __init__(self) -> None:
+        self.has_closed = False
+        self._has_opened = self._has_collected = False
+        self._check: str | None = None
+
+    def allows(self, event: Event) -> bool:
+        """Whether it can come now; if so, it has come."""
+        if self.has_closed:
+            return False
+        match event:
+            case Refused():
+                allowed = not (self._has_opened or self._has_collected)
+            case Opened():
+                allowed = not (self._has_opened or self._has_collected)
+                self._has_opened = True
+            case Collected():
+                allowed = not self._has_collected
+                self._has_collected = True
+            case Started(check):
+                allowed = self._has_collected and self._check is None
+                self._check = check
+            case Finished(check):
+                allowed = check == self._check
+                self._check = None
+            case Closed():
+                allowed = self.has_closed = self._has_collected and self._check is None
+            case Forged():
+                allowed = False
+        return allowed
 
 
 def encode(event: Event) -> str:

@@ -7,6 +7,7 @@ while it has one thread, so this comes before anything heavy is imported.
 import contextlib
 import ctypes
 import os
+import shutil
 import signal
 import sys
 from collections.abc import Callable
@@ -51,25 +52,28 @@ def reach() -> Reach:
     return Reach.NONE
 
 
-def enter(how: Reach) -> None:
+def enter(how: Reach, scratch: Path | None = None) -> None:
     """Enter; what returns is inside.
 
-    With :attr:`Reach.ALL` it is a child that returns. The calling process waits for it, then ends whatever it has
-    started, then ends the way it ended.
+    On Linux it is a child that returns. The calling process waits for it, then ends whatever it has started, then ends
+    the way it ended. If its own parent exits first, it does not wait: a child that is stopped never ends by itself.
 
     Args:
         how: as :func:`reach` found.
+        scratch: a folder to remove if the parent exits first, which would have removed it.
 
     Raises:
         OSError: if the system refuses.
     """
+    first = None
     if how is Reach.NETWORK:
         _enter_network()
     elif how is Reach.ALL:
         first = _enter_all()
+    if sys.platform == "linux":
         worker = os.fork()
         if worker:
-            _wait_and_follow(worker, first)
+            _wait_and_follow(worker, first, scratch)
 
 
 def _works(enter_it: Callable[[], int]) -> bool:
@@ -126,11 +130,24 @@ def _serve_as_first(tell: int) -> NoReturn:
     os._exit(1)
 
 
-def _wait_and_follow(worker: int, first: int) -> NoReturn:
+def _wait_and_follow(worker: int, first: int | None, scratch: Path | None) -> NoReturn:
+    def end_now(*_: object) -> None:
+        """The parent has exited: no process that runs code of others is waited for, as it may be stopped."""
+        for process in (worker, first):
+            if process is not None:
+                os.kill(process, signal.SIGKILL)
+        if scratch is not None:
+            shutil.rmtree(scratch, ignore_errors=True)
+        os.killpg(os.getpgid(0), signal.SIGKILL)
+
     signal.signal(signal.SIGUSR1, lambda *_: os.kill(worker, signal.SIGUSR1))
+    signal.signal(signal.SIGTERM, end_now)
+    with contextlib.suppress(OSError, AttributeError):  # after the user namespace, which takes it away
+        _call("prctl", _DIE_WITH_PARENT, int(signal.SIGTERM), 0, 0, 0)
     _, status = os.waitpid(worker, 0)
-    os.kill(first, signal.SIGKILL)
-    os.waitpid(first, 0)  # ends once every process of the namespace has
+    if first is not None:
+        os.kill(first, signal.SIGKILL)
+        os.waitpid(first, 0)  # ends once every process of the namespace has
     code = os.waitstatus_to_exitcode(status)
     if code < 0:
         with contextlib.suppress(OSError):  # SIGKILL has no handler to take away

@@ -3,6 +3,7 @@
 import contextlib
 import os
 import re
+import secrets
 import shutil
 import signal
 import site
@@ -15,7 +16,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import BinaryIO
 
-from sdpo_ref.verification.isolation.events import Event, decode
+from sdpo_ref.verification.isolation.events import Event, Forged, Order, decode
 from sdpo_ref.verification.isolation.run import Request
 from sdpo_ref.verification.isolation.sandbox import SCRATCH
 
@@ -23,6 +24,7 @@ _SANDBOX = "sdpo_ref.verification.isolation.sandbox"
 _WORKER = "sdpo_ref.verification.isolation.worker"
 _LONGEST_EVENT = 1 << 24
 _LONGEST_END = 1 << 16
+_LONGEST_QUOTE = 80
 _FRAMES = 6
 _MACHINERY = re.compile(r"[/\\](_pytest|pluggy|sdpo_ref[/\\]verification)[/\\]")
 _SECONDS_FOR_STACK = 1.0
@@ -82,9 +84,14 @@ def start_isolated(module: str, home: Path, memory: float, printed: BinaryIO) ->
 class WorkerProcess:
     """A running worker process and its state.
 
+    What it prints is read through a descriptor that is kept from the start, never by path: the implementation may
+    delete the file, or put a pipe in its place that nobody writes into. A line counts as an event if it begins with the
+    secret that this worker was given, and comes where an event of its kind can come.
+
     Attributes:
         request: what it runs.
         check: the check that it is in, or ``None``.
+        last_check: the check that it began last, or ``None``.
         last_event: when it last sent an event, in seconds of the monotonic clock.
     """
 
@@ -94,25 +101,43 @@ class WorkerProcess:
         """Start it; ``listener`` is called from another thread with each event, and with ``None`` at the end."""
         self.request = request
         self.check: str | None = None
+        self.last_check: str | None = None
         self.last_event = time.monotonic()
+        self._secret = secrets.token_hex(16)
+        self._order = Order()
         self._own = Path(tempfile.mkdtemp(prefix="worker-", dir=home))
-        self._printed = self._own.with_suffix(".txt")
-        with self._printed.open("wb") as printed:
-            self._process = start_isolated(_WORKER, self._own, memory, printed)
+        self._printed = tempfile.TemporaryFile(prefix="printed-", dir=home)  # noqa: SIM115 - closed by `kill`
+        self._end_of_printed = ""
+        self._process = start_isolated(_WORKER, self._own, memory, self._printed)
         threading.Thread(target=self._read, args=(listener,), daemon=True).start()
         stdin = self._process.stdin
         if stdin is not None:
             with contextlib.suppress(BrokenPipeError):
-                stdin.write(f"{request.encode()}\n")
+                stdin.write(f"{self._secret} {request.encode()}\n")
                 stdin.flush()
+
+    @property
+    def has_closed(self) -> bool:
+        """Whether it has said that all checks of its share are done."""
+        return self._order.has_closed
 
     def _read(self, listener: Callable[["WorkerProcess", Event | None], None]) -> None:
         if self._process.stdout is not None:
             with self._process.stdout as lines:
                 while line := lines.readline(_LONGEST_EVENT):
-                    with contextlib.suppress(ValueError):
-                        listener(self, decode(line))
+                    listener(self, self._event(line))
         listener(self, None)
+
+    def _event(self, line: str) -> Event:
+        """The event in a line; :class:`Forged` where something else than this worker has written it."""
+        secret, _, text = line.partition(" ")
+        if secret != self._secret:
+            return Forged(line[:_LONGEST_QUOTE])
+        try:
+            event = decode(text)
+        except ValueError:
+            return Forged(text[:_LONGEST_QUOTE])
+        return event if self._order.allows(event) else Forged(text[:_LONGEST_QUOTE])
 
     def is_silent_for(self, seconds: float) -> bool:
         """Whether it has sent nothing for longer than this."""
@@ -126,15 +151,17 @@ class WorkerProcess:
         if self._process.stdin is not None:
             with contextlib.suppress(BrokenPipeError):
                 self._process.stdin.close()
+        self._end_of_printed = self.printed()
+        self._printed.close()
         shutil.rmtree(self._own, ignore_errors=True)
 
     def where(self) -> str:
         """Its current stack, innermost call first; empty if it does not answer."""
-        before = self._printed.stat().st_size
+        before = self._size_of_printed()
         with contextlib.suppress(ProcessLookupError):
             os.kill(self._process.pid, signal.SIGUSR1)
         deadline = time.monotonic() + _SECONDS_FOR_STACK
-        while self._printed.stat().st_size == before and time.monotonic() < deadline:
+        while self._size_of_printed() == before and time.monotonic() < deadline:
             time.sleep(0.05)
         return self.last_stack()
 
@@ -146,9 +173,13 @@ class WorkerProcess:
 
     def printed(self) -> str:
         """The end of what went to its standard output and error outside of checks."""
-        with self._printed.open("rb") as file:
-            file.seek(max(0, self._printed.stat().st_size - _LONGEST_END))
-            return file.read().decode("utf-8", "replace")
+        if self._printed.closed:
+            return self._end_of_printed
+        begin = max(0, self._size_of_printed() - _LONGEST_END)
+        return os.pread(self._printed.fileno(), _LONGEST_END, begin).decode("utf-8", "replace")
+
+    def _size_of_printed(self) -> int:
+        return os.fstat(self._printed.fileno()).st_size
 
     def ending(self) -> str:
         """How it ended, in words."""

@@ -15,7 +15,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from sdpo_ref.errors import IntegrityError, LoadError
-from sdpo_ref.verification.isolation.events import Check, Event, Failure, Finished, Opened, Started
+from sdpo_ref.verification.isolation.events import Check, Event, Failure, Finished, Forged, Opened, Started
 from sdpo_ref.verification.isolation.limits import Limits, name_exceeded_limit
 from sdpo_ref.verification.isolation.loader import Loaded
 from sdpo_ref.verification.isolation.process import WorkerProcess, isolated_environment
@@ -29,6 +29,7 @@ _LOSSES_WITHOUT_PROGRESS = 3
 _TICK_SECONDS = 0.1
 _LONGEST_LINE = 500
 _ADVICE_ON_ENDING = "something in this check leaves or crashes the whole process"
+_ADVICE_ON_FORGING = "leave file descriptors alone that are not yours"
 _ADVICE_ON_HANGING = "if it is only slow, raise --time-limit"
 
 
@@ -152,11 +153,16 @@ class _Supervisor:
             worker.kill()
             self._retire(worker, f"the process ended with {worker.ending()}", _ADVICE_ON_ENDING, worker.last_stack())
             return
+        if isinstance(event, Forged):
+            worker.kill()
+            how = f"it wrote {one_line(event.line)!r} to where this suite counts its results"
+            self._retire(worker, how, _ADVICE_ON_FORGING, "")
+            return
         match event:
             case Opened(header):
                 event = Opened(replace(header, isolation={**header.isolation, "time": self._time()}))
             case Started(check):
-                worker.check = check
+                worker.check = worker.last_check = check
             case Finished(_, status):
                 worker.check = None
                 if status is not Status.NA:
@@ -187,6 +193,9 @@ class _Supervisor:
             self._log.record(Finished(worker.check, Status.ERROR, failure=failure))
         remaining = self._log.remaining(worker.request.share)
         if self._request.implementation is None or not remaining:
+            if worker.check is None and worker.last_check is not None and not worker.has_closed:
+                after = Failure(message=f"{how} after this check, before it had said that it was done; {advice}")
+                self._log.record(Finished(worker.last_check, Status.ERROR, failure=after))
             return
         self._losses_without_progress += worker.check is None
         if self._losses_without_progress > _LOSSES_WITHOUT_PROGRESS:

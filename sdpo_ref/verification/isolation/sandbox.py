@@ -46,7 +46,7 @@ def isolate(memory: float) -> dict[str, str]:
         The isolation in force, in words, by subject.
     """
     how = reach()
-    enter(how)
+    enter(how, scratch_folder())
     refuse_network()
     return {
         "network": NETWORK[how],

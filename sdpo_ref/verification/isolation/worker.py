@@ -1,9 +1,9 @@
 """The isolated process in which a third party's code runs; ``isolation.sandbox`` calls ``main``.
 
-Reads one :class:`~sdpo_ref.verification.isolation.run.Request` from standard input and writes events to what was
-its standard output when it started. Before the implementation is imported, both are moved out of its reach, so nothing
-that it prints or reads can disturb them. On SIGUSR1 it writes its stack to standard error, so that the runner can
-report where a check hangs. It terminates when the runner exits.
+Reads a secret and one :class:`~sdpo_ref.verification.isolation.run.Request` from standard input and writes events, each
+after the secret, to what was its standard output when it started. Before the implementation is imported, both are moved
+out of its reach, so nothing that it prints or reads can disturb them. On SIGUSR1 it writes its stack to standard error,
+so that the runner can report where a check hangs. It terminates when the runner exits.
 """
 
 import contextlib
@@ -112,16 +112,17 @@ def main(isolation: Mapping[str, str]) -> None:
         os.dup2(nothing.fileno(), 0)
     os.dup2(2, 1)
     faulthandler.register(signal.SIGUSR1, file=os.dup(2), all_threads=False)
-    request = Request.decode(commands.readline())
+    secret, _, text = commands.readline().partition(" ")
+    request = Request.decode(text)
     threading.Thread(target=_terminate_with_runner, args=(commands, scratch_folder()), daemon=True).start()
-    run(request, lambda event: _write(events, event), isolation=isolation)
+    run(request, lambda event: _write(events, secret, event), isolation=isolation)
     with contextlib.suppress(OSError):
         os.close(events)
     os._exit(0)  # threads that the implementation left running must not keep this process alive
 
 
-def _write(events: int, event: Event) -> None:
-    line = f"{encode(event)}\n".encode()
+def _write(events: int, secret: str, event: Event) -> None:
+    line = f"{secret} {encode(event)}\n".encode()
     while line:
         line = line[os.write(events, line) :]
 
