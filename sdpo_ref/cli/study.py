@@ -89,6 +89,7 @@ def run(
     experiments = _requested(console, names or (), Parts(trainer=trainer, oracle=oracle, teacher=teacher))
     workers = jobs or available_jobs()
     with Store(store_at) as store:
+        _tell_upgrade(console, store)
         todo = pending((task for one in experiments for task in one.tasks(repeats)), store)
         before = status(experiments, repeats, store.entries()).together
         console.print(
@@ -215,6 +216,7 @@ def tune(
     grid, seeds, workers = tuning_experiment(), tuning_seeds(SEEDS), jobs or available_jobs()
     tasks = list(grid.tasks(seeds))
     with Store(store_at) as store:
+        _tell_upgrade(console, store)
         done = len(tasks) - len(pending(tasks, store))
         with progress_bar(console, total=len(tasks), done=done, jobs=workers) as progress:
             run_tasks(tasks, store, jobs=workers, progress=progress, simulator=named(simulator, device=device))
@@ -245,3 +247,8 @@ def _stored(path: Path) -> list[Entry]:
         return []
     with Store(path, read_only=True) as store:
         return store.entries()
+
+
+def _tell_upgrade(console: Console, store: Store) -> None:
+    if store.upgraded:
+        console.print(Text(f"{store.path}: {store.upgraded} rows of an older version now have a hash, and are checked"))

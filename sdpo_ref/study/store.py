@@ -2,8 +2,12 @@
 
 The file has a rollback journal and not a write-ahead log: it stays one file that can be copied when no study runs,
 it can be read in a folder that is read-only, and it works on network file systems.
+
+Each row has the hash of all that is in it, and is compared with it whenever it is read: SQLite would not notice a digit
+that a disk has changed. A store of the first version has no hashes; it is given them when it is first written into.
 """
 
+import hashlib
 import json
 import sqlite3
 from collections.abc import Collection, Iterator
@@ -11,6 +15,7 @@ from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
+from typing import Any
 
 from pydantic import BaseModel, ConfigDict, TypeAdapter, ValidationError
 
@@ -77,8 +82,11 @@ def settings_text(settings: BaseModel) -> str:
 APPLICATION_ID = 0x5344504F
 """Marks the file as one of this program in SQLite's header: "SDPO"."""
 
-SCHEMA_VERSION = 1
-"""Grows when a table changes; kept in SQLite's header."""
+SCHEMA_VERSION = 2
+"""Grows when a table changes; kept in SQLite's header. The first version has no hashes."""
+
+_WITHOUT_HASHES = "SELECT key, settings, seed, outcome, provenance, wall_seconds"
+_EVERYTHING = f"{_WITHOUT_HASHES}, sha256"
 
 _TABLE = """task (
     key TEXT PRIMARY KEY,
@@ -86,8 +94,22 @@ _TABLE = """task (
     seed INTEGER NOT NULL,
     outcome TEXT NOT NULL,
     provenance TEXT NOT NULL,
-    wall_seconds REAL NOT NULL
+    wall_seconds REAL NOT NULL,
+    sha256 TEXT NOT NULL
 ) WITHOUT ROWID"""
+
+_Row = tuple[str, str, int, str, str, float]
+"""A row without its hash, in the order of the columns."""
+
+
+def row_sha256(row: _Row) -> str:
+    """The hash of everything in a row.
+
+    Args:
+        row: key, settings, seed, outcome, provenance and seconds, as they are stored.
+    """
+    return hashlib.sha256(json.dumps(row).encode()).hexdigest()
+
 
 _PATIENCE = 30.0
 """Seconds to wait for another process that reads or writes just now."""
@@ -102,6 +124,10 @@ class Store:
         path: of the file. Opening for writing makes it and its folder, and keeps other writers out until it is closed.
         read_only: whether to look only; then the file has to exist.
 
+    Attributes:
+        path: of the file.
+        upgraded: how many rows of an older version were given a hash when it was opened.
+
     Raises:
         StoreError: if the file is no store, or of a newer version, or another study is writing into it, or it cannot
             be opened; it is left as it was.
@@ -109,6 +135,8 @@ class Store:
 
     def __init__(self, path: Path, *, read_only: bool = False) -> None:
         self.path = path
+        self.upgraded = 0
+        self._has_hashes = True
         self._writer: WriterLock | None = None
         with store_errors(path):
             if path.is_dir():
@@ -148,7 +176,9 @@ class Store:
             record.provenance.wall_seconds,
         )
         with self._transaction():
-            self._connection.execute("INSERT OR REPLACE INTO task VALUES (?, ?, ?, ?, ?, ?)", row)
+            self._connection.execute(
+                "INSERT OR REPLACE INTO task VALUES (?, ?, ?, ?, ?, ?, ?)", (*row, row_sha256(row))
+            )
 
     def outcomes(self, keys: Collection[str]) -> dict[str, Outcome]:
         """What some tasks found; those that are not in the store are left out.
@@ -170,19 +200,22 @@ class Store:
         Raises:
             StoreError: if a row cannot be read.
         """
-        question = "SELECT key, settings, seed, outcome, provenance, wall_seconds FROM task WHERE key = ?"
         with store_errors(self.path):
-            rows = [self._connection.execute(question, (key,)).fetchone() for key in keys]
-        return [self._record(row) for row in rows if row is not None]
+            rows = [row for key in keys for row in self._rows("WHERE key = ?", key)]
+        return [self._record(row) for row in rows]
 
     def entries(self) -> list[Entry]:
-        """Every row without its numbers, whatever version of the code wrote it, in the order of the keys."""
-        question = "SELECT key, settings, seed, outcome, wall_seconds FROM task ORDER BY key"
+        """Every row without its numbers, whatever version of the code wrote it, in the order of the keys.
+
+        Raises:
+            StoreError: if a row is not what was written.
+        """
         with store_errors(self.path):
-            return [
-                Entry(key, settings, seed, json.loads(outcome).get("error") is not None, wall_seconds)
-                for key, settings, seed, outcome, wall_seconds in self._connection.execute(question)
-            ]
+            rows = self._rows("ORDER BY key")
+        return [
+            Entry(key, settings, seed, json.loads(outcome).get("error") is not None, wall_seconds)
+            for key, settings, seed, outcome, _, wall_seconds in rows
+        ]
 
     def close(self) -> None:
         """Let others write."""
@@ -208,9 +241,13 @@ class Store:
                 if self._is_blank():
                     self._connection.execute(f"CREATE TABLE {_TABLE}")
                     self._connection.execute(f"PRAGMA application_id = {APPLICATION_ID}")
+                elif self._number("PRAGMA user_version") < SCHEMA_VERSION:
+                    self._upgrade()
                 self._connection.execute(f"PRAGMA user_version = {SCHEMA_VERSION}")  # refused now if it ever will be
             return
         with store_errors(self.path):
+            columns = self._number("SELECT count(*) FROM pragma_table_info('task') WHERE name = 'sha256'")
+            self._has_hashes = blank or columns == 1 or self._number("PRAGMA user_version") == SCHEMA_VERSION
             if blank:  # a study was killed before its first row
                 self._connection.execute(f"CREATE TEMP TABLE {_TABLE}")
             self._connection.execute("PRAGMA query_only = ON")
@@ -226,12 +263,41 @@ class Store:
                 f"the store {self.path} cannot be used: it is a database of another program; name another place with "
                 "--store"
             )
-        if version != SCHEMA_VERSION:
+        if version not in range(1, SCHEMA_VERSION + 1):
             raise StoreError(
-                f"the store {self.path} cannot be used: its schema has version {version} and this sdpo-ref reads "
+                f"the store {self.path} cannot be used: its schema has version {version} and this sdpo-ref reads 1 to "
                 f"{SCHEMA_VERSION}; update sdpo-ref, or name another place with --store"
             )
         return False
+
+    def _upgrade(self) -> None:
+        """Give the rows of the first version their hashes; a row that is damaged already is refused."""
+        self._has_hashes = False
+        rows = self._rows("ORDER BY key")
+        hashes = [(row_sha256(row), row[0]) for row in rows]
+        self._connection.execute("ALTER TABLE task ADD COLUMN sha256 TEXT NOT NULL DEFAULT ''")
+        self._connection.executemany("UPDATE task SET sha256 = ? WHERE key = ?", hashes)
+        self._has_hashes, self.upgraded = True, len(rows)
+
+    def _rows(self, which: str, *arguments: str) -> list[_Row]:
+        """Rows as they were written; one that is something else is refused."""
+        question = f"{_EVERYTHING if self._has_hashes else _WITHOUT_HASHES} FROM task {which}"
+        found = self._connection.execute(question, arguments)
+        return [self._as_written(*row) for row in found]
+
+    def _as_written(self, *row: Any) -> _Row:
+        key, settings, seed, outcome, provenance, wall_seconds, *hashed = row
+        found = key, settings, seed, outcome, provenance, wall_seconds
+        has_types = tuple(map(type, found)) == (str, str, int, str, str, float)
+        if not (
+            has_types
+            and (hashed == [row_sha256(found)] if hashed else all(map(_is_object, (settings, outcome, provenance))))
+        ):
+            raise StoreError(
+                f"the store {self.path} holds a row that is not what was written, {str(key)[:12]} with seed {seed}: it "
+                "is damaged, or was edited; restore a copy, or delete that row, and run the same command again"
+            )
+        return found
 
     def _number(self, question: str) -> int:
         (found,) = self._connection.execute(question).fetchone()
@@ -251,7 +317,7 @@ class Store:
                         self._connection.execute("ROLLBACK")
                 raise
 
-    def _record(self, row: tuple[str, str, int, str, str, float]) -> Record:
+    def _record(self, row: _Row) -> Record:
         key, settings, seed, outcome, provenance, wall_seconds = row
         try:
             return Record(
@@ -266,3 +332,10 @@ class Store:
                 f"the store {self.path} holds a row that cannot be read, {key[:12]} with seed {seed}: {error}; move "
                 "the file away, or delete that row, and run the same command again"
             ) from error
+
+
+def _is_object(text: str) -> bool:
+    try:
+        return isinstance(json.loads(text), dict)
+    except ValueError:
+        return False

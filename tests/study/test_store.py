@@ -122,6 +122,8 @@ def test_entries_are_read_whoever_wrote_them(path: Path) -> None:
     with Store(path) as store:
         store.put(record(1))
         store._connection.execute('UPDATE task SET settings = \'{"kind": "walk"}\'')
+        row = store._connection.execute("SELECT key, settings, seed, outcome, provenance, wall_seconds FROM task")
+        store._connection.execute("UPDATE task SET sha256 = ?", (store_module.row_sha256(row.fetchone()),))
         assert [(entry.key, entry.seed, entry.wall_seconds) for entry in store.entries()] == [("key1", 1, 0.25)]
         with pytest.raises(StoreError, match=r"holds a row that cannot be read, key1 with seed 1"):
             store.outcomes(["key1"])
@@ -141,7 +143,10 @@ def test_a_file_of_another_kind_is_left_untouched(path: Path, length: int, *, re
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        (f"PRAGMA user_version = {SCHEMA_VERSION + 1}", r"its schema has version 2 and this sdpo-ref reads 1; update"),
+        (
+            f"PRAGMA user_version = {SCHEMA_VERSION + 1}",
+            r"its schema has version 3 and this sdpo-ref reads 1 to 2; update",
+        ),
         ("PRAGMA application_id = 7", r"it is a database of another program; name another place"),
     ],
 )
@@ -309,6 +314,77 @@ def test_a_damaged_file_is_reported(path: Path) -> None:
     path.write_bytes(bytes_)
     with Store(path, read_only=True) as store, pytest.raises(StoreError, match="the file is damaged"):
         store.keys()
+
+
+CHANGES = {
+    "a digit of a number": "UPDATE task SET outcome = replace(outcome, '0.', '1.')",
+    "an outcome that is cut": "UPDATE task SET outcome = substr(outcome, 1, 20)",
+    "an outcome that is no object": "UPDATE task SET outcome = '[]'",
+    "no outcome": "UPDATE task SET outcome = CAST(x'00ff' AS BLOB)",
+    "settings of another run": "UPDATE task SET settings = replace(settings, '3', '4')",
+    "another seed": "UPDATE task SET seed = seed + 1",
+    "another time": "UPDATE task SET wall_seconds = 0.5",
+    "a time that is text": "UPDATE task SET wall_seconds = 'soon'",
+    "another origin": "UPDATE task SET provenance = replace(provenance, 'reference', 'batched')",
+    "another key": "UPDATE task SET key = 'key9'",
+    "another hash": "UPDATE task SET sha256 = 'none'",
+}
+
+
+@pytest.mark.parametrize("change", CHANGES.values(), ids=CHANGES)
+def test_a_row_that_is_not_what_was_written_is_refused(path: Path, change: str) -> None:
+    """By name, wherever it is read: neither a traceback nor another number."""
+    with Store(path) as store:
+        store.put(record(1))
+        before = store._connection.total_changes
+        store._connection.execute(change)
+        assert store._connection.total_changes == before + 1
+    with Store(path, read_only=True) as store:
+        (key,) = store.keys()
+        for read in (store.entries, lambda: store.records([key]), lambda: store.outcomes([key])):
+            with pytest.raises(StoreError, match=r"holds a row that is not what was written, key\d with seed"):
+                read()
+
+
+def of_the_first_version(path: Path) -> None:
+    """A store as it was before rows had hashes."""
+    with Store(path) as store:
+        for seed in range(3):
+            store.put(record(seed))
+    with sqlite3.connect(path) as connection:
+        connection.execute("ALTER TABLE task DROP COLUMN sha256")
+        connection.execute("PRAGMA user_version = 1")
+    connection.close()
+
+
+def test_a_store_of_the_first_version_is_read_and_upgraded_once(path: Path) -> None:
+    """Reading leaves it as it is; writing gives every row a hash, which is checked from then on."""
+    of_the_first_version(path)
+    before = path.read_bytes()
+    keys = [f"key{seed}" for seed in range(3)]
+    with Store(path, read_only=True) as store:
+        assert (store.records(keys), store.upgraded) == ([record(seed) for seed in range(3)], 0)
+    assert path.read_bytes() == before
+    for upgraded in (3, 0):
+        with Store(path) as store:
+            assert (store.records(keys), store.upgraded) == ([record(seed) for seed in range(3)], upgraded)
+    with Store(path) as store:
+        store._connection.execute(CHANGES["a digit of a number"])
+        with pytest.raises(StoreError, match="not what was written, key0"):
+            store.entries()
+
+
+@pytest.mark.parametrize("read_only", [True, False])
+def test_a_damaged_store_of_the_first_version_is_named(path: Path, *, read_only: bool) -> None:
+    """What can be seen without a hash is seen, and no damaged row is given one."""
+    of_the_first_version(path)
+    with sqlite3.connect(path) as connection:
+        connection.execute(CHANGES["an outcome that is cut"])
+    connection.close()
+    before = path.read_bytes()
+    with pytest.raises(StoreError, match="not what was written, key0"), Store(path, read_only=read_only) as store:
+        store.entries()
+    assert path.read_bytes() == before
 
 
 def test_rows_are_plain_json(path: Path) -> None:
