@@ -8,9 +8,9 @@ import torch
 from torch import Tensor
 
 from sdpo_ref.mutants.mutant import GOOD
-from sdpo_ref.selftest.probe_calls import probes_of
 from sdpo_ref.verification.checks.mismatch import ImplementationRaisedError, Mismatch, NotOfferedError
 from sdpo_ref.verification.checks.subject import Subject
+from sdpo_ref.verification.diagnosis.probe_calls import probes_of
 
 TOLERANCE = 1e-12
 """Of two float64 results, relative and absolute; that of the properties in the suite."""

@@ -166,7 +166,7 @@ def _of_target(target: Target, found: Finding) -> Iterable[str]:
     elif missed:
         yield f"{name} is not caught by {', '.join(missed)}, but by {', '.join(found.requirements)}"
     if not found.probe:
-        yield f"{name} is not live: it differs from the reference on no call of sdpo_ref/selftest/probe_calls.py"
+        yield f"{name} is not live: it differs from the reference on no call of verification/diagnosis/probe_calls.py"
 
 
 def differences(filed: KillMatrix, found: KillMatrix, *, complete: bool) -> list[str]:

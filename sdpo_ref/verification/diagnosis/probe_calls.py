@@ -5,7 +5,7 @@ They share no input with the checks, so that a mutant's difference from the refe
 
 import math
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from functools import cache
 from itertools import product
 from typing import Any, Literal
@@ -21,8 +21,23 @@ from sdpo_ref.verification.checks.inputs import every_row, input_generator, on_p
 from sdpo_ref.verification.checks.problems import cut, step_problem, with_a_confident_teacher
 from sdpo_ref.verification.checks.subject import Subject
 
-Call = Callable[[Subject], object]
-"""Calls a part of an implementation."""
+
+@dataclass(frozen=True)
+class Call:
+    """Calls a part of an implementation.
+
+    Attributes:
+        make: the call.
+        arguments: what the part is given, where that is needed to read its answer.
+    """
+
+    make: Callable[[Subject], object]
+    arguments: tuple[object, ...] = ()
+
+    def __call__(self, subject: Subject) -> object:
+        """The answer."""
+        return self.make(subject)
+
 
 SUPPORTS = (FULL, Support("top_k_tail", 1), Support("top_k_tail", 3), Support("top_k_renormalized", 3))
 ALPHAS = (0.0, 0.005, 0.1, 0.5, 1.0)
@@ -41,7 +56,7 @@ Entries = Iterator[tuple[str, str, Call]]
 
 def _probe(name: str, method: str, *arguments: object, part: str = "", **options: object) -> tuple[str, str, Call]:
     """A call of a method of the subject; of the part of that name, unless another is named."""
-    return name, part or method, lambda it: getattr(it, method)(*arguments, **options)
+    return name, part or method, Call(lambda it: getattr(it, method)(*arguments, **options), arguments)
 
 
 def _rows() -> dict[str, tuple[Tensor, Tensor]]:
@@ -75,7 +90,7 @@ def _divergence() -> Entries:
     yield (
         "two divergences, one after the other",
         "divergence",
-        lambda it: [it.divergence(*pair, alpha=1.0, support=FULL) for _ in range(2)],
+        Call(lambda it: [it.divergence(*pair, alpha=1.0, support=FULL) for _ in range(2)]),
     )
 
 
@@ -167,15 +182,16 @@ def _loss() -> Entries:
     for alpha in (-0.5, 1.5):
         yield _probe(f"loss at alpha {alpha:g}", "loss", batch, alpha=alpha, support=FULL)
     half: dict[str, Any] = {"alpha": 0.5, "support": FULL, "part": "loss"}
-    yield "two losses, one after the other", "loss", lambda it: [it.loss(batch, alpha=0.5, support=FULL) for _ in "ab"]
+    twice = Call(lambda it: [it.loss(batch, alpha=0.5, support=FULL) for _ in "ab"])
+    yield "two losses, one after the other", "loss", twice
     yield _probe("gradients under a factor from above", "loss_backward", batch, upstream=(3.0,), **half)
-    yield "the next random number after a loss", "loss", lambda it: _random_number_after(it, batch)
-    yield "the default dtype after a loss", "loss", lambda it: _default_dtype_after(it, batch)
+    yield "the next random number after a loss", "loss", Call(lambda it: _random_number_after(it, batch))
+    yield "the default dtype after a loss", "loss", Call(lambda it: _default_dtype_after(it, batch))
     behind = "what the loss leaves behind"
     yield _probe(behind, "inputs_after_loss", batch, **half)
     yield _probe(f"{behind}, with importance weights", "inputs_after_loss", random_batch(917), ratio_cap=2.0, **half)
     empty = replace(batch, self_distillation_mask=torch.zeros(4, dtype=torch.bool))
-    yield "the graph of an empty loss", "loss", lambda it: _reaches_a_parameter(it, empty)
+    yield "the graph of an empty loss", "loss", Call(lambda it: _reaches_a_parameter(it, empty))
 
 
 def _random_number_after(subject: Subject, batch: DistillationBatch) -> Tensor:
@@ -265,9 +281,9 @@ def _attempts() -> dict[str, list[Attempt]]:
     """Groups of attempts in all their ways."""
     code = "code {prompt} {{x}} %s"
     return {
-        "one success": group_of(3, [0.0, 1.0, 0.0], ["first", "second", "third"]),
-        "two successes": group_of(3, [0.0, 1.0, 1.0], ["first", "second", None]),
-        "failures with feedback": group_of(3, [0.0, 0.5], ["first", "second"]),
+        "one success": group_of(3, [0.0, 1.0, 0.0], ["NOTE-1-MARK", "NOTE-2-MARK", "NOTE-3-MARK"]),
+        "two successes": group_of(3, [0.0, 1.0, 1.0], ["NOTE-1-MARK", "NOTE-2-MARK", None]),
+        "failures with feedback": group_of(3, [0.0, 0.5], ["NOTE-1-MARK", "NOTE-2-MARK"]),
         "failures without feedback": group_of(3, [0.0, 0.5]),
         "blank feedback": group_of(3, [0.0, 0.0], ["", " \n"]),
         "a reward that is no number": group_of(3, [0.0, math.nan]),
@@ -279,10 +295,10 @@ def _attempts() -> dict[str, list[Attempt]]:
             for it in group_of(0, [0.0, 1.0])
         ],
         "a reasoning trace": [
-            replace(it, completion="<think>line\nline</think>answer") for it in group_of(0, [0.0, 1.0])
+            replace(it, completion="<think>TRACE-1\nTRACE-2</think>ANSWER-1") for it in group_of(0, [0.0, 1.0])
         ],
         "two reasoning traces": [
-            replace(it, completion="<think>line</think>first<think>line</think>answer")
+            replace(it, completion="<think>TRACE-1</think>ANSWER-1<think>TRACE-2</think>ANSWER-2")
             for it in group_of(0, [0.0, 1.0])
         ],
         "a dialogue with a tool": [
@@ -300,11 +316,11 @@ def _attempts() -> dict[str, list[Attempt]]:
             )
             for it in group_of(0, [0.0, 1.0])
         ],
-        "the end of a trace": [replace(it, completion="thoughts</think>answer") for it in group_of(0, [0.0, 1.0])],
-        "long feedback": group_of(0, [0.0, 0.0], ["long " * 200, "short"]),
+        "the end of a trace": [replace(it, completion="TRACE-1</think>ANSWER-1") for it in group_of(0, [0.0, 1.0])],
+        "long feedback": group_of(0, [0.0, 0.0], ["LONG-1 " * 200, "SHORT-1"]),
         "feedback that is a little too long": group_of(0, [0.0], ["w" * 220]),
         "feedback in lines and scripts": group_of(0, [0.0], ["\u2163 r\u00e9sum\u00e9:\n\n  if x:\n\t\tpass"]),
-        "a long demonstration": [replace(it, completion="step " * 900) for it in group_of(0, [0.0, 1.0])],
+        "a long demonstration": [replace(it, completion="STEP-1 " * 900) for it in group_of(0, [0.0, 1.0])],
         "a success after twenty failures": group_of(0, [0.0] * 20 + [1.0]),
         "a reward just below": group_of(0, [0.0, 1 - 5e-7]),
         "rewards of zero and less": group_of(0, [-1.0, 0.0]),
@@ -336,7 +352,7 @@ def _context() -> Entries:
     }
     for (name, attempts), (under, rule) in product(_attempts().items(), rules.items()):
         yield _probe(f"context of {name} under {under}", "context", attempts, rule)
-    for name, shown in {"a solution": "a solution", "a long solution": "step " * 900, "nothing": None}.items():
+    for name, shown in {"a solution": "SOLUTION-1", "a long solution": "STEP-1 " * 900, "nothing": None}.items():
         yield _probe(f"demonstration context of {name}", "demonstration_context", prompt(0), shown)
 
 
