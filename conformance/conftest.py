@@ -1,12 +1,13 @@
 """What every check gets: the wrapped implementation, and the reason why a check does not apply."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import NoReturn
 
 import pytest
 import torch
 from hypothesis import HealthCheck, settings
 
+from sdpo_ref.verification.checks.comparison import allowances
 from sdpo_ref.verification.checks.subject import Subject
 from sdpo_ref.verification.isolation.plugin import implementation_key, not_applicable_key
 
@@ -31,6 +32,13 @@ def subject(request: pytest.FixtureRequest) -> Subject:
 def one_thread() -> None:
     """Two threads on contended cores are up to a hundred times slower than one."""
     torch.set_num_threads(1)
+
+
+@pytest.fixture(autouse=True)
+def allowances_of_one_check() -> Iterator[None]:
+    """What is allowed because of an epsilon (LOSS-119) is allowed to checks that call what has it."""
+    with allowances():
+        yield
 
 
 @pytest.fixture

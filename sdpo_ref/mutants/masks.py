@@ -149,8 +149,16 @@ chapter.enter(
 chapter.enter(
     "M113 empty_is_tiny: LOSS-053 LOSS-061",
     "the denominator has an epsilon instead of a guard",
-    "every loss is a little too small; with 1e-2 by a per cent on a single token",
-    Planted(FILE, "return counted / counted.sum().clamp(min=1)", "return counted / (counted.sum() + 1e-6)"),
+    "every loss is a little too small; with 1e-4 by a ten thousandth on a single token",
+    Planted(FILE, "return counted / counted.sum().clamp(min=1)", "return counted / (counted.sum() + 1e-4)"),
+)
+chapter.enter(
+    "M486 epsilon_in_the_denominator: LOSS-119",
+    "the denominator has an epsilon of 1e-8 instead of a guard",
+    "none that training could show; no result is exact, so that other defects hide in it",
+    Planted(FILE, "return counted / counted.sum().clamp(min=1)", "return counted / (counted.sum() + 1e-8)"),
+    same_as="M113",
+    seen_in="lasgroup/SDPO verl-0.9.1 NVIDIA-NeMo/RL",
 )
 chapter.enter(
     "M114 rank_returns_early: TRAIN-005",

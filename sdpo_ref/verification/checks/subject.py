@@ -7,6 +7,7 @@ its buffers is not compared with itself. Kind, shape and dtype of an output are 
 
 import traceback
 from collections.abc import Callable, Collection, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any
 
@@ -17,10 +18,17 @@ from sdpo_ref.errors import UsageError
 from sdpo_ref.protocols import Policy, Trainer
 from sdpo_ref.protocols.parts import Attempt, LowRankFactors, Message, StepProblem, StepTrace, TeacherContext
 from sdpo_ref.protocols.profile import ContextRules, Profile, resolve_profile
-from sdpo_ref.types import DistillationBatch, Support
-from sdpo_ref.verification.checks.comparison import HALF, HALF_SLACK
+from sdpo_ref.types import SAMPLED_TOKEN, DistillationBatch, Support
+from sdpo_ref.verification.checks.comparison import HALF, HALF_SLACK, allow
+from sdpo_ref.verification.checks.denominators import ALLOWED, bias
 from sdpo_ref.verification.checks.exactness import Answers, Question, measure, one_token, two_rollouts, two_sides
-from sdpo_ref.verification.checks.mismatch import ImplementationRaisedError, Mismatch, NoAnswerError, NotOfferedError
+from sdpo_ref.verification.checks.mismatch import (
+    ImplementationRaisedError,
+    Mismatch,
+    NoAnswerError,
+    NotAskedError,
+    NotOfferedError,
+)
 from sdpo_ref.verification.checks.problems import SmallWorld
 from sdpo_ref.verification.checks.settings import Offers, Setting
 from sdpo_ref.verification.suite.capabilities import declared_capabilities
@@ -64,6 +72,7 @@ class Subject:
         self.offered: Offers = Offers(self.capabilities, self.profile, self._answers)
         self.declared_precision: str = _declared_precision(implementation)
         self._coarse: dict[Question, torch.dtype] | None = None
+        self._bias: dict[str, float] = {}
 
     @property
     def coarse(self) -> Mapping[Question, torch.dtype]:
@@ -118,6 +127,39 @@ class Subject:
 
         parts = (divergence, loss, sdft_loss, hybrid_loss, implicit_reward, trust_region)
         return measure(self.capabilities, self.offered, {part.__name__: part for part in parts})
+
+    def bias(self, part: str) -> float:
+        """How much less a token weighs where it is alone, relative to its share; zero but for an epsilon (LOSS-119).
+
+        Args:
+            part: ``loss``, ``sdft_loss`` or ``hybrid_loss``.
+        """
+        if part not in self._bias:
+            self._bias[part] = 0.0  # what is asked meanwhile is compared with nothing
+            with suppress(NotAskedError, NotOfferedError, ImplementationRaisedError, Mismatch):
+                self._bias[part] = self._measured_bias(part)
+        return self._bias[part]
+
+    def _measured_bias(self, part: str) -> float:
+        if self.precision is not torch.float64:
+            return 0.0  # it would be lost in rounding, and within the tolerance
+
+        def loss(batch: DistillationBatch) -> Tensor:
+            return self.loss(batch, **self.offered.each("loss", near=1.0)[0].options).student
+
+        def sdft_loss(batch: DistillationBatch) -> Tensor:
+            return self.sdft_loss(batch, **self.offered.each("sdft_loss", near=1.0)[0].options, skip_tokens=0).student
+
+        def hybrid_loss(batch: DistillationBatch) -> Tensor:
+            rows = len(batch.completions)
+            rewards = torch.arange(rows, dtype=torch.float64)
+            groups = torch.zeros(rows).long()
+            return self.hybrid_loss(batch, rewards, groups, reward_weight=0.0, support=SAMPLED_TOKEN).student
+
+        if part == "hybrid_loss":
+            mixed = "token_mean" if self.profile.hybrid == "advantage" else self.profile.aggregation
+            return bias(hybrid_loss, mixed, rollouts=2)
+        return bias(loss if part == "loss" else sdft_loss, self.profile.aggregation)
 
     def _as_exact_as_it_is(
         self, value: Tensor, part: str, alpha: float | None = None, support: Support | None = None
@@ -266,6 +308,7 @@ class Subject:
     def step(self, problem: StepProblem) -> StepTrace:
         """The weights after each optimiser step."""
         result = self._call("step", problem)
+        allow(ALLOWED * self.bias("loss"))
         moments = 1 + sum(len(iteration) for iteration in problem.iterations)
         names = {name for name, _ in problem.make_model().named_parameters()}
         for side in ("student", "teacher"):
@@ -338,6 +381,7 @@ class Subject:
         support: Support | None = None,
     ) -> Gradient:
         value = self._as_exact_as_it_is(_tensor(part, result, torch.Size(()), graph=result), part, alpha, support)
+        allow(ALLOWED * self.bias(part))
         assert isinstance(result, Tensor)  # noqa: S101 - checked by _tensor; for mypy
         student, teacher = _gradients(part, result, [own.student_logits, own.teacher_logits])
         return Gradient(value, _no_finer(student, value), teacher)
