@@ -19,13 +19,25 @@ from sdpo_ref.verification.checks.subject import Subject
 from sdpo_ref.verification.diagnosis.kill_matrix import read_kill_matrix
 
 
+def _only_the_loss(name: str) -> Subject:
+    """A mutant or right variant that offers nothing else, so that nothing else is asked."""
+    implementation: Any = make_benign(name) if name == "float32" else make(name)
+    implementation.capabilities = {"loss"}
+    return Subject(implementation)
+
+
 @pytest.mark.parametrize("aggregation", get_args(Aggregation))
 def test_the_reference_has_none(aggregation: Aggregation) -> None:
     """Under any mean."""
-    profile = {"aggregation": aggregation}
-    subject = Subject(with_parts(profile=profile, loss=loss(lambda b, o: sdpo_loss(b, aggregation=aggregation, **o))))
-    assert subject.bias("loss") == 0.0
-    assert Subject(GOOD).bias("sdft_loss") == Subject(GOOD).bias("hybrid_loss") == 0.0
+    profile, offered = {"aggregation": aggregation}, {"loss"}
+    part = loss(lambda b, o: sdpo_loss(b, aggregation=aggregation, **o))
+    assert Subject(with_parts(profile=profile, capabilities=offered, loss=part)).bias("loss") == 0.0
+
+
+def test_no_part_of_the_reference_has_one() -> None:
+    """Nor SDFT's loss, nor the hybrid."""
+    subject = Subject(GOOD)
+    assert subject.bias("sdft_loss") == subject.bias("hybrid_loss") == 0.0
 
 
 def test_an_epsilon_is_measured() -> None:
@@ -43,27 +55,27 @@ def test_an_epsilon_beside_the_number_of_rows() -> None:
         rows = batch.loss_mask.any(-1).sum().double()
         return sdpo_loss(batch, aggregation="row_mean", **options) * rows / (rows + 1e-9)
 
-    assert Subject(with_parts(profile={"aggregation": "row_mean"}, loss=loss(part))).bias("loss") == pytest.approx(
-        1e-9, rel=0.1
-    )
+    implementation = with_parts(profile={"aggregation": "row_mean"}, capabilities={"loss"}, loss=loss(part))
+    assert Subject(implementation).bias("loss") == pytest.approx(1e-9, rel=0.1)
 
 
 def test_what_is_no_epsilon() -> None:
     """Another mean, one hundred-thousandth, float32, or a loss that drifts is not excused."""
-    assert Subject(make("M122")).bias("loss") == 0.0
-    assert Subject(make("M113")).bias("loss") == 0.0
-    assert Subject(make("M163")).bias("loss") == 0.0
-    assert Subject(make_benign("float32")).bias("loss") == 0.0
-    assert Subject(with_parts(loss=loss(lambda b, o: good(b, o) * torch.nan))).bias("loss") == 0.0
+    assert _only_the_loss("M122").bias("loss") == 0.0
+    assert _only_the_loss("M113").bias("loss") == 0.0
+    assert _only_the_loss("M163").bias("loss") == 0.0
+    assert _only_the_loss("float32").bias("loss") == 0.0
+    nan = with_parts(capabilities={"loss"}, loss=loss(lambda b, o: good(b, o) * torch.nan))
+    assert Subject(nan).bias("loss") == 0.0
 
 
 def test_allowed_to_whoever_calls_it() -> None:
     """Four times what was found, until the check ends; what is demanded bit for bit stays so."""
     batch = on_policy(random_batch(7))
-    exact = Subject(GOOD).loss(batch, alpha=0.5, support=FULL).value
+    exact = GOOD.loss(batch, alpha=0.5, support=FULL, temperature=1.0, ratio_cap=None)
     with allowances():
         assert allowed() == 0.0
-        found = Subject(make("M486")).loss(batch, alpha=0.5, support=FULL).value
+        found = _only_the_loss("M486").loss(batch, alpha=0.5, support=FULL).value
         assert allowed() == pytest.approx(4e-8, rel=0.05)
         assert_close(found, exact, what="loss")
         with pytest.raises(Mismatch):

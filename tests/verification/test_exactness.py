@@ -18,7 +18,9 @@ from sdpo_ref.verification.checks.exactness import MOVED, Question, precision
 from sdpo_ref.verification.checks.inputs import on_policy, random_batch
 from sdpo_ref.verification.checks.mismatch import Mismatch
 from sdpo_ref.verification.checks.subject import Subject
+from sdpo_ref.verification.suite.capabilities import CAPABILITIES, part_of
 
+OF_TWO = {name for name in CAPABILITIES if part_of(name) in {"divergence", "loss"}}
 HEADS = Support("top_k_tail", 2), Support("top_k_renormalized", 2)
 
 
@@ -53,7 +55,7 @@ def test_float32_inside_float64(part: str, support: Support, alpha: float) -> No
         "loss": loss(lambda b, o: _inside(b, o) if concerned(o) else good(b, o)),
         "divergence": lambda s, t, **o: _divergence(s, t, **o) if concerned(o) else GOOD.divergence(s, t, **o),
     }
-    subject = Subject(with_parts(**{part: parts[part]}))
+    subject = Subject(with_parts(**{part: parts[part]}, capabilities=OF_TWO))
     assert subject.coarse == {asked: torch.float32}
     assert subject.precision is torch.float32
     assert subject.slack == pytest.approx(1e-5)
@@ -74,6 +76,7 @@ def test_one_side_in_float32(side: str) -> None:
     found = Subject(
         with_parts(
             loss=loss(lambda b, o: good(type(b)(**{**vars(b), side: getattr(b, side).float().double()}), o)),
+            capabilities={"loss"},
         )
     )
     assert found.coarse[Question.of("loss", 0.5, FULL)] is torch.float32
@@ -119,7 +122,7 @@ def test_half_precision_has_a_tolerance_of_its_own() -> None:
 
 def test_half_precision_of_the_answer_is_that_of_the_gradient() -> None:
     """Also where autograd returns it in the dtype of the leaf."""
-    subject = Subject(with_parts(loss=loss(lambda b, o: good(b, o).bfloat16())))
+    subject = Subject(with_parts(loss=loss(lambda b, o: good(b, o).bfloat16()), capabilities={"loss"}))
     assert subject.precision is torch.bfloat16
     assert subject.loss(on_policy(random_batch(1)), alpha=0.5, support=FULL).student.dtype is torch.bfloat16
 
