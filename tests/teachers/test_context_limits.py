@@ -77,6 +77,6 @@ def test_every_reward_has_a_group() -> None:
 
 
 def test_a_share_is_a_quotient() -> None:
-    """Eleven of twenty are the share 0.55, although 0.55 times 20 is a little more than eleven."""
-    rules = ContextRules(success_threshold=float("-inf"), success_quantile=0.55)
-    assert successes([float(reward) for reward in range(20)], [0] * 20, rules) == [False] * 11 + [True] * 9
+    """Seven of twenty-five are the share 0.28, although 0.28 times 25 is a little more than seven."""
+    rules = ContextRules(success_threshold=float("-inf"), success_quantile=0.28)
+    assert successes([float(reward) for reward in range(25)], [0] * 25, rules) == [False] * 7 + [True] * 18
