@@ -13,7 +13,7 @@ from sdpo_ref.vectors.store import Vector
 from sdpo_ref.verification.checks.closed_form import closed_form_trace
 from sdpo_ref.verification.checks.comparison import assert_close, assert_that
 from sdpo_ref.verification.checks.inputs import input_generator, vector_parameters
-from sdpo_ref.verification.checks.problems import step_problem
+from sdpo_ref.verification.checks.problems import step_problem, with_tied_weights, without_a_context
 from sdpo_ref.verification.checks.subject import Subject
 
 TWO_ITERATIONS = (((3, 2), (1, 4)), ((2, 2), (3, 1)))
@@ -43,6 +43,32 @@ def test_starts_as_the_student(subject: Subject, teacher: Literal["ema", "frozen
     trace = subject.step(problem)
     _compare(trace.student[0], student, what="at the start (the student's own)", given=teacher)
     _compare(trace.teacher[0], student, what="at the start", given=f"{teacher} teacher of a student held in memory")
+
+
+@pytest.mark.requirement("TEACH-022")
+@pytest.mark.parametrize("teacher", ["ema", pytest.param("frozen", marks=pytest.mark.needs("step.frozen"))])
+def test_starts_as_the_student_of_its_own_problem(subject: Subject, teacher: Literal["ema", "frozen"]) -> None:
+    """A process that trained another student before takes this one's weights, and not those."""
+    subject.step(replace(step_problem(), teacher=teacher))
+    problem = replace(step_problem(seed=11), teacher=teacher)
+    student = dict(problem.make_model().named_parameters())
+    trace = subject.step(problem)
+    _compare(
+        trace.teacher[0], student, what="at the start", given=f"the second student of a process, {teacher} teacher"
+    )
+
+
+@pytest.mark.requirement("TEACH-020")
+def test_recursion_of_tied_weights(subject: Subject) -> None:
+    """A weight that the model uses twice, as embedding and head, moves once in each update."""
+    rate = 0.25
+    problem = with_tied_weights(step_problem(steps_per_iteration=ONE_EACH, update_rate=rate))
+    trace = subject.step(problem)
+    for moment in (1, 2):
+        before, student = trace.teacher[moment - 1], trace.student[moment]
+        expected = {name: (1 - rate) * before[name] + rate * student[name] for name in student}
+        given = f"two weights that are one, update_rate {rate}"
+        _compare(trace.teacher[moment], expected, what=f"after {moment} updates", given=given)
 
 
 @pytest.mark.requirement("TEACH-020")
@@ -98,6 +124,19 @@ def test_cadence(subject: Subject) -> None:
         closed_form_trace(problem, subject.profile, teacher_start=trace.teacher[0]).teacher[-1],
         what="after two iterations of two optimiser steps",
         given=f"ema_cadence {subject.profile.ema_cadence}",
+    )
+
+
+@pytest.mark.requirement("TEACH-021")
+def test_follows_without_a_usable_row(subject: Subject) -> None:
+    """An iteration in which nobody has a context moves the teacher towards the student like any other."""
+    problem = without_a_context(step_problem(steps_per_iteration=ONE_EACH), iteration=1)
+    trace = subject.step(problem)
+    _compare(
+        trace.teacher[-1],
+        closed_form_trace(problem, subject.profile, teacher_start=trace.teacher[0]).teacher[-1],
+        what="after two iterations",
+        given="no usable row in the second iteration",
     )
 
 
@@ -195,6 +234,52 @@ def test_trust_region_row_by_row(subject: Subject, mix: float) -> None:
     )
 
 
+def _geometric_mixture(reference: Tensor, student: Tensor, mix: float) -> Tensor:
+    """The definition, written out."""
+    return ((1 - mix) * reference.log_softmax(-1) + mix * student.log_softmax(-1)).log_softmax(-1)
+
+
+@pytest.mark.requirement("TEACH-026")
+@pytest.mark.parametrize("mix", [0.003, 0.35, 0.997])
+def test_trust_region_of_peaked_logits(subject: Subject, mix: float) -> None:
+    """Tokens that are hundreds of nats less likely than others, on either side, keep their log-probabilities."""
+    reference, student = torch.randn(2, 3, 5, generator=input_generator(7), dtype=torch.float64)
+    reference[0, 1], reference[1, 0], student[1, 2], student[2, 3] = -900.0, 700.0, -1200.0, 40.0
+    assert_close(
+        subject.trust_region(reference, student, mix=mix),
+        _geometric_mixture(reference, student, mix),
+        what="log-probabilities",
+        relative=1e-10,
+        absolute=1e-10,
+        given={"mix": mix, "reference_logits": reference, "student_logits": student},
+    )
+
+
+@pytest.mark.requirement("TEACH-026")
+@pytest.mark.parametrize("mix", [0.1, 0.5])
+def test_trust_region_of_exclusions(subject: Subject, mix: float) -> None:
+    """Between the ends a token that either side excludes is excluded."""
+    sides = torch.tensor([[0.3, -0.4, -torch.inf, -torch.inf], [0.1, -torch.inf, 0.2, -torch.inf]], dtype=torch.float64)
+    reference, student = sides[:, None]
+    excluded = torch.tensor([[0.0, -torch.inf, -torch.inf, -torch.inf]])
+    given = {"mix": mix, "reference_logits": reference, "student_logits": student}
+    assert_close(subject.trust_region(reference, student, mix=mix), excluded, what="log-probabilities", given=given)
+
+
+@pytest.mark.requirement("TEACH-026")
+def test_trust_region_of_many_positions(subject: Subject) -> None:
+    """All of 70,000 positions are mixed, however they are cut."""
+    reference, student = torch.randn(2, 2, 35_000, 3, generator=input_generator(8), dtype=torch.float64)
+    assert_close(
+        subject.trust_region(reference, student, mix=0.35),
+        _geometric_mixture(reference, student, 0.35),
+        what="log-probabilities",
+        relative=1e-10,
+        absolute=1e-12,
+        given={"mix": 0.35, "positions": 70_000},
+    )
+
+
 @pytest.mark.requirement("TEACH-026")
 @pytest.mark.parametrize("mix", [0.0, 1.0])
 def test_trust_region_ends(subject: Subject, mix: float) -> None:
@@ -209,15 +294,16 @@ def test_trust_region_ends(subject: Subject, mix: float) -> None:
     )
 
 
-def _students() -> list[tuple[Tensor, Tensor]]:
-    generator = input_generator(4)
-    return [(torch.randn(3, 2, generator=generator), torch.randn(2, 3, generator=generator)) for _ in range(4)]
+def _students(rank: int = 2, updates: int = 3) -> list[tuple[Tensor, Tensor]]:
+    generator, moments = input_generator(4), range(updates + 1)
+    return [(torch.randn(3, rank, generator=generator), torch.randn(rank, 3, generator=generator)) for _ in moments]
 
 
 @pytest.mark.requirement("TEACH-028")
-def test_low_rank_start(subject: Subject) -> None:
+@pytest.mark.parametrize("rank", [2, 1, 5])
+def test_low_rank_start(subject: Subject, rank: int) -> None:
     """The teacher's weight change at the start is the student's."""
-    students = _students()
+    students = _students(rank)
     found = subject.low_rank_average(students, update_rate=0.25)
     assert_close(
         found[0],
@@ -230,10 +316,17 @@ def test_low_rank_start(subject: Subject) -> None:
 
 
 @pytest.mark.requirement("TEACH-027")
-def test_low_rank_average(subject: Subject) -> None:
-    """Averages of products, not products of averages."""
-    students, rate = _students(), 0.25
+@pytest.mark.parametrize(("rate", "updates"), [(0.25, 3), (0.05, 1), (0.8, 7), (1.0, 2), (0.0, 2)])
+def test_low_rank_average(subject: Subject, rate: float, updates: int) -> None:
+    """Averages of products, not products of averages, at any rate and after any number of updates."""
+    students = _students(updates=updates)
     found = subject.low_rank_average(students, update_rate=rate)
+    assert_that(
+        len(found) == updates + 1,
+        f"{updates + 1} weight changes, at the start and after each update",
+        f"{len(found)}",
+        {"update_rate": rate},
+    )
     expected = found[0]
     for moment, (b, a) in enumerate(students[1:], start=1):
         expected = (1 - rate) * expected + rate * (b @ a)

@@ -6,10 +6,17 @@ import pytest
 import torch
 
 from sdpo_ref.protocols.parts import MicroBatch, StepProblem
-from sdpo_ref.types import SAMPLED_TOKEN, Prompts
+from sdpo_ref.types import FULL, SAMPLED_TOKEN, Prompts, Support
 from sdpo_ref.verification.checks.closed_form import closed_form_trace, divergence_of
 from sdpo_ref.verification.checks.comparison import assert_close, assert_finite, assert_that
-from sdpo_ref.verification.checks.problems import VOCAB, cut, select, step_problem, with_a_confident_teacher
+from sdpo_ref.verification.checks.problems import (
+    VOCAB,
+    cut,
+    select,
+    step_problem,
+    with_a_confident_teacher,
+    without_a_context,
+)
 from sdpo_ref.verification.checks.subject import Subject
 
 EQUAL = (((3, 3, 3, 3),),)
@@ -53,6 +60,15 @@ def test_ragged_step(subject: Subject, alpha: float, seed: int) -> None:
     """Rows of unequal length."""
     problem = step_problem(steps_per_iteration=RAGGED, alpha=alpha, seed=seed)
     _compare(subject, problem, given={"alpha": alpha, "completion lengths": RAGGED[0][0]})
+
+
+@pytest.mark.requirement("TRAIN-001")
+@pytest.mark.parametrize("alpha", [0.25, 0.9])
+def test_step_between_the_ends(subject: Subject, alpha: float) -> None:
+    """An alpha between the ends reaches the loss of the step."""
+    on = subject.offered.exactly("step", alpha, FULL, vocab=VOCAB)
+    problem = step_problem(steps_per_iteration=RAGGED, alpha=on.alpha)
+    _compare(subject, problem, given=on.given)
 
 
 @pytest.mark.requirement("TRAIN-001")
@@ -101,6 +117,42 @@ def test_step_at_a_temperature(subject: Subject, alpha: float) -> None:
     """The temperature of the step reaches its loss."""
     problem = step_problem(steps_per_iteration=RAGGED, alpha=alpha, temperature=2.0)
     _compare(subject, problem, given={"alpha": alpha, "temperature": 2.0})
+
+
+@pytest.mark.requirement("TRAIN-010")
+@pytest.mark.needs("step", "loss.temperature")
+@pytest.mark.parametrize("temperature", [0.5, 2.0])
+@pytest.mark.parametrize(
+    "support",
+    [
+        pytest.param(SAMPLED_TOKEN, marks=pytest.mark.needs("loss.sampled_token")),
+        pytest.param(Support("top_k_tail", 2), marks=pytest.mark.needs("loss.top_k_tail")),
+        pytest.param(Support("top_k_renormalized", 3), marks=pytest.mark.needs("loss.top_k_renormalized")),
+    ],
+    ids=lambda it: it.kind if isinstance(it, Support) else None,
+)
+def test_step_on_a_support_at_a_temperature(subject: Subject, support: Support, temperature: float) -> None:
+    """Support and temperature reach the loss together, above and below one."""
+    problem = step_problem(steps_per_iteration=RAGGED, alpha=1.0, support=support, temperature=temperature)
+    _compare(subject, problem, given={"support": support.kind, "k": support.k, "temperature": temperature})
+
+
+@pytest.mark.requirement("TRAIN-010")
+@pytest.mark.needs("step", "loss.top_k_tail")
+@pytest.mark.parametrize("alpha", [0.0, 1.0])
+@pytest.mark.parametrize("k", [1, 3])
+def test_step_on_a_head_with_a_tail(subject: Subject, alpha: float, k: int) -> None:
+    """A head of one or three tokens, and all others as one cell."""
+    problem = step_problem(steps_per_iteration=RAGGED, alpha=alpha, support=Support("top_k_tail", k))
+    _compare(subject, problem, given={"alpha": alpha, "support": "top_k_tail", "k": k})
+
+
+@pytest.mark.requirement("TRAIN-010")
+@pytest.mark.needs("step.frozen", "loss.temperature")
+def test_step_towards_a_frozen_teacher_at_a_temperature(subject: Subject) -> None:
+    """The temperature does not depend on the kind of teacher."""
+    problem = step_problem(steps_per_iteration=RAGGED, alpha=1.0, temperature=0.5, teacher="frozen")
+    _compare(subject, problem, given={"teacher": "frozen", "temperature": 0.5})
 
 
 @pytest.mark.requirement("TRAIN-010")
@@ -227,6 +279,20 @@ def test_nothing_usable(subject: Subject) -> None:
     trace = subject.step(step_problem(steps_per_iteration=EQUAL, usable=False))
     for name, start in trace.student[0].items():
         assert_close(trace.student[-1][name], start, what=f"student weight {name!r}", given={"usable rows": 0})
+
+
+@pytest.mark.requirement("TRAIN-007")
+def test_nothing_usable_any_more(subject: Subject) -> None:
+    """After a step with usable rows, one without leaves the student where it is: no old gradient, no momentum."""
+    problem = without_a_context(step_problem(steps_per_iteration=(((3, 3),), ((2, 4),))), iteration=1)
+    trace = subject.step(problem)
+    for name, before in trace.student[1].items():
+        assert_close(
+            trace.student[2][name],
+            before,
+            what=f"student weight {name!r}",
+            given={"usable rows": "2 in the first step, 0 in the second"},
+        )
 
 
 @pytest.mark.requirement("TRAIN-009")

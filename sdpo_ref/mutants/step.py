@@ -270,6 +270,32 @@ chapter.enter(
     "the run is another one than was written down",
     Planted(FILE, "support=problem.support", "support=type(problem.support)('full')"),
 )
+chapter.enter(
+    "M492 alpha_at_its_ends_only: TRAIN-001",
+    "an alpha between the ends becomes the end behind it",
+    "a sweep of alpha compares reverse KL with itself",
+    Planted(FILE, "alpha=problem.alpha,", "alpha=float(problem.alpha > 0),"),
+)
+chapter.enter(
+    "M493 head_of_the_step_is_everything: TRAIN-010",
+    "a top-k support of the step is the full vocabulary",
+    "the run is another one than was written down",
+    Planted(
+        FILE,
+        "support=problem.support,",
+        "support=problem.support if problem.support.k is None else type(problem.support)('full'),",
+    ),
+)
+chapter.enter(
+    "M494 old_gradient_without_a_context: TRAIN-007",
+    "the gradient is set to zero only where there is something to learn",
+    "a step without a usable row repeats the one before",
+    Planted(
+        FILE,
+        "            optimizer.zero_grad()\n",
+        "            if micro_batches[0].self_distillation_mask.any():\n                optimizer.zero_grad()\n",
+    ),
+)
 
 chapter.family("defaults")
 chapter.enter(

@@ -226,3 +226,59 @@ chapter.enter(
     "the teacher moves with the squared rate",
     low_rank_average=lambda s, *, update_rate: GOOD.low_rank_average(s, update_rate=update_rate**2),
 )
+chapter.enter(
+    "M486 low_rank_rate_of_a_quarter: TEACH-027",
+    "the rate that is set has no effect",
+    "the teacher follows four times as slowly, or five times as fast, as was set",
+    low_rank_average=lambda s, *, update_rate: GOOD.low_rank_average(s, update_rate=0.25),
+)
+
+chapter.family("what a process remembers, and weights that are one")
+chapter.enter(
+    "M487 teacher_of_the_first_model: TEACH-022",
+    "the first model of a process is kept, and every later teacher starts as that",
+    "the second run of a sweep is distilled towards the first one's model",
+    Planted(
+        STEP,
+        "else copy.deepcopy(student)",
+        "else copy.deepcopy(run_steps.__dict__.setdefault('first', copy.deepcopy(student)))",
+    ),
+)
+chapter.enter(
+    "M488 tied_weights_move_twice: TEACH-020",
+    "a weight with two names is averaged once for each",
+    "the embedding of the teacher follows twice as fast as its layers",
+    Planted(STEP, "**dict(model.named_parameters())", "**dict(model.named_parameters(remove_duplicate=False))"),
+)
+chapter.enter(
+    "M489 teacher_waits_for_a_context: TEACH-021",
+    "the teacher does not move where no row is usable",
+    "the time constant of the teacher depends on how hard the prompts are",
+    Planted(
+        STEP,
+        "number == len(iteration)\n",
+        "number == len(iteration)\n            due = due and bool(micro_batches[0].self_distillation_mask.any())\n",
+    ),
+)
+
+chapter.family("the trust region of peaked logits")
+chapter.enter(
+    "M490 trust_region_with_a_floor: TEACH-026",
+    "the student's log-probabilities are not less than -30",
+    "what the student has unlearned stays in its teacher",
+    Planted(
+        FILE,
+        "student = torch.log_softmax(student_logits, dim=-1)",
+        "student = torch.log_softmax(student_logits, dim=-1).clamp(min=-30.0)",
+    ),
+)
+chapter.enter(
+    "M491 trust_region_by_probabilities: TEACH-026",
+    "the mixture's logarithm is taken of its probabilities",
+    "tokens below the smallest number are excluded, and the loss is infinite",
+    Planted(
+        FILE,
+        "return torch.log_softmax((1 - mix) * reference + mix * student, dim=-1)",
+        "return torch.log(torch.softmax((1 - mix) * reference + mix * student, dim=-1))",
+    ),
+)

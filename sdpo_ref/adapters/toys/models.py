@@ -93,6 +93,7 @@ def _model_class(make_module: Callable[[], nn.Module]) -> Any:
             super().__init__(config)
             with torch.device("cpu"):  # from_pretrained builds on the meta device; the module may hold constants
                 self.module = make_module()
+            self._tied_weights_keys = _tied(self)
             self.post_init()
 
         def _init_weights(self, module: nn.Module) -> None:
@@ -110,6 +111,13 @@ def _model_class(make_module: Callable[[], nn.Module]) -> Any:
 
     transformers.ToyModel = ToyModel
     return ToyModel
+
+
+def _tied(model: nn.Module) -> dict[str, str]:
+    """Further names of weights that a model uses twice, with the first name of each, as ``transformers`` wants them."""
+    first: dict[int, str] = {}
+    names = [(name, first.setdefault(id(it), name)) for name, it in model.named_parameters(remove_duplicate=False)]
+    return {name: known for name, known in names if name != known}
 
 
 def student_changed_after_loading(make_module: Callable[[], nn.Module], folder: Path) -> Any:

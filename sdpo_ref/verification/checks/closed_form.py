@@ -1,7 +1,7 @@
 """What a loss and a training step have to return, written out: no code of the reference.
 
 The loss is taken on any support from the formulas as they stand. The weights after each update of a step problem are
-the second derivation for level 3, without autograd, for alpha 0 and 1 on the full vocabulary and for the sampled token.
+the second derivation for level 3, without autograd, for every alpha and support.
 Loops over rows, tokens and prefixes, as one would on paper: slow, and meant to be read.
 """
 
@@ -22,8 +22,8 @@ def closed_form_trace(problem: StepProblem, profile: Profile, *, teacher_start: 
     """Weights of student and teacher at the start and after each optimiser step.
 
     Args:
-        problem: alpha must be 0 or 1 and the support full, or alpha 1 and the support the sampled token.
-        profile: aggregation, accumulation and EMA cadence.
+        problem: any.
+        profile: aggregation, accumulation, whose top-k, and EMA cadence.
         teacher_start: the teacher's weights before the first step, as the implementation reports them, so that a
             teacher that starts elsewhere (TEACH-022) is one fault and not all of level 3.
 
@@ -167,7 +167,7 @@ def _step_gradient(
         share = 1 / len(micro_batches) if profile.accumulation == "micro_batch_mean" else 1.0
         for row, time in mask.nonzero().tolist():
             weight = share * _token_weight(profile.aggregation, mask[row], among)
-            _add_token(slope, weight, problem, part, row, time, student, teacher)
+            _add_token(slope, weight, problem, profile, part, row, time, student, teacher)
     return slope
 
 
@@ -188,6 +188,7 @@ def _add_token(  # noqa: PLR0917 - one term of a sum has this many factors
     slope: dict[str, Tensor],
     weight: float,
     problem: StepProblem,
+    profile: Profile,
     part: MicroBatch,
     row: int,
     time: int,
@@ -198,18 +199,35 @@ def _add_token(  # noqa: PLR0917 - one term of a sum has this many factors
     prefix = _prefix(part, part.prompts, row, time)
     log_p = _log_distribution(student, prefix, problem.temperature)
     log_q = _log_distribution(teacher, _prefix(part, part.reprompts, row, time), problem.temperature)
-    p, q, log_ratio = log_p.exp(), log_q.exp(), log_p - log_q
     if problem.support.kind == "sampled_token":
         sampled = int(part.completions[row, time])
-        score = torch.nn.functional.one_hot(torch.tensor(sampled), p.shape[0]) - p
-        slope_of_logits = log_ratio[sampled] * score / problem.temperature
-    elif problem.alpha == 0:
-        slope_of_logits = (p - q) / problem.temperature
+        score = torch.nn.functional.one_hot(torch.tensor(sampled), log_p.shape[0]) - log_p.exp()
+        slope_of_logits = (log_p - log_q)[sampled] * score
     else:
-        slope_of_logits = p * (log_ratio - (p * log_ratio).sum()) / problem.temperature
+        slope_of_logits = _slope_of_divergence(log_p, log_q, problem, profile)
+    slope_of_logits = slope_of_logits / problem.temperature
     slope["current"][prefix[-1]] += weight * slope_of_logits
     for token in prefix:
         slope["prefix"][token] += weight * slope_of_logits
+
+
+def _slope_of_divergence(log_p: Tensor, log_q: Tensor, problem: StepProblem, profile: Profile) -> Tensor:
+    """The gradient of LOSS-061 on the cells; the tail's is shared among its tokens by their probability."""
+    kind, k = problem.support.kind, problem.support.k
+    head = torch.arange(log_p.shape[-1])
+    if k is not None:
+        head = (log_p if profile.top_k_from == "student" else log_q).topk(min(k, log_p.shape[-1])).indices
+    log_a, log_b = (_cells(side, head, with_tail=kind != "top_k_renormalized") for side in (log_p, log_q))
+    a, b, alpha = log_a.exp(), log_b.exp(), problem.alpha
+    if alpha == 0.0:
+        slope = a - b
+    else:
+        log_ratio = log_a - (log_b if alpha == 1.0 else ((1 - alpha) * a + alpha * b).log())
+        slope = (1.0 if alpha == 1.0 else 1 - alpha) * a * (log_ratio - (a * log_ratio).sum())
+    outside = torch.zeros_like(log_p)
+    if slope.shape[0] > head.shape[0]:
+        outside = slope[-1] * log_p.exp() / a[-1]
+    return outside.scatter(0, head, slope[: head.shape[0]])
 
 
 def _prefix(part: MicroBatch, prompts: Prompts, row: int, time: int) -> list[int]:

@@ -110,6 +110,43 @@ def with_a_confident_teacher(problem: StepProblem, *, factor: float) -> StepProb
     return replace(problem, make_model=make_model, iterations=(((batch,),),))
 
 
+def with_tied_weights(problem: StepProblem) -> StepProblem:
+    """The same problem on a model whose two weights are one, as the embedding and the head of a language model are.
+
+    Args:
+        problem: any.
+
+    Returns:
+        The problem; its model has the one parameter ``current``.
+    """
+
+    def make_model() -> nn.Module:
+        model = problem.make_model()
+        model.register_parameter("prefix", model.get_parameter("current"))
+        return model
+
+    return replace(problem, make_model=make_model)
+
+
+def without_a_context(problem: StepProblem, *, iteration: int) -> StepProblem:
+    """The same problem, in one iteration of which no teacher has a context.
+
+    Args:
+        problem: any.
+        iteration: number of the iteration, from 0.
+
+    Returns:
+        The problem.
+    """
+
+    def unusable(part: MicroBatch) -> MicroBatch:
+        return replace(part, self_distillation_mask=torch.zeros_like(part.self_distillation_mask))
+
+    steps = tuple(tuple(unusable(part) for part in step) for step in problem.iterations[iteration])
+    before, after = problem.iterations[:iteration], problem.iterations[iteration + 1 :]
+    return replace(problem, iterations=(*before, steps, *after))
+
+
 def cut(micro_batch: MicroBatch, rows_each: int) -> tuple[MicroBatch, ...]:
     """The same rollouts in micro-batches of ``rows_each`` rows.
 

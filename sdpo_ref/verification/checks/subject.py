@@ -310,17 +310,19 @@ class Subject:
         result = self._call("step", problem)
         allow(ALLOWED * self.bias("loss"))
         moments = 1 + sum(len(iteration) for iteration in problem.iterations)
-        names = {name for name, _ in problem.make_model().named_parameters()}
+        model = problem.make_model()
+        names = [name for name, _ in model.named_parameters()]
+        also = {name for name, _ in model.named_parameters(remove_duplicate=False)}  # other names of tied weights
         for side in ("student", "teacher"):
             weights = getattr(result, side)
-            if len(weights) != moments or any(set(at) != names for at in weights):
+            if len(weights) != moments or any(not set(names) <= set(at) <= also for at in weights):
                 raise Mismatch(
                     f"{moments} snapshots of {sorted(names)} for the {side}: the start and each optimiser step",
                     f"{len(weights)} snapshots of {sorted({name for at in weights for name in at})}",
                 )
         return StepTrace(
-            tuple({name: self._weight(weight) for name, weight in at.items()} for at in result.student),
-            tuple({name: self._weight(weight) for name, weight in at.items()} for at in result.teacher),
+            tuple({name: self._weight(at[name]) for name in names} for at in result.student),
+            tuple({name: self._weight(at[name]) for name in names} for at in result.teacher),
         )
 
     def _weight(self, weight: Tensor) -> Tensor:

@@ -18,7 +18,13 @@ from sdpo_ref.protocols.profile import ContextRules
 from sdpo_ref.types import FULL, SAMPLED_TOKEN, DistillationBatch, Support
 from sdpo_ref.verification.checks.attempts import group_of, prompt
 from sdpo_ref.verification.checks.inputs import every_row, input_generator, on_policy, random_batch
-from sdpo_ref.verification.checks.problems import cut, step_problem, with_a_confident_teacher
+from sdpo_ref.verification.checks.problems import (
+    cut,
+    step_problem,
+    with_a_confident_teacher,
+    with_tied_weights,
+    without_a_context,
+)
 from sdpo_ref.verification.checks.subject import Subject
 
 
@@ -360,9 +366,11 @@ def _weights() -> Entries:
     reference, student = torch.randn(2, 3, 5, generator=torch.Generator().manual_seed(941), dtype=torch.float64)
     for mix in (0.0, 0.3, 1.0):
         yield _probe(f"trust region, mix {mix:g}", "trust_region", reference, student, mix=mix)
+    yield _probe("trust region of peaked logits", "trust_region", 900 * reference, 90 * student, mix=0.21)
     generator = torch.Generator().manual_seed(942)
     factors = [(torch.randn(3, 2, generator=generator), torch.randn(2, 3, generator=generator)) for _ in range(3)]
     yield _probe("average of low-rank factors", "low_rank_average", factors, update_rate=0.3)
+    yield _probe("average of many low-rank factors", "low_rank_average", 3 * factors, update_rate=0.25)
     yield _probe("defaults", "defaults")
 
 
@@ -388,6 +396,17 @@ def _step() -> Entries:
     yield _probe("a step with unusable rows", "step", replace(whole, iterations=(((some,),),)))
     slow = step_problem(update_rate=0.002, seed=957)
     yield _probe("a step of a slow teacher", "step", slow)
+    for kind in ("top_k_tail", "top_k_renormalized"):
+        on_a_head = step_problem(alpha=0.4, support=Support(kind, 2), temperature=0.6, seed=958)
+        yield _probe(f"a step at alpha 0.4 on {kind}", "step", on_a_head)
+    yield _probe("a step at alpha 0.3", "step", step_problem(alpha=0.3, seed=959))
+    tied = with_tied_weights(step_problem(steps_per_iteration=two, seed=960))
+    yield _probe("steps with tied weights", "step", tied)
+    yield _probe(
+        "steps of which the last has no context",
+        "step",
+        without_a_context(step_problem(steps_per_iteration=two, seed=961), iteration=1),
+    )
     yield _probe("a step with nothing to learn", "step", step_problem(usable=False, seed=953))
 
 
