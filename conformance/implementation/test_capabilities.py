@@ -55,6 +55,9 @@ PROBES: dict[str, Callable[[Subject], object]] = {
     "loss.sampled_token": lambda it: _loss(it, SAMPLED_TOKEN),
     "loss.importance": lambda it: _loss(it, ratio_cap=2.0),
     "loss.temperature": lambda it: _loss(it, temperature=0.5),
+    "loss.half": lambda it: it.loss(
+        on_policy(random_batch(1, dtype=torch.bfloat16)), **it.offered.one("loss", near=1.0, vocab=11).options
+    ),
     "hybrid_loss": lambda it: it.hybrid_loss(
         on_policy(random_batch(1)), torch.rand(4), torch.zeros(4).long(), reward_weight=0.5, support=SAMPLED_TOKEN
     ),

@@ -15,7 +15,9 @@ from sdpo_ref.vectors.store import Vector
 from sdpo_ref.verification.checks.closed_form import token_weights
 from sdpo_ref.verification.checks.comparison import assert_close, assert_that
 from sdpo_ref.verification.checks.inputs import on_policy, random_batch, vector_parameters
+from sdpo_ref.verification.checks.mismatch import NotAskedError
 from sdpo_ref.verification.checks.subject import Subject
+from sdpo_ref.verification.suite.capabilities import is_declared
 
 GROUPS = torch.tensor([0, 0, 0, 0])
 REWARDS = torch.tensor([1.0, 0.0, 0.0, 0.0])
@@ -120,6 +122,8 @@ def test_pairs_of_rollouts(subject: Subject) -> None:
 @pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float16])
 def test_rewards_beside_half_precision(subject: Subject, dtype: torch.dtype) -> None:
     """Rewards that half precision would round to one number still have their advantages."""
+    if is_declared("loss", subject.capabilities) and not subject.offers("loss.half"):
+        raise NotAskedError("not offered: loss.half")
     half = on_policy(random_batch(37, dtype=dtype))
     exact = replace(half, student_logits=half.student_logits.double(), teacher_logits=half.teacher_logits.double())
     rewards = torch.tensor([1000.25, 1000.0, 1000.5, 1000.75])

@@ -73,7 +73,8 @@ def run(
     about a second for each run; --profile smoke and --budget make it shorter, --level 3 leaves it out.
 
     Exit code 0: every MUST that applies passes or is waived. 1: some MUST failed. 2: the command, IMPL or a waiver is
-    wrong. 3: inconclusive. 4: the suite itself is broken. 5: nothing ran, or not all that the locked manifest demands.
+    wrong. 3: inconclusive, or nothing was shown. 4: the suite itself is broken. 5: nothing ran, or not all that the
+    locked manifest demands.
     """
     if command is not None:
         if implementation != "reference":

@@ -69,7 +69,7 @@ _MEANINGS = {
     ExitCode.PASSED: "every applicable MUST asked for passes or is waived",
     ExitCode.FAILED: "some MUST failed or raised",
     ExitCode.USAGE: "the command, the implementation's name or a waiver is wrong",
-    ExitCode.INCONCLUSIVE: "only inconclusive requirements keep it from conforming",
+    ExitCode.INCONCLUSIVE: "nothing was shown, or only inconclusive requirements keep it from conforming",
     ExitCode.INVALID: "the suite itself is broken, do not trust this run",
     ExitCode.INCOMPLETE: "nothing ran, or not all that the locked manifest demands",
 }

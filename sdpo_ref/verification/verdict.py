@@ -4,7 +4,7 @@ from collections.abc import Iterable
 
 from sdpo_ref.verification.report import STRENGTHS, RequirementResult, RunResults, Verdict
 from sdpo_ref.verification.status import ExitCode, Status, first_of
-from sdpo_ref.verification.suite.capabilities import part_of
+from sdpo_ref.verification.suite.capabilities import NOT_OFFERED, part_of
 from sdpo_ref.verification.suite.catalogue import is_published_statement
 
 
@@ -27,14 +27,16 @@ def verdict(results: RunResults) -> Verdict:
     waived = [result for result in _musts(results) if result.waiver is not None]
     everything = results.selection.is_everything and not results.is_smoke
     score = f"{must.passed} of {must.applicable} MUST"
-    if wrong is not ExitCode.PASSED:
-        sentence = f"{_WORDS[wrong]}: {score} passed{_rest(results)}"
+    if wrong in (ExitCode.INCOMPLETE, ExitCode.INCONCLUSIVE) and not _shown(results):
+        sentence = f"nothing was shown: {score} passed{_rest(results)}{_few(results)}"
+    elif wrong is not ExitCode.PASSED:
+        sentence = f"{_WORDS[wrong]}: {score} passed{_rest(results)}{_few(results)}"
     elif not everything:
-        sentence = f"partial run, no verdict on conformance: {score} passed{_rest(results)}"
+        sentence = f"partial run, no verdict on conformance: {score} passed{_rest(results)}{_few(results)}"
     else:
         offers = " in what it offers" if must.not_applicable else ""
         away = f"; {must.not_applicable} MUST not applicable: {_offers(results)}" if must.not_applicable else ""
-        sentence = f"conformant{offers}{_except(waived)}: {score}{_rest(results)}{away}"
+        sentence = f"conformant{offers}{_except(waived)}: {score}{_rest(results)}{away}{_few(results)}"
     return Verdict(
         conformant=wrong is ExitCode.PASSED and everything and not waived,
         partial=not results.selection.is_everything,
@@ -73,9 +75,36 @@ def _exit_codes(results: RunResults) -> list[ExitCode]:
     skipped = Status.SKIPPED in applies and not results.is_smoke
     if not ran or results.deviations or Status.NOT_RUN in applies or skipped:
         codes.append(ExitCode.INCOMPLETE)
-    if Status.INCONCLUSIVE in applies and not results.is_smoke:
+    if (Status.INCONCLUSIVE in applies and not results.is_smoke) or not _shown(results):
         codes.append(ExitCode.INCONCLUSIVE)
     return codes
+
+
+def _shown(results: RunResults) -> list[RequirementResult]:
+    """What the run decided; that declared parts answer (CONF) shows nothing about them, unless it is all that is asked.
+
+    A requirement of any strength counts, because a run may be one of SHOULD alone.
+    """
+    about_parts = [result for result in results.requirements if not result.id.startswith("CONF-")]
+    asked = about_parts or results.requirements
+    undecided = (Status.NA, Status.SKIPPED, Status.INCONCLUSIVE, Status.NOT_RUN)
+    return [result for result in asked if result.status not in undecided]
+
+
+def _few(results: RunResults) -> str:
+    """How many of the MUST about what is offered applied, if fewer than half of them did."""
+    about_parts = [it for it in _musts(results) if not it.id.startswith("CONF-") and not _is_of_another_part(it)]
+    applied = [result for result in about_parts if result.status is not Status.NA]
+    if 2 * len(applied) >= len(about_parts):
+        return ""
+    return f"; fewer than half of the {len(about_parts)} MUST about its parts apply: {len(applied)}"
+
+
+def _is_of_another_part(result: RequirementResult) -> bool:
+    """Whether a requirement does not apply because a whole part is not there."""
+    missing = result.reason.removeprefix(NOT_OFFERED).split(", ")
+    is_missing = result.status is Status.NA and result.reason.startswith(NOT_OFFERED)
+    return is_missing and any(part_of(capability) == capability for capability in missing)
 
 
 def _rest(results: RunResults) -> str:

@@ -58,9 +58,8 @@ def verify(folder: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
 def test_the_readmes_trainer_reproduces_f01(folder: Path) -> None:
     """Five seeds, four regimes, five baselines: nothing is refuted, all controls hold, its level is right."""
     done = verify(folder, "my_trainer:make", "--only", "F01", "--profile", "smoke", "--json", "report.json")
-    assert done.returncode == 0, done.stdout + done.stderr
     (claim,) = json.loads((folder / "report.json").read_text(encoding="utf-8"))["claims"]["verdicts"]
-    assert claim["outcome"] in ("PASS", "INCONCLUSIVE")
+    assert (claim["outcome"], done.returncode) in (("PASS", 0), ("INCONCLUSIVE", 3)), done.stdout + done.stderr
     assert all(control["holds"] for control in claim["controls"])
     parts = {part["name"]: part for part in claim["parts"]}
     assert parts["level"]["outcome"] == "PASS"

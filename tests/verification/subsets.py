@@ -51,6 +51,8 @@ class Subset:
             self.require("loss", alpha, support)
             if temperature != 1.0 and "loss.temperature" not in self.capabilities:
                 raise NotImplementedError("temperature")
+            if {batch.student_logits.dtype, batch.teacher_logits.dtype} & HALF and "loss.half" not in self.capabilities:
+                raise NotImplementedError("half precision")
             if ratio_cap is not None and "loss.importance" not in self.capabilities:
                 raise NotImplementedError("ratio_cap")
             return wrong(sdpo_loss)(batch, alpha=alpha, support=support, temperature=temperature, ratio_cap=ratio_cap)
@@ -69,7 +71,8 @@ class Subset:
         )
 
 
-RATIOS = ("loss.importance", "loss.temperature")
+HALF = {torch.bfloat16, torch.float16}
+RATIOS = ("loss.importance", "loss.temperature", "loss.half")
 QUICK = {
     "full vocabulary": Subset(("loss",)),
     "sampled token": Subset(("loss.sampled_token",)),

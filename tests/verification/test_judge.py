@@ -8,7 +8,7 @@ import pytest
 from sdpo_ref.verification.isolation.events import Check, Failure, Finished, Header
 from sdpo_ref.verification.isolation.run import Run
 from sdpo_ref.verification.judge import judge, requirement_result
-from sdpo_ref.verification.report import Report
+from sdpo_ref.verification.report import ClaimResult, Claims, Report
 from sdpo_ref.verification.status import Status
 from sdpo_ref.verification.suite.catalogue import Catalogue, Requirement, Strength
 from sdpo_ref.verification.suite.manifest import lock
@@ -112,6 +112,73 @@ def test_nothing_that_applies_is_not_a_pass() -> None:
     """An implementation to which no requirement applies has not been verified."""
     report = report_of(ONE, {"LOSS-001": Status.NA}, capabilities=("loss",))
     assert report.verdict.exit_code == 5
+
+
+@pytest.mark.parametrize(
+    ("outcomes", "code", "sentence"),
+    [
+        ({"CONF-001": Status.PASS, "LOSS-001": Status.NA}, 3, "nothing was shown: 1 of 1 MUST passed"),
+        ({"CONF-001": Status.PASS, "LOSS-001": Status.INCONCLUSIVE}, 3, "nothing was shown: 1 of 2 MUST passed, 1 not"),
+        ({"CONF-001": Status.PASS, "LOSS-001": Status.PASS}, 0, "conformant: 2 of 2 MUST"),
+        ({"CONF-001": Status.FAIL, "LOSS-001": Status.NA}, 1, "not conformant: 0 of 1 MUST passed, 1 failed"),
+    ],
+)
+def test_an_answer_alone_shows_nothing(outcomes: Mapping[str, Status], code: int, sentence: str) -> None:
+    """That a declared part answers is no evidence about what it answers, so the run is not a pass."""
+    two = catalogue(requirement("LOSS-001"), replace(requirement("CONF-001"), needs=()))
+    verdict = report_of(two, outcomes).verdict
+    assert verdict.exit_code == code
+    assert verdict.sentence.startswith(sentence)
+    assert verdict.conformant == (code == 0)
+
+
+def test_that_parts_answer_may_be_all_that_is_asked() -> None:
+    """If only CONF-001 is selected, it is what is shown."""
+    answers = catalogue(replace(requirement("CONF-001"), needs=()))
+    assert report_of(answers, {"CONF-001": Status.PASS}).verdict.exit_code == 0
+
+
+def test_five_seeds_that_decide_nothing_are_not_a_pass() -> None:
+    """Under the profile smoke a claim that stays open does not change the exit code, unless it is all there is."""
+    one = requirement("LOSS-001")
+    claims = Claims(
+        profile="smoke",
+        legend=(),
+        verdicts=(
+            ClaimResult(
+                id="LOSS-001",
+                title="t",
+                record="0",
+                outcome=None,
+                false_pass=None,
+                false_fail=0.0,
+                further_seeds=None,
+                controls=(),
+                parts=(),
+            ),
+        ),
+    )
+    run = Run(HEADER, (), {}, (), 1.0)
+    open_ = requirement_result(one, Status.INCONCLUSIVE, "five seeds")
+    found = judge(run, catalogue(one), lock(catalogue(one), []), ALL, [open_], claims=claims).verdict
+    assert (found.exit_code, found.sentence) == (3, "nothing was shown: 0 of 1 MUST passed, 1 not decided")
+
+
+def test_few_of_the_musts_about_a_part() -> None:
+    """Where fewer than half of them apply, the sentence says so; those of parts that are not there do not count."""
+    four = catalogue(
+        requirement("LOSS-001"),
+        requirement("LOSS-002", needs="divergence.top_k_tail"),
+        requirement("LOSS-003", needs="divergence.top_k_renormalized"),
+        requirement("LOSS-004", needs="loss"),
+    )
+    outcomes = {name: Status.PASS if name == "LOSS-001" else Status.NA for name in four.requirements}
+    assert report_of(four, outcomes).verdict.sentence.endswith(
+        "it offers divergence only; fewer than half of the 3 MUST about its parts apply: 1"
+    )
+    half = Catalogue({name: four[name] for name in ("LOSS-001", "LOSS-002", "LOSS-004")}, {}, four.titles)
+    del outcomes["LOSS-003"]
+    assert report_of(half, outcomes).verdict.sentence.endswith("it offers divergence only")
 
 
 def test_a_requirement_whose_checks_all_need_more_than_it_does_is_a_hole() -> None:

@@ -11,7 +11,7 @@ const HELLO = {
   precision: "float64",
   capabilities: [
     ...["divergence", "divergence.top_k_tail", "divergence.top_k_renormalized"],
-    ...["loss", "loss.top_k_tail", "loss.top_k_renormalized", "loss.temperature"],
+    ...["loss", "loss.top_k_tail", "loss.top_k_renormalized", "loss.temperature", "loss.half"],
   ],
 };
 

@@ -20,6 +20,7 @@ _CAPABILITIES = (
     "loss.sampled_token",
     "loss.importance",
     "loss.temperature",
+    "loss.half",
     "context",
     "context.feedback",
     "context.strip_thinking",

@@ -29,6 +29,7 @@ _SHARED = (
     "loss.sampled_token",
     "loss.importance",
     "loss.temperature",
+    "loss.half",
     "completion_mask",
     "step",
     "step.frozen",

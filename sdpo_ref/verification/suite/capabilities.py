@@ -15,6 +15,7 @@ CAPABILITIES: Mapping[str, str] = {
     "loss.sampled_token": "the surrogate on the sampled token",
     "loss.importance": "truncated importance weights",
     "loss.temperature": "a temperature other than one",
+    "loss.half": "logits in bfloat16 or float16",
     "hybrid_loss": "self-distillation mixed with the reward's policy gradient",
     "sdft_loss": "the loss of SDFT, its first tokens left out",
     "implicit_reward": "log pi(y|x,c) - log pi_k(y|x)",
