@@ -228,10 +228,22 @@ class PaperReference(Reference):
         learning_rate: float,
         reference: Policy | None = None,
         kl_weight: float = 0.0,
+        optimizer_steps: int = 1,
+        micro_batches: int = 1,
     ) -> SdpoTrainer:
-        """SDPO with Adam."""
-        optimizer = torch.optim.Adam(policy.parameters(), lr=learning_rate)
-        return SdpoTrainer(policy, teacher, optimizer, reference=reference, kl_weight=kl_weight)
+        """SDPO with Adam.
+
+        Implements: TRAIN-011, TRAIN-012, TRAIN-013, TRAIN-014, TRAIN-015, TRAIN-016, TRAIN-018, TRAIN-019, TRAIN-020.
+        """
+        return SdpoTrainer(
+            policy,
+            teacher,
+            torch.optim.Adam(policy.parameters(), lr=learning_rate),
+            optimizer_steps=optimizer_steps,
+            micro_batches=micro_batches,
+            reference=reference,
+            kl_weight=kl_weight,
+        )
 
     def hybrid_trainer(
         self, policy: FirstOrderPolicy, teacher: Teacher, *, learning_rate: float, reward_weight: float, gated: bool

@@ -86,6 +86,8 @@ PROBES: dict[str, Callable[[Subject], object]] = {
     ),
     "trainer": lambda it: _trained(it, "trainer"),
     "trainer.kl_penalty": lambda it: _trained(it, "trainer", kl_weight=0.1),
+    "trainer.optimizer_steps": lambda it: _trained(it, "trainer", optimizer_steps=2),
+    "trainer.micro_batches": lambda it: _trained(it, "trainer", micro_batches=2),
     "hybrid_trainer": lambda it: _trained(it, "hybrid_trainer", reward_weight=0.5, gated=True),
     "defaults": lambda it: it.defaults(),
 }

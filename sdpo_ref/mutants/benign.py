@@ -19,6 +19,7 @@ from sdpo_ref.mutants.mutant import GOOD, with_parts
 from sdpo_ref.mutants.variation import Options, good, loss, reused
 from sdpo_ref.protocols.profile import PROFILES
 from sdpo_ref.types import DistillationBatch, Support
+from sdpo_ref.verification.checks.written_out import WrittenOut
 from sdpo_ref.verification.suite.capabilities import CAPABILITIES, part_of
 
 
@@ -145,6 +146,7 @@ BENIGN: Mapping[str, Callable[..., object]] = {
     "compiled": compiled,
     "empty-batches-apart": lambda: with_parts(loss=loss(without_guard)),
     "buffer-reused": lambda: with_parts(divergence=reused(0.0)),
+    "trainer-by-hand": lambda: with_parts(trainer=WrittenOut),
     "textbook": lambda: with_parts(divergence=textbook),
 }
 """Name to factory."""

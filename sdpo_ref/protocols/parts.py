@@ -269,12 +269,14 @@ class LowRankAverage(Protocol):
 
 @runtime_checkable
 class MakeTrainer(Protocol):
-    """**Protocol (level 4):** SDPO's trainer, on a policy and a teacher of the simulated world.
+    """**Protocol (levels 3 and 4):** SDPO's trainer, on a policy and a teacher that are given to it.
 
     The trainer is any object with a property ``policy`` and a method ``step(rollouts, judgement)``, see
     :class:`~sdpo_ref.protocols.Trainer`; what ``step`` returns is not looked at. The policy is a
     :class:`torch.nn.Module`; train its ``parameters()`` with Adam at the learning rate, on the reverse KL to
-    ``teacher.view(rollouts, judgement).logits`` over the whole vocabulary, averaged over tokens.
+    ``teacher.view(rollouts, judgement).logits`` over the whole vocabulary, averaged over the tokens that count, as the
+    profile declares: those where ``rollouts.completion_mask`` is True, in rows where the view's
+    ``self_distillation_mask`` is. Anything may stand at the others.
     """
 
     def __call__(
@@ -285,8 +287,16 @@ class MakeTrainer(Protocol):
         learning_rate: float,
         reference: Policy | None = None,
         kl_weight: float = 0.0,
+        optimizer_steps: int = 1,
+        micro_batches: int = 1,
     ) -> Trainer:
-        """``reference`` and ``kl_weight`` are given with the capability ``trainer.kl_penalty`` only."""
+        """Make it; each option beyond the learning rate is given with its capability only.
+
+        ``reference`` and ``kl_weight`` come with ``trainer.kl_penalty``: the divergence from the reference is averaged
+        over all sampled tokens. ``optimizer_steps`` comes with the capability of its name: the rollouts of one call are
+        cut into so many parts, one behind the other as :func:`torch.tensor_split` does, with an update on each. So
+        does ``micro_batches``: each part in so many backward passes.
+        """
         ...
 
 

@@ -7,7 +7,7 @@ from functools import cache
 import torch
 from torch import Tensor
 
-from sdpo_ref.mutants.mutant import GOOD
+from sdpo_ref.bundled import make
 from sdpo_ref.verification.checks.mismatch import ImplementationRaisedError, Mismatch, NotOfferedError
 from sdpo_ref.verification.checks.subject import Subject
 from sdpo_ref.verification.diagnosis.probe_calls import probes_of
@@ -40,7 +40,7 @@ def first_difference(implementation: object, parts: frozenset[str], likely: str 
     probes = probes_of()
     for name in sorted(probes, key=lambda name: name != likely):
         part, call = probes[name]
-        if parts and part not in parts:
+        if (parts and part not in parts) or (part == "trainer" and not mutant.has_part(part)):
             continue
         found = difference(_answers(mutant, call), _answers_of_reference(name))
         if found:
@@ -90,7 +90,7 @@ def _between(got: Answer, wanted: Answer) -> str:
 @cache
 def _answers_of_reference(name: str) -> list[Answer]:
     """Computed once in a process."""
-    return _answers(Subject(GOOD), probes_of()[name][1])
+    return _answers(Subject(make()), probes_of()[name][1])
 
 
 def _answers(subject: Subject, call: object) -> list[Answer]:

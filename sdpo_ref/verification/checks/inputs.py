@@ -56,7 +56,19 @@ def input_generator(seed: int) -> torch.Generator:
     Returns:
         A generator on the CPU.
     """
-    return torch.Generator().manual_seed(seed + _BETWEEN_REPEATS * _repeat[-1])
+    return torch.Generator().manual_seed(repeated_seed(seed))
+
+
+def repeated_seed(seed: int) -> int:
+    """The seed of a check as a number, for inputs that are made from one.
+
+    Args:
+        seed: of the check.
+
+    Returns:
+        The same in every run of the suite; another in each repeat.
+    """
+    return seed + _BETWEEN_REPEATS * _repeat[-1]
 
 
 def random_batch(seed: int, *, dtype: torch.dtype = torch.float64, vocab: int = 11) -> DistillationBatch:

@@ -15,10 +15,10 @@ import torch
 from torch import Tensor
 
 from sdpo_ref.errors import UsageError
-from sdpo_ref.protocols import Policy, Trainer
+from sdpo_ref.protocols import Policy, Teacher, Trainer
 from sdpo_ref.protocols.parts import Attempt, LowRankFactors, Message, StepProblem, StepTrace, TeacherContext
 from sdpo_ref.protocols.profile import ContextRules, Profile, resolve_profile
-from sdpo_ref.types import SAMPLED_TOKEN, DistillationBatch, Support
+from sdpo_ref.types import SAMPLED_TOKEN, DistillationBatch, Judgement, Rollouts, Support
 from sdpo_ref.verification.checks.comparison import HALF, HALF_SLACK, allow
 from sdpo_ref.verification.checks.denominators import ALLOWED, bias
 from sdpo_ref.verification.checks.exactness import Answers, Question, measure, one_token, two_rollouts, two_sides
@@ -50,6 +50,44 @@ class Gradient:
     value: Tensor
     student: Tensor
     teacher: Tensor
+
+
+@dataclass(frozen=True)
+class GuardedTrainer:
+    """A trainer whose exceptions say that the implementation raised them.
+
+    Attributes:
+        part: that made it.
+        trainer: the implementation's own.
+    """
+
+    part: str
+    trainer: Trainer
+
+    @property
+    def policy(self) -> Policy:
+        """As the trainer has trained it so far."""
+        return self.trainer.policy
+
+    def step(self, rollouts: Rollouts, judgement: Judgement) -> None:
+        """One call.
+
+        Args:
+            rollouts: to learn from.
+            judgement: on them.
+
+        Raises:
+            ImplementationRaisedError: if the trainer raises.
+            NotOfferedError: if it does not offer what it was made for.
+        """
+        try:
+            self.trainer.step(rollouts, judgement)
+        except NotImplementedError as error:
+            raise NotOfferedError(self.part, str(error) or type(error).__name__) from error
+        except (NoAnswerError, KeyboardInterrupt):
+            raise
+        except BaseException as error:
+            raise ImplementationRaisedError(self.part, f"step: {_summary(error)}", traceback.format_exc()) from error
 
 
 class Subject:
@@ -343,17 +381,21 @@ class Subject:
         changes = [_tensor("low_rank_average", change, shape) for change in result]
         return [self._as_exact_as_it_is(change, "low_rank_average") for change in changes]
 
+    def trainer(self, part: str = "trainer") -> "Callable[..., GuardedTrainer]":
+        """The factory of a trainer; what it makes has its errors told apart from those of a check."""
+
+        def make(policy: Policy, teacher: Teacher, **options: object) -> GuardedTrainer:
+            made = self._call(part, policy, teacher, **options)
+            if not isinstance(made, Trainer):
+                raise Mismatch(f"{part} returns an object with `policy` and `step`", f"a {type(made).__name__}")
+            return GuardedTrainer(part, made)
+
+        return make
+
     def trained(self, part: str, small: SmallWorld, **options: object) -> Policy:
         """The policy after one step of the trainer that a part makes."""
-        trainer = self._call(part, small.policy, small.teacher, **options)
-        if not isinstance(trainer, Trainer):
-            raise Mismatch(f"{part} returns an object with `policy` and `step`", f"a {type(trainer).__name__}")
-        try:
-            trainer.step(small.rollouts, small.judgement)
-        except KeyboardInterrupt:
-            raise
-        except BaseException as error:
-            raise ImplementationRaisedError(part, f"step: {_summary(error)}", traceback.format_exc()) from error
+        trainer = self.trainer(part)(small.policy, small.teacher, **options)
+        trainer.step(small.rollouts, small.judgement)
         return trainer.policy
 
     def defaults(self) -> Mapping[str, object]:

@@ -6,7 +6,7 @@ They share no input with the checks, so that a mutant's difference from the refe
 import math
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, replace
-from functools import cache
+from functools import cache, partial
 from itertools import product
 from typing import Any, Literal
 
@@ -17,6 +17,7 @@ from sdpo_ref.protocols.parts import Attempt
 from sdpo_ref.protocols.profile import ContextRules
 from sdpo_ref.types import FULL, SAMPLED_TOKEN, DistillationBatch, Support
 from sdpo_ref.verification.checks.attempts import group_of, prompt
+from sdpo_ref.verification.checks.first_steps import Asked, MakeInputs, Ragged, SmallStudy, first_steps, own_weights
 from sdpo_ref.verification.checks.inputs import every_row, input_generator, on_policy, random_batch
 from sdpo_ref.verification.checks.problems import (
     cut,
@@ -52,7 +53,7 @@ ALPHAS = (0.0, 0.005, 0.1, 0.5, 1.0)
 @cache
 def probes_of() -> Mapping[str, tuple[str, Call]]:
     """Name to the part that is called, and the call."""
-    every = (_divergence, _loss, _hybrid, _completions, _context, _weights, _step, _sizes)
+    every = (_divergence, _loss, _hybrid, _completions, _context, _weights, _step, _sizes, _trainer)
     return {name: (part, call) for chapter in every for name, part, call in chapter()}
 
 
@@ -418,3 +419,29 @@ def _sizes() -> Entries:
     for name, large in {**_large(), "many rollouts": many}.items():
         for support in (FULL, Support("top_k_tail", 2)):
             yield _probe(f"loss of {name}, {support.kind}", "loss", large, alpha=0.0, support=support)
+
+
+def _trainer() -> Entries:
+    asked = (Asked(), Asked(micro_batches=3), Asked(optimizer_steps=3), Asked(kl_weight=0.7))
+    worlds: dict[str, MakeInputs] = {
+        "the study": SmallStudy(921),
+        "a ragged world": Ragged(922),
+        "one under NaN": Ragged(923, garbage=math.nan),
+        "one whose teacher stays": Ragged(924, live=False),
+    }
+    for (name, world), options in product(worlds.items(), asked):
+        given = {key: value for key, value in vars(options).items() if value != vars(Asked())[key]}
+        words = ", ".join(f"{key} {value:g}" for key, value in given.items()) or "nothing more"
+        yield (
+            f"a trainer in {name}, asked for {words}",
+            "trainer",
+            Call(partial(_first_calls, world=world, asked=options)),
+        )
+
+
+def _first_calls(subject: Subject, *, world: MakeInputs, asked: Asked) -> list[object]:
+    """The policy after each call, its first gradient, and what became of the teacher's own weights."""
+    inputs = world()
+    found = first_steps(subject.trainer(), lambda: inputs, asked)
+    teacher = own_weights(inputs) if isinstance(inputs.teacher, torch.nn.Module) else {}
+    return [*found.log_probs, "unseen" if found.gradient is None else found.gradient, teacher]

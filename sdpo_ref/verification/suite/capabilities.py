@@ -33,6 +33,8 @@ CAPABILITIES: Mapping[str, str] = {
     "low_rank_average": "the EMA teacher of a low-rank student",
     "trainer": "SDPO's trainer, on a policy and a teacher that are given to it",
     "trainer.kl_penalty": "the same with a KL penalty to a reference policy",
+    "trainer.optimizer_steps": "the same with several optimiser steps on the rollouts of one call",
+    "trainer.micro_batches": "the same with each optimiser step in several backward passes",
     "hybrid_trainer": "the trainer of the hybrid, with a fixed weight or gated",
     "defaults": "the defaults of the published configuration",
 }
