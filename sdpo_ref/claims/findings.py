@@ -11,6 +11,8 @@ from pydantic import AliasChoices, BaseModel, ConfigDict, Field
 
 from sdpo_ref import SPEC_VERSION
 from sdpo_ref.claims.comparison import count_comparisons
+from sdpo_ref.claims.first_gradient import CREDIT
+from sdpo_ref.claims.further_parts import with_further_levels
 from sdpo_ref.claims.kept import read_kept, write_kept
 from sdpo_ref.claims.procedure import Answer, Compared
 from sdpo_ref.claims.profile import ProfileName
@@ -183,6 +185,8 @@ def checked_parts(
 ) -> dict[str, list[Part]]:
     """The parts of each claim that conformance is about: those that the bundled reference passes, and reliably.
 
+    A part about credit is asked of another trainer's first gradient (STAT-037), and its level in further metrics
+    (STAT-036).
     Implements: STAT-019.
 
     Args:
@@ -191,14 +195,16 @@ def checked_parts(
         rates: how reliably.
         implementation: whether another trainer is checked, which has no part in the bundled gradient.
     """
-    return {
+    checked = {
         claim.id: [
             part
             for part in passed_parts(claim, findings)
-            if rates.promoted(claim.id, part.name) and (part.asks_trainer or not implementation)
+            if rates.promoted(claim.id, part.name)
+            and (part.asks_trainer or part.metric == CREDIT or not implementation)
         ]
         for claim in claims
     }
+    return {name: with_further_levels(parts) for name, parts in checked.items()} if implementation else checked
 
 
 def passed_parts(claim: Claim, findings: Findings | None) -> list[Part]:

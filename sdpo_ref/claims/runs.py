@@ -9,7 +9,9 @@ from dataclasses import dataclass, field
 from typing import Protocol, runtime_checkable
 
 from sdpo_ref import SPEC_VERSION
+from sdpo_ref._loading import summary, where
 from sdpo_ref.claims.comparison import CellName, Metrics
+from sdpo_ref.claims.first_gradient import CREDIT, gradient_credit
 from sdpo_ref.claims.schema import Seeds
 from sdpo_ref.claims.wrong_runs import MUTANTS
 from sdpo_ref.errors import TaskError
@@ -50,6 +52,10 @@ UNDER_TEST = ""
 
 BUNDLED = "bundled"
 """The variant in which SDPO is the bundled reference; other variants are names of mutants of it."""
+
+
+FIRST_GRADIENT = "first gradient"
+"""The variant in which what is being verified is asked for the credit in its first gradient, and for nothing else."""
 
 
 CONSTANT_FEEDBACK, UNTOLD_TEACHER = "constant feedback", "untold teacher"
@@ -111,6 +117,7 @@ class Fresh:
     time_limit: float | None = None
     progress: Progress = lambda _done, _all: None
     _done: dict[tuple[StudySettings, int], Metrics] = field(default_factory=dict)
+    _credits: dict[tuple[StudySettings, int], Metrics] = field(default_factory=dict)
 
     def values(self, runs: Collection[RunName]) -> Mapping[RunName, Metrics]:
         """Metrics of the runs that there was time for.
@@ -122,8 +129,13 @@ class Fresh:
             TaskError: if a run raises, hangs or dies.
         """
         wanted = {one: (self._settings(one), verdict_seed(one.seeds, one.index)) for one in runs}
-        done = self.run([Task(*key) for key in dict.fromkeys(wanted.values())])
-        return {one: done[key] for one, key in wanted.items() if key in done}
+        probed = {one: key for one, key in wanted.items() if one.variant == FIRST_GRADIENT and _is_theirs(key[0])}
+        done = self.run([Task(*key) for key in dict.fromkeys(key for one, key in wanted.items() if one not in probed)])
+        found = {one: done[key] for one, key in wanted.items() if one not in probed and key in done}
+        for one, (settings, seed) in probed.items():
+            if self.until is None or time.monotonic() < self.until:
+                found[one] = self._credit(settings, seed)
+        return found
 
     def run(self, tasks: Sequence[Task]) -> Mapping[tuple[StudySettings, int], Metrics]:
         """Metrics of all tasks that have been done, by settings and seed; those that were done before are kept.
@@ -137,10 +149,22 @@ class Fresh:
         self._run([task for task in dict.fromkeys(tasks) if (task.settings, task.seed) not in self._done])
         return self._done
 
+    def _credit(self, settings: StudySettings, seed: int) -> Metrics:
+        """The credit in a trainer's first gradient; each is asked once."""
+        assert isinstance(settings, RunSettings)  # noqa: S101 - the caller has looked
+        if (settings, seed) not in self._credits:
+            try:
+                self._credits[settings, seed] = {CREDIT: gradient_credit(settings, seed=seed)}
+            except (Exception, SystemExit) as error:
+                raise TaskError(f"a run raised {summary(error)} ({where(error, machinery=__file__)})") from error
+        return self._credits[settings, seed]
+
     def _settings(self, one: RunName) -> StudySettings:
         settings, variant = one.cell.settings, one.variant
         if variant in CONTROLS:
             settings, variant = controlled(settings, CONTROLS[variant]), UNDER_TEST
+        if variant == FIRST_GRADIENT:
+            variant = UNDER_TEST
         if variant == UNDER_TEST and self.implementation is not None:
             return implemented(settings, self.implementation, self.offers)
         return settings if variant in (UNDER_TEST, BUNDLED) else MUTANTS[variant](settings)
@@ -160,6 +184,10 @@ class Fresh:
                     raise TaskError(f"a run raised {one.summary} ({one.where})")
                 self._done[one.task.settings, one.task.seed] = kept(one.outcome)
                 self.progress(count, len(todo))
+
+
+def _is_theirs(settings: StudySettings) -> bool:
+    return isinstance(settings, RunSettings) and isinstance(settings.method, Implementation)
 
 
 def implemented(settings: StudySettings, implementation: str, offers: Collection[str]) -> StudySettings:

@@ -13,9 +13,10 @@ from sdpo_ref.claims.controls import (
     positive_question,
     saturated,
 )
+from sdpo_ref.claims.first_gradient import CREDIT
 from sdpo_ref.claims.procedure import Answer, Question, decide
-from sdpo_ref.claims.profile import ProfileName, design_of
-from sdpo_ref.claims.runs import Source
+from sdpo_ref.claims.profile import Design, ProfileName, design_of
+from sdpo_ref.claims.runs import FIRST_GRADIENT, UNDER_TEST, Source
 from sdpo_ref.claims.schema import Claim, Part, Statement
 from sdpo_ref.claims.statistics.outcome import ClaimOutcome, all_of
 
@@ -104,13 +105,14 @@ def judge(
     questions: list[Question] = []
     for claim in asked:
         design = design_of(claim, profile, claims=len(claims))
-        questions += [Question(claim, part, design) for part in wanted[claim.id]]
+        questions += [_asked(claim, part, design, implementation=implementation) for part in wanted[claim.id]]
         questions.append(negative_question(claim, design))
     answers = decide(questions, fresh, has_time=has_time)
     verdicts = []
     for claim in asked:
         own = [one for one in answers if one.question.claim is claim]
-        judged, mutants = [one for one in own if not one.question.variant], [one for one in own if one.question.variant]
+        judged = [one for one in own if one.question.variant in {UNDER_TEST, FIRST_GRADIENT}]
+        mutants = [one for one in own if one.question.variant not in {UNDER_TEST, FIRST_GRADIENT}]
         controls = [negative_control(one) for one in mutants]
         if implementation:
             controls.append(positive_control(decide(positive_question(claim, judged), fresh)))
@@ -118,3 +120,9 @@ def judge(
         controls += saturated(judged, fresh)
         verdicts.append(ClaimVerdict(claim, tuple(judged), tuple(controls)))
     return verdicts
+
+
+def _asked(claim: Claim, part: Part, design: Design, *, implementation: bool) -> Question:
+    """Of a trainer from outside, a part about credit is asked of its first gradient."""
+    of_gradient = implementation and part.metric == CREDIT
+    return Question(claim, part, design, FIRST_GRADIENT if of_gradient else UNDER_TEST)

@@ -3,6 +3,7 @@
 Statements of the published study are asked only where they are named; what their controls say stands in the legend.
 """
 
+import math
 import time
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractContextManager, closing, nullcontext
@@ -16,8 +17,8 @@ from sdpo_ref.claims.published import read_published_findings
 from sdpo_ref.claims.rates import read_rates
 from sdpo_ref.claims.records import read_claims, read_published, record_sha256
 from sdpo_ref.claims.reproduced import Reproduced, asked_parts, reproduce
-from sdpo_ref.claims.runs import Fresh, Source, verdict_seed
-from sdpo_ref.claims.schema import Statement
+from sdpo_ref.claims.runs import FIRST_GRADIENT, Fresh, Source, verdict_seed
+from sdpo_ref.claims.schema import Part, Reproduction, Statement
 from sdpo_ref.claims.statistics.outcome import ClaimOutcome
 from sdpo_ref.claims.stored import FOLDER, Stored
 from sdpo_ref.claims.verdict import ClaimVerdict, judge
@@ -63,6 +64,7 @@ _RATES = (
     "held: controls. false pass: chance of PASS if one comparison is a toss-up (or at its margin). false fail: most "
     "that the chance of FAIL can be if every comparison holds. Between the two no guarantee is made."
 )
+_UNSEEN = "no gradient of this trainer can be read: none reaches the policy's weights or an optimiser of PyTorch"
 _NOT_CHECKED = (
     "Parts of claims that the reference fails or leaves undecided are not checked on other implementations: see "
     "FINDINGS.md."
@@ -198,6 +200,8 @@ def result_of_claim(
     broken = [f"{control.name}: {control.says}" for control in verdict.controls if control.holds is False]
     if_missing = Status.INVALID if bundled or broken else Status.FAIL
     status = if_missing if verdict.outcome is ClaimOutcome.INVALID else _STATUS[verdict.outcome]
+    if not broken and _no_gradient_is_seen(verdict):
+        return requirement_result(requirement, Status.NA, _UNSEEN)
     name = f"claims::{verdict.claim.id}"
     checks = tuple(
         _check(verdict.claim, answer, one, if_missing) for answer in verdict.answers for one in _not_passed(answer)
@@ -215,6 +219,13 @@ def result_of_claim(
     return requirement_result(requirement, status, reason, checks)
 
 
+def _no_gradient_is_seen(verdict: ClaimVerdict) -> bool:
+    """Whether all that was asked is about a first gradient, and none can be read."""
+    values = [value for answer in verdict.answers for one in answer.compared for value in one.values]
+    asked = all(answer.question.variant == FIRST_GRADIENT for answer in verdict.answers)
+    return asked and bool(values) and all(map(math.isnan, values))
+
+
 def _not_passed(answer: Answer) -> list[Compared]:
     return [
         one for one in answer.compared if one.decision is not None and one.decision.outcome is not ClaimOutcome.PASS
@@ -227,13 +238,22 @@ def _check(claim: Statement, answer: Answer, one: Compared, if_missing: Status) 
     failure = None
     if decision is not None and outcome in (ClaimOutcome.FAIL, ClaimOutcome.INVALID):
         mean = sum(one.values) / len(one.values)
-        failure = Failure(
-            expected=answer.question.part.says,
-            got=f"{one.comparison.name}: {decision.reason}; mean {mean:+.4f}",
-        )
+        got = f"{decision.reason}; mean {mean:+.4f}"
+        if isinstance(answer.question.part.lane, Reproduction) and outcome is ClaimOutcome.FAIL:
+            got = f"{_beside_the_reference(answer.question.part, mean)} ({decision.reason})"
+        failure = Failure(expected=answer.question.part.says, got=f"{one.comparison.name}: {got}")
     name = f"claims::{claim.id}[{answer.question.part.name}: {one.comparison.name}]"
     status = if_missing if outcome is ClaimOutcome.INVALID else _STATUS[outcome]
     return Finished(name, status, "" if decision is None else decision.reason, failure=failure)
+
+
+def _beside_the_reference(part: Part, mean: float) -> str:
+    """That a value is another than the reference's; a higher one is no defect, and still another method's."""
+    what = part.metric.replace("_", " ")
+    if mean < 0:
+        return f"{what} is lower than the reference's by {-mean:.4f}"
+    better = "; that is no defect, but another method's" if part.metric.endswith("reward") else ""
+    return f"{what} is higher than the reference's by {mean:.4f}{better}"
 
 
 def claims_of(verdicts: Sequence[ClaimVerdict], profile: ProfileName, *, says: Sequence[str] = ()) -> Claims:

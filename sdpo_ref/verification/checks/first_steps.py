@@ -5,16 +5,15 @@ are given, so that they may differ in length, be padded with garbage and lack fe
 """
 
 import math
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
-from dataclasses import dataclass, field, replace
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, replace
 from functools import cache
 from typing import Any, Protocol
 
 import torch
 from torch import Tensor, nn
-from torch.optim.optimizer import register_optimizer_step_pre_hook
 
+from sdpo_ref.claims.first_gradient import watched
 from sdpo_ref.protocols import Policy, Teacher
 from sdpo_ref.protocols.profile import Profile
 from sdpo_ref.simulation.assembly import assemble
@@ -363,63 +362,11 @@ def first_steps(
     gradient: Tensor | None = None
     for call in range(1, calls + 1):
         rollouts, judgement = inputs.give(call)
-        with _watched(list(inputs.policy.parameters())) as seen:
+        with watched(list(inputs.policy.parameters())) as seen:
             trainer.step(rollouts, judgement)
         gradient = seen.gradient if call == 1 else gradient
         found.append(log_probs(trainer.policy, inputs.probe))
     return Steps(tuple(found), gradient)
-
-
-@dataclass
-class _Seen:
-    """Gradients of some weights, as they arrive at an optimiser, or else at the weights."""
-
-    weights: list[nn.Parameter]
-    at_weights: dict[int, Tensor] = field(default_factory=dict)
-    at_optimizer: Tensor | None = None
-
-    @property
-    def gradient(self) -> Tensor | None:
-        """Of all weights, one after the other."""
-        if self.at_optimizer is not None:
-            return self.at_optimizer
-        return self._flat(self.at_weights) if self.at_weights else None
-
-    def arrives(self, number: int, gradient: Tensor) -> None:
-        """A gradient reaches a weight; several backward passes add up."""
-        dense = gradient.detach().to_dense().double()
-        self.at_weights[number] = self.at_weights[number] + dense if number in self.at_weights else dense.clone()
-
-    def steps(self, optimizer: torch.optim.Optimizer, _arguments: object, _options: object) -> None:
-        """An optimiser is about to step; the first that has any of the weights counts."""
-        own = {id(one) for group in optimizer.param_groups for one in group["params"]}
-        mine = {number: one.grad for number, one in enumerate(self.weights) if id(one) in own and one.grad is not None}
-        if self.at_optimizer is None and mine:
-            self.at_optimizer = self._flat({number: one.detach().to_dense().double() for number, one in mine.items()})
-
-    def _flat(self, found: Mapping[int, Tensor]) -> Tensor:
-        return torch.cat(
-            [
-                found.get(number, torch.zeros(one.shape, dtype=torch.float64)).flatten()
-                for number, one in enumerate(self.weights)
-            ]
-        )
-
-
-@contextmanager
-def _watched(weights: list[nn.Parameter]) -> Iterator[_Seen]:
-    seen = _Seen(weights)
-    hooks: list[Any] = [
-        one.register_hook(lambda gradient, number=number: seen.arrives(number, gradient))  # type: ignore[no-untyped-call]
-        for number, one in enumerate(weights)
-        if one.requires_grad
-    ]
-    hooks.append(register_optimizer_step_pre_hook(seen.steps))
-    try:
-        yield seen
-    finally:
-        for hook in hooks:
-            hook.remove()
 
 
 @cache
