@@ -1,18 +1,18 @@
 """What is declared is there, and what is there is declared (spec/08-conformance)."""
 
 from collections.abc import Callable
-from dataclasses import replace
-from typing import NoReturn
+from typing import Any, NoReturn
 
 import pytest
 import torch
 
+from sdpo_ref.protocols.parts import StepProblem
 from sdpo_ref.types import FULL, SAMPLED_TOKEN, Support
 from sdpo_ref.verification.checks.attempts import group_of, note, prompt, rules_of
 from sdpo_ref.verification.checks.comparison import assert_that
 from sdpo_ref.verification.checks.inputs import every_row, on_policy, random_batch
 from sdpo_ref.verification.checks.mismatch import ImplementationRaisedError, NotAskedError, NotOfferedError
-from sdpo_ref.verification.checks.problems import small_world, step_problem
+from sdpo_ref.verification.checks.problems import VOCAB, problem_on, small_world
 from sdpo_ref.verification.checks.subject import Subject
 from sdpo_ref.verification.suite.capabilities import CAPABILITIES, not_offered, part_of
 
@@ -33,6 +33,10 @@ def _loss(
         subject.offered.one("loss", near=1.0, vocab=11) if support is None else subject.offered.on("loss", support)
     )
     return subject.loss(batch, **setting.options, temperature=temperature, ratio_cap=ratio_cap)
+
+
+def _problem(subject: Subject, **options: Any) -> StepProblem:
+    return problem_on(subject.offered.one("step", near=0.0, vocab=VOCAB), **options)
 
 
 def _context(subject: Subject, **rules: object) -> object:
@@ -77,9 +81,9 @@ PROBES: dict[str, Callable[[Subject], object]] = {
     "context.success_quantile": lambda it: _context(it, success_threshold=float("-inf"), success_quantile=0.5),
     "context.max_length": lambda it: _context(it, max_length=10_000),
     "demonstration_context": lambda it: it.demonstration_context(prompt(0), "shown"),
-    "step": lambda it: it.step(step_problem()),
-    "step.frozen": lambda it: it.step(replace(step_problem(), teacher="frozen")),
-    "step.live": lambda it: it.step(replace(step_problem(), teacher="live")),
+    "step": lambda it: it.step(_problem(it)),
+    "step.frozen": lambda it: it.step(_problem(it, teacher="frozen")),
+    "step.live": lambda it: it.step(_problem(it, teacher="live")),
     "trust_region": lambda it: it.trust_region(torch.zeros(1, 3), torch.ones(1, 3), mix=0.5),
     "low_rank_average": lambda it: it.low_rank_average(
         [(torch.ones(2, 1), torch.ones(1, 2)), (torch.ones(2, 1), torch.ones(1, 2))], update_rate=0.5

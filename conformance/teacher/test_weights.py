@@ -2,24 +2,30 @@
 
 from collections.abc import Mapping
 from dataclasses import replace
-from typing import Literal
+from typing import Any, Literal
 
 import pytest
 import torch
 from torch import Tensor
 
 from sdpo_ref.errors import IntegrityError
+from sdpo_ref.protocols.parts import StepProblem
 from sdpo_ref.vectors.store import Vector
 from sdpo_ref.verification.checks.closed_form import closed_form_trace
 from sdpo_ref.verification.checks.comparison import assert_close, assert_that
 from sdpo_ref.verification.checks.inputs import input_generator, vector_parameters
-from sdpo_ref.verification.checks.problems import step_problem, with_tied_weights, without_a_context
+from sdpo_ref.verification.checks.problems import VOCAB, problem_on, with_tied_weights, without_a_context
 from sdpo_ref.verification.checks.subject import Subject
 
 TWO_ITERATIONS = (((3, 2), (1, 4)), ((2, 2), (3, 1)))
 """Two iterations of two optimiser steps each: cadences that differ become visible."""
 ONE_EACH = (((3, 2),), ((1, 4),))
 """Two iterations of one optimiser step each: every cadence is the same."""
+
+
+def _problem(subject: Subject, **options: Any) -> StepProblem:
+    """In whichever setting the step is offered: a teacher's weights do not depend on it."""
+    return problem_on(subject.offered.one("step", near=0.0, vocab=VOCAB), **options)
 
 
 def _compare(found: Mapping[str, Tensor], expected: Mapping[str, Tensor], *, what: str, given: object) -> None:
@@ -38,7 +44,7 @@ def _compare(found: Mapping[str, Tensor], expected: Mapping[str, Tensor], *, wha
 @pytest.mark.parametrize("teacher", ["ema", pytest.param("frozen", marks=pytest.mark.needs("step.frozen"))])
 def test_starts_as_the_student(subject: Subject, teacher: Literal["ema", "frozen"]) -> None:
     """Before the first update the teacher has the weights that the given student has in memory."""
-    problem = replace(step_problem(), teacher=teacher)
+    problem = replace(_problem(subject), teacher=teacher)
     student = dict(problem.make_model().named_parameters())
     trace = subject.step(problem)
     _compare(trace.student[0], student, what="at the start (the student's own)", given=teacher)
@@ -49,8 +55,8 @@ def test_starts_as_the_student(subject: Subject, teacher: Literal["ema", "frozen
 @pytest.mark.parametrize("teacher", ["ema", pytest.param("frozen", marks=pytest.mark.needs("step.frozen"))])
 def test_starts_as_the_student_of_its_own_problem(subject: Subject, teacher: Literal["ema", "frozen"]) -> None:
     """A process that trained another student before takes this one's weights, and not those."""
-    subject.step(replace(step_problem(), teacher=teacher))
-    problem = replace(step_problem(seed=11), teacher=teacher)
+    subject.step(replace(_problem(subject), teacher=teacher))
+    problem = replace(_problem(subject, seed=11), teacher=teacher)
     student = dict(problem.make_model().named_parameters())
     trace = subject.step(problem)
     _compare(
@@ -62,7 +68,7 @@ def test_starts_as_the_student_of_its_own_problem(subject: Subject, teacher: Lit
 def test_recursion_of_tied_weights(subject: Subject) -> None:
     """A weight that the model uses twice, as embedding and head, moves once in each update."""
     rate = 0.25
-    problem = with_tied_weights(step_problem(steps_per_iteration=ONE_EACH, update_rate=rate))
+    problem = with_tied_weights(_problem(subject, steps_per_iteration=ONE_EACH, update_rate=rate))
     trace = subject.step(problem)
     for moment in (1, 2):
         before, student = trace.teacher[moment - 1], trace.student[moment]
@@ -75,7 +81,7 @@ def test_recursion_of_tied_weights(subject: Subject) -> None:
 @pytest.mark.parametrize("update_rate", [0.001, 0.05, 0.25, 0.9, 0.995])
 def test_recursion(subject: Subject, update_rate: float) -> None:
     """After each iteration of one step: (1 - rate) times its own weights plus rate times the student's."""
-    trace = subject.step(step_problem(steps_per_iteration=ONE_EACH, update_rate=update_rate))
+    trace = subject.step(_problem(subject, steps_per_iteration=ONE_EACH, update_rate=update_rate))
     for moment in (1, 2):
         before, student = trace.teacher[moment - 1], trace.student[moment]
         expected = {name: (1 - update_rate) * before[name] + update_rate * student[name] for name in student}
@@ -87,7 +93,7 @@ def test_recursion_vectors(subject: Subject, vector: Vector) -> None:
     """The recursion above, over several updates, is the derived one; run on the vector's rate from its own weights."""
     rate = vector.options["update_rate"]
     assert isinstance(rate, float)
-    problem = step_problem(steps_per_iteration=ONE_EACH, update_rate=rate)
+    problem = _problem(subject, steps_per_iteration=ONE_EACH, update_rate=rate)
     trace = subject.step(problem)
     found, derived = vector.inputs["teacher"], []
     for student in vector.inputs["students"]:
@@ -104,7 +110,7 @@ def test_recursion_vectors(subject: Subject, vector: Vector) -> None:
 @pytest.mark.requirement("TEACH-021")
 def test_cadence(subject: Subject) -> None:
     """With two optimiser steps per iteration the teacher moves when the profile says so, and only then."""
-    problem = step_problem(steps_per_iteration=TWO_ITERATIONS)
+    problem = _problem(subject, steps_per_iteration=TWO_ITERATIONS)
     trace = subject.step(problem)
     moved = [
         any(not torch.equal(before[name], after[name]) for name in before)
@@ -130,7 +136,7 @@ def test_cadence(subject: Subject) -> None:
 @pytest.mark.requirement("TEACH-021")
 def test_follows_without_a_usable_row(subject: Subject) -> None:
     """An iteration in which nobody has a context moves the teacher towards the student like any other."""
-    problem = without_a_context(step_problem(steps_per_iteration=ONE_EACH), iteration=1)
+    problem = without_a_context(_problem(subject, steps_per_iteration=ONE_EACH), iteration=1)
     trace = subject.step(problem)
     _compare(
         trace.teacher[-1],
@@ -144,7 +150,7 @@ def test_follows_without_a_usable_row(subject: Subject) -> None:
 @pytest.mark.parametrize("update_rate", [0.0, 1.0])
 def test_ends_of_the_rate(subject: Subject, update_rate: float) -> None:
     """Rate 0 keeps the teacher, rate 1 copies the student."""
-    trace = subject.step(step_problem(steps_per_iteration=ONE_EACH, update_rate=update_rate))
+    trace = subject.step(_problem(subject, steps_per_iteration=ONE_EACH, update_rate=update_rate))
     expected = trace.teacher[0] if update_rate == 0.0 else trace.student[-1]
     _compare(trace.teacher[-1], expected, what="after two updates", given=f"update_rate {update_rate}")
 
@@ -152,7 +158,7 @@ def test_ends_of_the_rate(subject: Subject, update_rate: float) -> None:
 @pytest.mark.requirement("TEACH-024")
 def test_frozen(subject: Subject) -> None:
     """Never moves, while the student does."""
-    trace = subject.step(step_problem(steps_per_iteration=TWO_ITERATIONS, teacher="frozen"))
+    trace = subject.step(_problem(subject, steps_per_iteration=TWO_ITERATIONS, teacher="frozen"))
     _compare(trace.teacher[-1], trace.teacher[0], what="of a frozen teacher", given="two iterations")
     moved = any(not torch.equal(trace.student[-1][name], start) for name, start in trace.student[0].items())
     assert_that(moved, "a student that moves", "a student that does not")
@@ -161,7 +167,7 @@ def test_frozen(subject: Subject) -> None:
 @pytest.mark.requirement("TEACH-025")
 def test_live(subject: Subject) -> None:
     """The teacher is the student, and its scores are constants of the step."""
-    problem = step_problem(steps_per_iteration=TWO_ITERATIONS, teacher="live")
+    problem = _problem(subject, steps_per_iteration=TWO_ITERATIONS, teacher="live")
     trace = subject.step(problem)
     expected = closed_form_trace(problem, subject.profile, teacher_start=trace.teacher[0])
     for moment, student in enumerate(trace.student):
@@ -180,7 +186,7 @@ def test_live(subject: Subject) -> None:
 @pytest.mark.requirement("TEACH-029")
 def test_optimiser_leaves_the_teacher_alone(subject: Subject) -> None:
     """With rate 0 and large steps the teacher is bit for bit what it was."""
-    trace = subject.step(step_problem(steps_per_iteration=ONE_EACH, update_rate=0.0, learning_rate=10.0))
+    trace = subject.step(_problem(subject, steps_per_iteration=ONE_EACH, update_rate=0.0, learning_rate=10.0))
     for name, start in trace.teacher[0].items():
         assert_that(
             bool(torch.equal(trace.teacher[-1][name], start)),

@@ -9,11 +9,12 @@ from sdpo_ref.protocols.parts import MicroBatch, StepProblem
 from sdpo_ref.types import FULL, SAMPLED_TOKEN, Prompts, Support
 from sdpo_ref.verification.checks.closed_form import closed_form_trace, divergence_of
 from sdpo_ref.verification.checks.comparison import assert_close, assert_finite, assert_that
+from sdpo_ref.verification.checks.mismatch import NotAskedError
 from sdpo_ref.verification.checks.problems import (
     VOCAB,
     cut,
+    problem_on,
     select,
-    step_problem,
     with_a_confident_teacher,
     without_a_context,
 )
@@ -49,8 +50,9 @@ def _compare(subject: Subject, problem: StepProblem, *, given: dict[str, object]
 @pytest.mark.parametrize("alpha", [0.0, 1.0])
 def test_one_step(subject: Subject, alpha: float) -> None:
     """Rows of equal length, one micro-batch, frozen at its start: only the position of logits and the loss matter."""
-    problem = step_problem(steps_per_iteration=EQUAL, alpha=alpha)
-    _compare(subject, problem, given={"alpha": alpha, "rows": "four completions of three tokens"})
+    on = subject.offered.one("step", at=alpha, vocab=VOCAB)
+    problem = problem_on(on, steps_per_iteration=EQUAL)
+    _compare(subject, problem, given={**on.given, "rows": "four completions of three tokens"})
 
 
 @pytest.mark.requirement("TRAIN-001")
@@ -58,8 +60,9 @@ def test_one_step(subject: Subject, alpha: float) -> None:
 @pytest.mark.parametrize("seed", [1, 2])
 def test_ragged_step(subject: Subject, alpha: float, seed: int) -> None:
     """Rows of unequal length."""
-    problem = step_problem(steps_per_iteration=RAGGED, alpha=alpha, seed=seed)
-    _compare(subject, problem, given={"alpha": alpha, "completion lengths": RAGGED[0][0]})
+    on = subject.offered.one("step", at=alpha, vocab=VOCAB)
+    problem = problem_on(on, steps_per_iteration=RAGGED, seed=seed)
+    _compare(subject, problem, given={**on.given, "completion lengths": RAGGED[0][0]})
 
 
 @pytest.mark.requirement("TRAIN-001")
@@ -67,14 +70,15 @@ def test_ragged_step(subject: Subject, alpha: float, seed: int) -> None:
 def test_step_between_the_ends(subject: Subject, alpha: float) -> None:
     """An alpha between the ends reaches the loss of the step."""
     on = subject.offered.exactly("step", alpha, FULL, vocab=VOCAB)
-    problem = step_problem(steps_per_iteration=RAGGED, alpha=on.alpha)
+    problem = problem_on(on, steps_per_iteration=RAGGED)
     _compare(subject, problem, given=on.given)
 
 
 @pytest.mark.requirement("TRAIN-001")
 def test_step_with_an_unusable_row(subject: Subject) -> None:
     """A row without a context, beside three with one, is not trained and does not count."""
-    problem = step_problem(steps_per_iteration=RAGGED)
+    on = subject.offered.one("step", near=0.0, vocab=VOCAB)
+    problem = problem_on(on, steps_per_iteration=RAGGED)
     batch = replace(problem.iterations[0][0][0], self_distillation_mask=torch.tensor([True, False, True, True]))
     _compare(subject, _with_step(problem, batch), given={"usable rows": [0, 2, 3]})
 
@@ -83,16 +87,16 @@ def test_step_with_an_unusable_row(subject: Subject) -> None:
 @pytest.mark.parametrize("alpha", [0.0, 1.0])
 def test_step_on_one_token(subject: Subject, alpha: float) -> None:
     """A single row with a single token is the whole step."""
-    problem = step_problem(steps_per_iteration=(((1,),),), alpha=alpha)
-    _compare(subject, problem, given={"alpha": alpha, "rows": "one completion of one token"})
+    on = subject.offered.one("step", at=alpha, vocab=VOCAB)
+    problem = problem_on(on, steps_per_iteration=(((1,),),))
+    _compare(subject, problem, given={**on.given, "rows": "one completion of one token"})
 
 
 @pytest.mark.requirement("TRAIN-001")
 def test_large_gradient(subject: Subject) -> None:
     """A gradient with a norm far above ten is not cut."""
-    problem = with_a_confident_teacher(
-        step_problem(steps_per_iteration=RAGGED, alpha=1.0, learning_rate=0.1), factor=300.0
-    )
+    on = subject.offered.one("step", at=1.0, vocab=VOCAB)
+    problem = with_a_confident_teacher(problem_on(on, steps_per_iteration=RAGGED, learning_rate=0.1), factor=300.0)
     found = subject.step(problem)
     expected = closed_form_trace(problem, subject.profile, teacher_start=found.teacher[0]).student
     for name, start in expected[0].items():
@@ -111,12 +115,21 @@ def test_large_gradient(subject: Subject) -> None:
 
 
 @pytest.mark.requirement("TRAIN-010")
+@pytest.mark.parametrize("alpha", [0.0, 0.25, 1.0])
+def test_step_on_every_support(subject: Subject, alpha: float) -> None:
+    """Alpha and support of the step reach its loss, whichever are offered."""
+    for on in subject.offered.each("step", at=alpha):
+        _compare(subject, problem_on(on, steps_per_iteration=RAGGED), given=on.given)
+
+
+@pytest.mark.requirement("TRAIN-010")
 @pytest.mark.needs("step", "loss.temperature")
 @pytest.mark.parametrize("alpha", [0.0, 1.0])
 def test_step_at_a_temperature(subject: Subject, alpha: float) -> None:
     """The temperature of the step reaches its loss."""
-    problem = step_problem(steps_per_iteration=RAGGED, alpha=alpha, temperature=2.0)
-    _compare(subject, problem, given={"alpha": alpha, "temperature": 2.0})
+    on = subject.offered.one("step", at=alpha, vocab=VOCAB)
+    problem = problem_on(on, steps_per_iteration=RAGGED, temperature=2.0)
+    _compare(subject, problem, given={**on.given, "temperature": 2.0})
 
 
 @pytest.mark.requirement("TRAIN-010")
@@ -133,8 +146,9 @@ def test_step_at_a_temperature(subject: Subject, alpha: float) -> None:
 )
 def test_step_on_a_support_at_a_temperature(subject: Subject, support: Support, temperature: float) -> None:
     """Support and temperature reach the loss together, above and below one."""
-    problem = step_problem(steps_per_iteration=RAGGED, alpha=1.0, support=support, temperature=temperature)
-    _compare(subject, problem, given={"support": support.kind, "k": support.k, "temperature": temperature})
+    on = subject.offered.on("step", support)
+    problem = problem_on(on, steps_per_iteration=RAGGED, temperature=temperature)
+    _compare(subject, problem, given={**on.given, "temperature": temperature})
 
 
 @pytest.mark.requirement("TRAIN-010")
@@ -143,15 +157,17 @@ def test_step_on_a_support_at_a_temperature(subject: Subject, support: Support, 
 @pytest.mark.parametrize("k", [1, 3])
 def test_step_on_a_head_with_a_tail(subject: Subject, alpha: float, k: int) -> None:
     """A head of one or three tokens, and all others as one cell."""
-    problem = step_problem(steps_per_iteration=RAGGED, alpha=alpha, support=Support("top_k_tail", k))
-    _compare(subject, problem, given={"alpha": alpha, "support": "top_k_tail", "k": k})
+    on = subject.offered.exactly("step", alpha, Support("top_k_tail", k), vocab=VOCAB)
+    problem = problem_on(on, steps_per_iteration=RAGGED)
+    _compare(subject, problem, given=on.given)
 
 
 @pytest.mark.requirement("TRAIN-010")
 @pytest.mark.needs("step.frozen", "loss.temperature")
 def test_step_towards_a_frozen_teacher_at_a_temperature(subject: Subject) -> None:
     """The temperature does not depend on the kind of teacher."""
-    problem = step_problem(steps_per_iteration=RAGGED, alpha=1.0, temperature=0.5, teacher="frozen")
+    on = subject.offered.one("step", at=1.0, vocab=VOCAB)
+    problem = problem_on(on, steps_per_iteration=RAGGED, temperature=0.5, teacher="frozen")
     _compare(subject, problem, given={"teacher": "frozen", "temperature": 0.5})
 
 
@@ -159,14 +175,15 @@ def test_step_towards_a_frozen_teacher_at_a_temperature(subject: Subject) -> Non
 @pytest.mark.needs("step", "loss.sampled_token")
 def test_step_on_the_sampled_token(subject: Subject) -> None:
     """The support of the step reaches its loss."""
-    problem = step_problem(steps_per_iteration=RAGGED, alpha=1.0, support=SAMPLED_TOKEN)
+    problem = problem_on(subject.offered.on("step", SAMPLED_TOKEN), steps_per_iteration=RAGGED)
     _compare(subject, problem, given={"support": "sampled_token"})
 
 
 @pytest.mark.requirement("POLICY-004")
 def test_left_padding(subject: Subject) -> None:
     """Two more padded positions in front of prompts and reprompts."""
-    problem = step_problem(steps_per_iteration=EQUAL)
+    on = subject.offered.one("step", near=0.0, vocab=VOCAB)
+    problem = problem_on(on, steps_per_iteration=EQUAL)
     batch = problem.iterations[0][0][0]
 
     def wider(prompts: Prompts) -> Prompts:
@@ -193,14 +210,16 @@ def test_left_padding(subject: Subject) -> None:
 @pytest.mark.parametrize("seed", [1, 2])
 def test_prompts_of_unequal_length(subject: Subject, seed: int) -> None:
     """Prompts of two and three tokens and reprompts of four to six beside each other."""
-    problem = step_problem(steps_per_iteration=EQUAL, ragged_prompts=True, seed=seed)
+    on = subject.offered.one("step", near=0.0, vocab=VOCAB)
+    problem = problem_on(on, steps_per_iteration=EQUAL, ragged_prompts=True, seed=seed)
     _compare(subject, problem, given={"prompts": "2, 3, 2 and 3 tokens", "reprompts": "4, 6, 6 and 5 tokens"})
 
 
 @pytest.mark.requirement("POLICY-005")
 def test_sampled_ids_are_scored(subject: Subject) -> None:
     """Another sampled token gives another step; another id behind the mask gives the same."""
-    problem = step_problem(steps_per_iteration=RAGGED)
+    on = subject.offered.one("step", near=0.0, vocab=VOCAB)
+    problem = problem_on(on, steps_per_iteration=RAGGED)
     batch = problem.iterations[0][0][0]
     plain = subject.step(problem).student[-1]
     behind = torch.where(batch.completion_mask, batch.completions, (batch.completions + 1) % VOCAB)
@@ -219,7 +238,8 @@ def test_sampled_ids_are_scored(subject: Subject) -> None:
 @pytest.mark.parametrize("alpha", [0.0, 1.0])
 def test_equal_micro_batches(subject: Subject, rows_each: int, alpha: float) -> None:
     """Two or four micro-batches with equal counts make the same update as one."""
-    problem = step_problem(steps_per_iteration=EQUAL, alpha=alpha)
+    on = subject.offered.one("step", at=alpha, vocab=VOCAB)
+    problem = problem_on(on, steps_per_iteration=EQUAL)
     parts = cut(problem.iterations[0][0][0], rows_each)
     whole, pieces = subject.step(problem), subject.step(_with_step(problem, *parts))
     for name, start in whole.student[0].items():
@@ -239,7 +259,8 @@ def test_equal_micro_batches(subject: Subject, rows_each: int, alpha: float) -> 
 @pytest.mark.parametrize("rows_each", [2, 1])
 def test_unequal_micro_batches(subject: Subject, rows_each: int) -> None:
     """With unequal counts the update is the declared one."""
-    problem = step_problem(steps_per_iteration=RAGGED)
+    on = subject.offered.one("step", near=0.0, vocab=VOCAB)
+    problem = problem_on(on, steps_per_iteration=RAGGED)
     parts = cut(problem.iterations[0][0][0], rows_each)
     _compare(
         subject,
@@ -251,7 +272,8 @@ def test_unequal_micro_batches(subject: Subject, rows_each: int) -> None:
 @pytest.mark.requirement("TRAIN-004")
 def test_empty_micro_batch(subject: Subject) -> None:
     """One of two micro-batches has no usable row."""
-    problem = step_problem(steps_per_iteration=EQUAL)
+    on = subject.offered.one("step", near=0.0, vocab=VOCAB)
+    problem = problem_on(on, steps_per_iteration=EQUAL)
     usable, unusable = cut(problem.iterations[0][0][0], 2)
     unusable = replace(unusable, self_distillation_mask=torch.zeros(2, dtype=torch.bool))
     with_empty = _with_step(problem, usable, unusable)
@@ -263,7 +285,8 @@ def test_empty_micro_batch(subject: Subject) -> None:
 @pytest.mark.requirement("TRAIN-006")
 def test_context_matters(subject: Subject) -> None:
     """Another reprompt gives another update."""
-    problem = step_problem(steps_per_iteration=EQUAL)
+    on = subject.offered.one("step", near=0.0, vocab=VOCAB)
+    problem = problem_on(on, steps_per_iteration=EQUAL)
     batch = problem.iterations[0][0][0]
     with_another_context = replace(
         batch, reprompts=replace(batch.reprompts, token_ids=(batch.reprompts.token_ids + 1) % VOCAB)
@@ -276,7 +299,8 @@ def test_context_matters(subject: Subject) -> None:
 @pytest.mark.requirement("TRAIN-007")
 def test_nothing_usable(subject: Subject) -> None:
     """No usable row, no change."""
-    trace = subject.step(step_problem(steps_per_iteration=EQUAL, usable=False))
+    on = subject.offered.one("step", near=0.0, vocab=VOCAB)
+    trace = subject.step(problem_on(on, steps_per_iteration=EQUAL, usable=False))
     for name, start in trace.student[0].items():
         assert_close(trace.student[-1][name], start, what=f"student weight {name!r}", given={"usable rows": 0})
 
@@ -284,7 +308,8 @@ def test_nothing_usable(subject: Subject) -> None:
 @pytest.mark.requirement("TRAIN-007")
 def test_nothing_usable_any_more(subject: Subject) -> None:
     """After a step with usable rows, one without leaves the student where it is: no old gradient, no momentum."""
-    problem = without_a_context(step_problem(steps_per_iteration=(((3, 3),), ((2, 4),))), iteration=1)
+    on = subject.offered.one("step", near=0.0, vocab=VOCAB)
+    problem = without_a_context(problem_on(on, steps_per_iteration=(((3, 3),), ((2, 4),))), iteration=1)
     trace = subject.step(problem)
     for name, before in trace.student[1].items():
         assert_close(
@@ -299,7 +324,10 @@ def test_nothing_usable_any_more(subject: Subject) -> None:
 @pytest.mark.parametrize("alpha", [0.0, 1.0])
 def test_descends(subject: Subject, alpha: float) -> None:
     """A small step lowers the divergence to the teacher of before."""
-    problem = step_problem(steps_per_iteration=RAGGED, alpha=alpha, learning_rate=0.01)
+    on = subject.offered.one("step", at=alpha, vocab=VOCAB)
+    if on.is_surrogate:
+        raise NotAskedError("the surrogate's step lowers the divergence on average only")
+    problem = problem_on(on, steps_per_iteration=RAGGED, learning_rate=0.01)
     batch = problem.iterations[0][0][0]
     trace = subject.step(problem)
     before, after = (divergence_of(problem, batch, trace.student[at], trace.teacher[0]) for at in (0, -1))
@@ -307,7 +335,7 @@ def test_descends(subject: Subject, alpha: float) -> None:
         after < before,
         f"a divergence below {before:.8g} nats",
         f"{after:.8g} nats",
-        {"alpha": alpha, "learning_rate": 0.01},
+        {**on.given, "learning_rate": 0.01},
         looks_like="M145 sign flipped: the divergence is maximised",
     )
 
@@ -315,7 +343,8 @@ def test_descends(subject: Subject, alpha: float) -> None:
 @pytest.mark.requirement("TRAIN-001")
 def test_rows_in_any_order(subject: Subject) -> None:
     """The rows of a step may come in any order."""
-    problem = step_problem(steps_per_iteration=RAGGED)
+    on = subject.offered.one("step", near=0.0, vocab=VOCAB)
+    problem = problem_on(on, steps_per_iteration=RAGGED)
     reordered = select(problem.iterations[0][0][0], [2, 0, 3, 1])
     one, other = subject.step(problem).student[-1], subject.step(_with_step(problem, reordered)).student[-1]
     for name, weight in one.items():

@@ -1,7 +1,7 @@
 """Reports on many implementations from one collection of the released checks, in one process: seconds for dozens.
 
-Up to level 1. Three things differ from ``sdpo-ref verify``: properties try fewer inputs, the other process of LOSS-065
-is this one, and a run may end with its first failure.
+Up to level 3. Three things differ from ``sdpo-ref verify``: properties try fewer inputs, no other process is started
+(LOSS-065 is asked in this one, TRAIN-005 not at all), and a run may end with its first failure of a MUST.
 """
 
 from collections.abc import Mapping
@@ -15,12 +15,19 @@ from torch import Tensor
 
 from sdpo_ref._resources import content
 from sdpo_ref.types import DistillationBatch
-from sdpo_ref.verification.checks import outside
+from sdpo_ref.verification.checks import outside, processes
+from sdpo_ref.verification.checks.processes import STAGES, TwoProcesses
 from sdpo_ref.verification.checks.settings import Setting
 from sdpo_ref.verification.checks.subject import Subject
 from sdpo_ref.verification.isolation.events import Check, Collected, Event, Finished, Header
 from sdpo_ref.verification.isolation.loader import Loaded, load_object
-from sdpo_ref.verification.isolation.plugin import SuitePlugin, implementation_key, not_applicable_key
+from sdpo_ref.verification.isolation.plugin import (
+    REQUIREMENT,
+    SuitePlugin,
+    implementation_key,
+    marked,
+    not_applicable_key,
+)
 from sdpo_ref.verification.isolation.recorder import Recorder
 from sdpo_ref.verification.isolation.run import Request, Run
 from sdpo_ref.verification.judge import judge
@@ -30,7 +37,7 @@ from sdpo_ref.verification.suite.manifest import read_manifest
 from sdpo_ref.verification.suite.selection import Selection
 from sdpo_ref.verification.suite.spec_text import read_catalogue
 
-_SELECTION = Selection(level=1)
+_SELECTION = Selection(level=3)
 _LEFT_OUT = "deterministic algorithms"
 """A check for which PyTorch imports its compiler, for two seconds."""
 
@@ -45,7 +52,11 @@ def reports(implementations: Mapping[str, object], *, first_failure: bool = Fals
     conformance, spec = content("conformance"), content("spec")
     catalogue = read_catalogue(spec)
     many = _Many(catalogue, implementations, first_failure=first_failure)
-    with patch.object(outside, "loss_outside", many.loss_here):
+    both = TwoProcesses((STAGES[-1], STAGES[-1]), ("", ""))
+    with (
+        patch.object(outside, "loss_outside", many.loss_here),
+        patch.object(processes, "run_two_processes", lambda *_: both),
+    ):
         pytest.main(
             [
                 str(conformance),
@@ -110,11 +121,14 @@ class _Many:
                 item.stash.setdefault(not_applicable_key, "")
                 del item.stash[not_applicable_key]
                 item.config.hook.pytest_runtest_protocol(item=item, nextitem=None if self._first_failure else following)
-                if self._first_failure and self._finished[item.nodeid].status.is_failure:
+                if self._first_failure and self._finished[item.nodeid].status.is_failure and self._decides(item):
                     break
             session.config.pluginmanager.unregister(plugin)
             self.runs[name] = Run(_header(loaded), self._checks, self._finished, (), 0.0)
         return True
+
+    def _decides(self, item: pytest.Item) -> bool:
+        return any(self._catalogue[name].strength == "MUST" for name in marked(item, REQUIREMENT))
 
 
 def _header(loaded: Loaded) -> Header:

@@ -1,6 +1,6 @@
 """What published codes offer, as implementations: the reference restricted to it, right and made wrong.
 
-``python -m tests.verification.subsets NAME...`` verifies each up to level 1 and writes how it ended as JSON.
+``python -m tests.verification.subsets NAME...`` verifies each up to level 3 and writes how it ended as JSON.
 """
 
 import json
@@ -14,6 +14,9 @@ from torch import Tensor
 
 from sdpo_ref.bundled import REFERENCE_LOSSES
 from sdpo_ref.losses.reference import sdpo_loss
+from sdpo_ref.protocols.parts import StepProblem, StepTrace
+from sdpo_ref.protocols.profile import Profile
+from sdpo_ref.trainers.step import run_steps
 from sdpo_ref.types import DistillationBatch, Support
 from sdpo_ref.verification.report import Report, RequirementResult
 from sdpo_ref.verification.status import Status
@@ -63,8 +66,15 @@ class Subset:
                 student, teacher, alpha=alpha, support=support, top_k_from="student"
             )
 
+        def step(problem: StepProblem) -> StepTrace:
+            self.require("loss", problem.alpha, problem.support)
+            if problem.teacher != "ema" or (problem.temperature != 1.0 and "loss.temperature" not in self.capabilities):
+                raise NotImplementedError("teacher, or temperature")
+            return run_steps(problem, profile=Profile())
+
         return SimpleNamespace(
             loss=loss,
+            step=step,
             divergence=divergence,
             capabilities=self.capabilities,
             profile={"alphas": self.alphas or "all"},
@@ -101,6 +111,11 @@ OTHERS = {
     "divergence, top-k with tail, forward KL": Subset(("divergence.top_k_tail",), (0.0,)),
     "divergence, renormalised": Subset(("divergence.top_k_renormalized",)),
     "divergence, both top-k": Subset(("divergence.top_k_tail", "divergence.top_k_renormalized")),
+    "step": Subset(("loss", "step")),
+    "step, reverse KL": Subset(("loss", "step"), (1.0,)),
+    "step, one between the ends": Subset(("loss", "step"), (0.5,)),
+    "step, top-k with tail": Subset(("loss.top_k_tail", "step")),
+    "step, sampled token": Subset(("loss.sampled_token", "step")),
 }
 
 

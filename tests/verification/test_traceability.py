@@ -4,6 +4,7 @@ import ast
 import re
 import subprocess
 import sys
+from itertools import product
 from pathlib import Path
 
 import pytest
@@ -11,7 +12,8 @@ import pytest
 from sdpo_ref._resources import content
 from sdpo_ref.claims.records import read_claims, read_published
 from sdpo_ref.verification.checks.inputs import NEEDS_OF_SUPPORT
-from sdpo_ref.verification.suite.capabilities import CAPABILITIES
+from sdpo_ref.verification.engine import Suite, collect
+from sdpo_ref.verification.suite.capabilities import CAPABILITIES, SUPPORTS, not_declared
 from sdpo_ref.verification.suite.catalogue import Catalogue
 from sdpo_ref.verification.suite.spec_text import read_catalogue
 
@@ -145,6 +147,19 @@ def test_prerequisites_have_no_circle(catalogue: Catalogue) -> None:
 
     for name in catalogue.requirements:
         before(name, ())
+
+
+def test_what_is_offered_alone_is_checkable_alone(catalogue: Catalogue) -> None:
+    """Each requirement has a check that needs no more than it does, on whichever support alone a part is offered."""
+    checks = collect(Suite.released())
+    holes = [
+        (requirement.id, offered)
+        for requirement in catalogue.of_every_run
+        if (deciding := [check for check in checks if requirement.id in check.requirements])
+        for offered in product(*(SUPPORTS.get(need, {need: need}).values() for need in requirement.needs))
+        if all(not_declared(check.needs, offered) for check in deciding)
+    ]
+    assert holes == []
 
 
 def test_every_capability_is_needed_somewhere(catalogue: Catalogue) -> None:

@@ -14,7 +14,7 @@ import torch
 from safetensors.torch import load_file, save_file
 from torch import Tensor
 
-from sdpo_ref.types import DistillationBatch, Support
+from sdpo_ref.types import DistillationBatch
 from sdpo_ref.verification.checks.settings import Setting
 from sdpo_ref.verification.isolation.loader import load
 
@@ -43,7 +43,7 @@ def loss_outside(target: str, batch: DistillationBatch, setting: Setting) -> tup
         environment = {name: text for name, text in os.environ.items() if not name.startswith("PYTEST")}
         try:
             ended = subprocess.run(  # noqa: S603 - this interpreter, running this file
-                [sys.executable, "-m", _MODULE, target, str(request), str(answer), *_as_text(setting)],
+                [sys.executable, "-m", _MODULE, target, str(request), str(answer), *setting.as_arguments()],
                 env=environment,
                 stdin=subprocess.DEVNULL,
                 capture_output=True,
@@ -60,24 +60,18 @@ def loss_outside(target: str, batch: DistillationBatch, setting: Setting) -> tup
         return found["value"], found["gradient"]
 
 
-def _as_text(setting: Setting) -> list[str]:
-    return [repr(setting.alpha), setting.support.kind, *([] if setting.support.k is None else [str(setting.support.k)])]
-
-
 def _main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("target")
     parser.add_argument("request", type=Path)
     parser.add_argument("answer", type=Path)
-    parser.add_argument("alpha", type=float)
-    parser.add_argument("kind")
-    parser.add_argument("k", type=int, nargs="?")
+    parser.add_argument("setting", nargs="+")
     arguments = parser.parse_args()
     torch.set_num_threads(1)
     batch = DistillationBatch(**load_file(arguments.request))
     batch.student_logits.requires_grad_()
     implementation = load(arguments.target).implementation
-    setting = Setting(arguments.alpha, Support(arguments.kind, arguments.k))
+    setting = Setting.parse(arguments.setting)
     loss = implementation.loss(batch, **setting.options, temperature=1.0, ratio_cap=None)  # type: ignore[attr-defined]
     (gradient,) = torch.autograd.grad(loss, batch.student_logits)
     save_file({"value": loss.detach().contiguous(), "gradient": gradient.contiguous()}, arguments.answer)

@@ -5,7 +5,7 @@ The first are for level 3 (spec/05-trainer), the second for calling a trainer of
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from typing import Literal
+from typing import Any, Literal
 
 import torch
 from torch import Tensor, nn
@@ -23,6 +23,7 @@ from sdpo_ref.simulation.world import random_stream
 from sdpo_ref.teachers.reprompt import left_padded
 from sdpo_ref.types import FULL, Judgement, Rollouts, Support
 from sdpo_ref.verification.checks.inputs import input_generator
+from sdpo_ref.verification.checks.settings import Setting
 
 VOCAB = 7
 TIME = 4
@@ -108,6 +109,19 @@ def with_a_confident_teacher(problem: StepProblem, *, factor: float) -> StepProb
         return model
 
     return replace(problem, make_model=make_model, iterations=(((batch,),),))
+
+
+def problem_on(setting: Setting, **options: Any) -> StepProblem:
+    """A problem in a setting that is on offer.
+
+    Args:
+        setting: alpha and support.
+        options: as in :func:`step_problem`.
+
+    Returns:
+        The problem.
+    """
+    return step_problem(**setting.options, **options)
 
 
 def with_tied_weights(problem: StepProblem) -> StepProblem:

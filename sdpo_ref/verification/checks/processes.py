@@ -17,13 +17,19 @@ from pathlib import Path
 
 import torch
 
-from sdpo_ref.types import FULL, DistillationBatch
+from sdpo_ref.types import DistillationBatch
+from sdpo_ref.verification.checks.settings import Setting
+
+VOCAB = 5
+"""Tokens of the small model."""
 
 COLLECTIVE_LIMIT = timedelta(seconds=8)
 """How long a process waits for the other in a collective."""
 
 PROCESS_LIMIT = 50
 """Seconds for a process in all, loading the implementation included; below the time limit of a check."""
+
+_MODULE = "sdpo_ref.verification.checks.processes"
 
 STAGES = ("loaded", "both usable", "one empty")
 """What each process reports, in order."""
@@ -42,11 +48,12 @@ class TwoProcesses:
     messages: tuple[str, str]
 
 
-def run_two_processes(implementation: str) -> TwoProcesses:
+def run_two_processes(implementation: str, setting: Setting) -> TwoProcesses:
     """Take the steps in two processes and report how far they came.
 
     Args:
         implementation: its ``module:factory`` text.
+        setting: alpha and support, on a vocabulary of :data:`VOCAB`.
 
     Returns:
         The stages reached; both ``one empty`` if all went well.
@@ -57,7 +64,7 @@ def run_two_processes(implementation: str) -> TwoProcesses:
             environment["GLOO_SOCKET_IFNAME"] = "lo"
         children = [
             subprocess.Popen(  # noqa: S603 - this interpreter, running this file
-                [sys.executable, "-m", "sdpo_ref.verification.checks.processes", implementation, str(rank), folder],
+                [sys.executable, "-m", _MODULE, implementation, str(rank), folder, *setting.as_arguments()],
                 env=environment,
                 stdin=subprocess.DEVNULL,
                 stdout=subprocess.DEVNULL,
@@ -86,7 +93,7 @@ def _reached(folder: Path, rank: int) -> str:
     return next((stage for stage in reversed(STAGES) if (folder / f"{stage}-{rank}").exists()), "")
 
 
-def _work(implementation: str, rank: int, folder: Path) -> None:
+def _work(implementation: str, rank: int, folder: Path, setting: Setting) -> None:
     """What one process does."""
     from sdpo_ref.verification.isolation.loader import load
 
@@ -97,15 +104,15 @@ def _work(implementation: str, rank: int, folder: Path) -> None:
         "gloo", init_method=f"file://{folder / 'store'}", rank=rank, world_size=2, timeout=COLLECTIVE_LIMIT
     )
     torch.manual_seed(rank)
-    model = torch.nn.parallel.DistributedDataParallel(torch.nn.Linear(3, 5))
+    model = torch.nn.parallel.DistributedDataParallel(torch.nn.Linear(3, VOCAB))
     for stage, usable in (("both usable", True), ("one empty", rank == 0)):
         true = torch.ones(2, 4, dtype=torch.bool)
         student_logits = model(torch.randn(2, 4, 3))
-        teacher_logits = torch.randn(2, 4, 5)
+        teacher_logits = torch.randn(2, 4, VOCAB)
         batch = DistillationBatch(
             student_logits, teacher_logits, torch.zeros(2, 4).long(), true, torch.tensor([usable, usable])
         )
-        torch.autograd.backward(loss(batch, alpha=1.0, support=FULL, temperature=1.0, ratio_cap=None))
+        torch.autograd.backward(loss(batch, **setting.options, temperature=1.0, ratio_cap=None))
         torch.distributed.barrier()
         (folder / f"{stage}-{rank}").touch()
     _wait_for(folder / f"{STAGES[-1]}-{1 - rank}")
@@ -124,8 +131,9 @@ def _main() -> None:
     parser.add_argument("implementation")
     parser.add_argument("rank", type=int)
     parser.add_argument("folder", type=Path)
+    parser.add_argument("setting", nargs="+")
     arguments = parser.parse_args()
-    _work(arguments.implementation, arguments.rank, arguments.folder)
+    _work(arguments.implementation, arguments.rank, arguments.folder, Setting.parse(arguments.setting))
 
 
 if __name__ == "__main__":

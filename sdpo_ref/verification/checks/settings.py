@@ -44,6 +44,21 @@ class Setting:
         support = {} if self.support == FULL else {"support": self.support.kind}
         return {"alpha": self.alpha, **support, **({} if self.support.k is None else {"k": self.support.k})}
 
+    def as_arguments(self) -> list[str]:
+        """For the command line of another process; :meth:`parse` reads it."""
+        return [repr(self.alpha), self.support.kind, *([] if self.support.k is None else [str(self.support.k)])]
+
+    @classmethod
+    def parse(cls, arguments: Sequence[str]) -> "Setting":
+        """The setting that a command line names.
+
+        Example:
+            >>> Setting.parse(Setting(0.25, Support("top_k_tail", 2)).as_arguments()).given
+            {'alpha': 0.25, 'support': 'top_k_tail', 'k': 2}
+        """
+        alpha, kind, *k = arguments
+        return cls(float(alpha), Support(kind, int(k[0]) if k else None))  # type: ignore[arg-type]
+
     @property
     def is_surrogate(self) -> bool:
         """Whether only the gradient has a meaning: the loss is that of the sampled token (LOSS-030)."""
