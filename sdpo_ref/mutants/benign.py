@@ -16,22 +16,12 @@ from torch import Tensor
 from sdpo_ref.bundled import Reference, chunked
 from sdpo_ref.functional.support import on_support
 from sdpo_ref.mutants.mutant import GOOD, with_parts
+from sdpo_ref.mutants.unusual import UNUSUAL, in_float32
 from sdpo_ref.mutants.variation import Options, good, loss, reused
 from sdpo_ref.protocols.profile import PROFILES
 from sdpo_ref.types import DistillationBatch, Support
 from sdpo_ref.verification.checks.written_out import WrittenOut
 from sdpo_ref.verification.suite.capabilities import CAPABILITIES, part_of
-
-
-def in_float32(batch: DistillationBatch) -> DistillationBatch:
-    """The same batch in float32."""
-    behaviour = batch.behaviour_log_probs
-    return replace(
-        batch,
-        student_logits=batch.student_logits.float(),
-        teacher_logits=batch.teacher_logits.float(),
-        behaviour_log_probs=None if behaviour is None else behaviour.float(),
-    )
 
 
 def float32() -> object:
@@ -96,22 +86,26 @@ def under_autocast(batch: DistillationBatch, options: Options) -> Tensor:
         return good(batch, options)
 
 
+_SMALL = 3
+"""Tokens of a vocabulary that is not worth compiling for."""
+
+
 def compiled(*, kinds: int = 8) -> object:
     """The loss through ``torch.compile``; only its graph is captured where there is no C++ compiler.
 
-    What is compiled can be differentiated twice (LOSS-065) only if it does not reuse the memory of what it saved.
+    What it makes can be differentiated once, as it reuses the memory of what it saved. A vocabulary of three is left
+    alone: that is asked how exact the loss is, at each alpha and support, and would use up the kinds.
 
     Args:
         kinds: for how many kinds of inputs and options PyTorch compiles each function; it runs later ones uncompiled.
             Eight is PyTorch's own limit and takes 200 CPU seconds in all checks, two takes 40.
     """
     from torch import _dynamo
-    from torch._functorch import config  # what PyTorch's own message names
 
     _dynamo.config.recompile_limit = kinds
-    config.donated_buffer = False
     found = shutil.which(os.environ.get("CXX", "g++")) or shutil.which("clang++")
-    return with_parts(loss=loss(torch.compile(good, backend="inductor" if found else "aot_eager")))
+    fast = torch.compile(good, backend="inductor" if found else "aot_eager")
+    return with_parts(loss=loss(lambda b, o: (fast if b.student_logits.shape[-1] > _SMALL else good)(b, o)))
 
 
 def textbook(student: Tensor, teacher: Tensor, *, alpha: float, support: Support) -> Tensor:
@@ -148,5 +142,6 @@ BENIGN: Mapping[str, Callable[..., object]] = {
     "buffer-reused": lambda: with_parts(divergence=reused(0.0)),
     "trainer-by-hand": lambda: with_parts(trainer=WrittenOut),
     "textbook": lambda: with_parts(divergence=textbook),
+    **{name: variant.build for name, variant in UNUSUAL.items()},
 }
 """Name to factory."""

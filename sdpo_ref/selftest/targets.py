@@ -9,11 +9,15 @@ from sdpo_ref.errors import UsageError
 from sdpo_ref.mutants import mutants
 from sdpo_ref.mutants.benign import BENIGN
 from sdpo_ref.mutants.mutant import Mutant
+from sdpo_ref.mutants.unusual import UNUSUAL
 from sdpo_ref.verification.diagnosis.kill_matrix import KillMatrix
 
 SLOW_CHECKS = ("trainer/test_processes.py::test_one_empty_process", "loss/test_outside.py::test_same_outside_a_test")
 """These start interpreters, which takes as long as all other checks together. They are run for mutants that no other
 check finds, for the reference, and for right variants with a loss of their own."""
+
+_SHARE = 4
+"""Of the checks of an unusual right variant, ``--check`` runs one in so many."""
 
 _OWN_LOSSES = ("profile-paper", "chunked", "gradient-strided", "empty-batches-apart")
 
@@ -31,6 +35,7 @@ class Target:
             only those of them that belong to a requirement in ``caught_by`` are run; if they do not decide all of
             ``caught_by``, the requirement's other checks as well. Empty: all checks of its parts are run.
         filed_probe: name of the call that shows a difference from the reference according to the file; tried first.
+        share: one check of so many is run; which ones differs from variant to variant.
     """
 
     name: str
@@ -39,6 +44,7 @@ class Target:
     repeat: int = 0
     filed: frozenset[str] = frozenset()
     filed_probe: str = ""
+    share: int = 1
 
     @property
     def key(self) -> str:
@@ -48,13 +54,23 @@ class Target:
     @property
     def request(self) -> str:
         """One line of JSON, from which :func:`requested` makes the same target in a worker."""
-        fields = {name: getattr(self, name) for name in ("name", "address", "repeat", "filed_probe")}
+        fields = {name: getattr(self, name) for name in ("name", "address", "repeat", "filed_probe", "share")}
         return json.dumps({**fields, "filed": sorted(self.filed)})
 
     @property
     def parts(self) -> frozenset[str]:
         """Parts whose checks are run; empty for all."""
-        return frozenset() if self.mutant is None else self.mutant.parts
+        if self.mutant is not None:
+            return self.mutant.parts
+        return UNUSUAL[self.name].parts if self.name in UNUSUAL else frozenset()
+
+    def part_of(self, checks: Sequence[Any]) -> list[Any]:
+        """Its share of some checks; others for each variant, so that every check is run for some.
+
+        Args:
+            checks: in a fixed order.
+        """
+        return [check for at, check in enumerate(checks, start=sum(map(ord, self.name))) if at % self.share == 0]
 
     @property
     def with_slow_checks(self) -> bool:
@@ -94,8 +110,8 @@ def requested(line: str, known: Mapping[str, Target]) -> Target:
 def for_check(targets: Sequence[Target], matrix: KillMatrix) -> tuple[Target, ...]:
     """The same targets as ``--check`` runs them.
 
-    A mutant is restricted to the checks that decide it according to the matrix on file. Right variants run every check;
-    ``compiled`` is compiled for two kinds of inputs and not for eight.
+    A mutant is restricted to the checks that decide it according to the matrix on file. Right variants run every check,
+    unusual ones a quarter of those of their parts; ``compiled`` is compiled for two kinds of inputs and not for eight.
 
     Args:
         targets: to restrict.
@@ -107,6 +123,8 @@ def for_check(targets: Sequence[Target], matrix: KillMatrix) -> tuple[Target, ..
         row = rows.get(target.name) if target.mutant else None
         if row:
             found.append(replace(target, filed=row.checks, filed_probe=row.live.probe if row.live else ""))
+        elif target.name in UNUSUAL:
+            found.append(replace(target, share=_SHARE))
         elif target.name == "compiled":
             found.append(replace(target, address=f"{target.address},kinds=2"))
         else:
@@ -117,7 +135,8 @@ def for_check(targets: Sequence[Target], matrix: KillMatrix) -> tuple[Target, ..
 def repeated(repeats: int) -> tuple[Target, ...]:
     """Right variants under other random inputs of the checks, repeat after repeat.
 
-    The compiled variant is left out: a process compiles it for the first few inputs only.
+    The compiled variant is left out: a process compiles it for the first few inputs only. So are unusual ones, whose
+    numbers are those of the reference.
 
     Args:
         repeats: how many other inputs.
@@ -125,7 +144,7 @@ def repeated(repeats: int) -> tuple[Target, ...]:
     Returns:
         Every right variant ``repeats`` times.
     """
-    right = [target for target in all_targets() if target.mutant is None and target.name != "compiled"]
+    right = [it for it in all_targets() if it.mutant is None and it.name not in {"compiled", *UNUSUAL}]
     return tuple(replace(target, repeat=number) for number in range(1, repeats + 1) for target in right)
 
 

@@ -137,7 +137,7 @@ class ManyImplementations:
         found = first_difference(loaded.implementation, target.parts, target.filed_probe) if compared else None
         plugin = SuitePlugin(self._catalogue, loaded)
         session.config.pluginmanager.register(plugin)
-        items = [item for item in session.items if self._concerns(target, self._checks[item.nodeid])]
+        items = target.part_of([it for it in session.items if self._concerns(target, self._checks[it.nodeid])])
         try:
             with margins_to(self._note_margin):
                 if self._first_only:

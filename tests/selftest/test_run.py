@@ -8,6 +8,8 @@ from typer.testing import CliRunner
 
 from sdpo_ref.cli import selftest as command
 from sdpo_ref.cli.selftest import app
+from sdpo_ref.mutants.benign import BENIGN
+from sdpo_ref.mutants.unusual import UNUSUAL
 from sdpo_ref.selftest.processes import run_targets
 from sdpo_ref.selftest.targets import Finding, Target, all_targets, for_check, select
 from sdpo_ref.verification.diagnosis.kill_matrix import read_kill_matrix
@@ -68,6 +70,17 @@ def test_right_variants_and_unknown_mutants_run_everything() -> None:
     without = replace(matrix, rows=tuple(row for row in matrix.rows if row.id != "M007"))
     restricted = {target.name: target.filed for target in for_check(targets, without)}
     assert [name for name, filed in restricted.items() if filed] == ["coefficients_swapped"]
+
+
+def test_check_runs_a_quarter_of_the_checks_of_unusual_variants() -> None:
+    """Another quarter for each, so that each check is run for some; the full selftest runs all."""
+    checks = list(range(1_000))
+    unusual = select(TARGETS, list(UNUSUAL))
+    shares = [target.part_of(checks) for target in for_check(unusual, read_kill_matrix())]
+    assert {len(share) for share in shares} == {250}
+    assert set().union(*shares) == set(checks)
+    assert all(target.part_of(checks) == checks and target.parts for target in unusual)
+    assert len(BENIGN) >= 41
 
 
 @pytest.mark.slow

@@ -8,8 +8,8 @@ import torch
 from torch import Tensor
 
 from sdpo_ref.errors import UsageError
-from sdpo_ref.mutants.benign import in_float32
 from sdpo_ref.mutants.mutant import GOOD, with_parts
+from sdpo_ref.mutants.unusual import in_float32
 from sdpo_ref.mutants.variation import good, loss
 from sdpo_ref.types import FULL, DistillationBatch, Support
 from sdpo_ref.verification.checks import exactness
