@@ -278,5 +278,5 @@ def test_nothing_is_added_to_the_counts(subject: Subject, part: str) -> None:
         "a token that weighs its share where it is alone",
         f"{found:.2g} of its share is missing: all answers are compared with four times that",
         {"part": part, "aggregation": subject.profile.aggregation},
-        looks_like="M486 epsilon in the denominator",
+        looks_like="M570 epsilon in the denominator",
     )

@@ -20,7 +20,6 @@ from sdpo_ref.mutants.unusual import UNUSUAL, in_float32
 from sdpo_ref.mutants.variation import Options, good, loss, reused
 from sdpo_ref.protocols.profile import PROFILES
 from sdpo_ref.types import DistillationBatch, Support
-from sdpo_ref.verification.checks.written_out import WrittenOut
 from sdpo_ref.verification.suite.capabilities import CAPABILITIES, part_of
 
 
@@ -140,7 +139,6 @@ BENIGN: Mapping[str, Callable[..., object]] = {
     "compiled": compiled,
     "empty-batches-apart": lambda: with_parts(loss=loss(without_guard)),
     "buffer-reused": lambda: with_parts(divergence=reused(0.0)),
-    "trainer-by-hand": lambda: with_parts(trainer=WrittenOut),
     "textbook": lambda: with_parts(divergence=textbook),
     **{name: variant.build for name, variant in UNUSUAL.items()},
 }

@@ -153,7 +153,7 @@ chapter.enter(
     Planted(FILE, "return counted / counted.sum().clamp(min=1)", "return counted / (counted.sum() + 1e-4)"),
 )
 chapter.enter(
-    "M486 epsilon_in_the_denominator: LOSS-119",
+    "M570 epsilon_in_the_denominator: LOSS-119",
     "the denominator has an epsilon of 1e-8 instead of a guard",
     "none that training could show; no result is exact, so that other defects hide in it",
     Planted(FILE, "return counted / counted.sum().clamp(min=1)", "return counted / (counted.sum() + 1e-8)"),

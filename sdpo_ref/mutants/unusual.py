@@ -30,6 +30,7 @@ from sdpo_ref.functional.support import on_support
 from sdpo_ref.mutants.mutant import GOOD, with_parts
 from sdpo_ref.mutants.variation import Options, good, loss
 from sdpo_ref.types import FULL, SAMPLED_TOKEN, DistillationBatch, Support
+from sdpo_ref.verification.checks.written_out import WrittenOut
 
 Array = NDArray[np.float64]
 
@@ -409,6 +410,7 @@ def _settings() -> Iterator[None]:
             torch.manual_seed(7)
             torch.set_default_dtype(torch.float64)
             torch.set_num_threads(2)
+            torch.set_num_threads(before[1])  # to compute with more than there are cores takes a hundred times as long
             torch.use_deterministic_algorithms(True)
             yield
     finally:
@@ -471,6 +473,7 @@ UNUSUAL: Mapping[str, Unusual] = {
     "talkative": Unusual(frozenset({"loss"}), talkative),
     "settings-put-back": of_loss(settings_put_back),
     "other-settings": of_loss(other_settings),
+    "trainer-by-hand": Unusual(frozenset({"trainer"}), lambda: with_parts(trainer=WrittenOut)),
 }
 """Name to variant."""
 

@@ -42,7 +42,7 @@ def test_no_part_of_the_reference_has_one() -> None:
 
 def test_an_epsilon_is_measured() -> None:
     """1e-8 beside one token, or beside the two of a group; in the part that has it."""
-    subject = Subject(make("M486"))
+    subject = Subject(make("M570"))
     assert subject.bias("loss") == pytest.approx(1e-8, rel=0.05)
     assert subject.bias("sdft_loss") == pytest.approx(1e-8, rel=0.05)
     assert subject.bias("hybrid_loss") == pytest.approx(0.5e-8, rel=0.05)
@@ -75,7 +75,7 @@ def test_allowed_to_whoever_calls_it() -> None:
     exact = GOOD.loss(batch, alpha=0.5, support=FULL, temperature=1.0, ratio_cap=None)
     with allowances():
         assert allowed() == 0.0
-        found = _only_the_loss("M486").loss(batch, alpha=0.5, support=FULL).value
+        found = _only_the_loss("M570").loss(batch, alpha=0.5, support=FULL).value
         assert allowed() == pytest.approx(4e-8, rel=0.05)
         assert_close(found, exact, what="loss")
         with pytest.raises(Mismatch):
@@ -96,5 +96,5 @@ def test_one_token_everywhere() -> None:
 
 def test_an_epsilon_fails_one_requirement() -> None:
     """On file: every other one was decided, and held."""
-    (row,) = (row for row in read_kill_matrix().rows if row.id == "M486")
+    (row,) = (row for row in read_kill_matrix().rows if row.id == "M570")
     assert row.failed == ("LOSS-119",)
