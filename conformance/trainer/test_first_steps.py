@@ -24,6 +24,7 @@ from sdpo_ref.verification.checks.subject import Subject
 
 STUDY = {"prompts": 3, "rollouts each": 4, "tokens": 4}
 RAGGED = {"lengths in the first call": "4, 2, 3, 4, 2, 2, 4, 3", "rows without feedback": "3 and 0"}
+UNSEEN = "no gradient reaches the policy's weights or an optimiser of PyTorch that has them"
 
 
 @pytest.mark.requirement("TRAIN-011")
@@ -32,8 +33,18 @@ def test_first_gradient(subject: Subject, not_applicable: Callable[[str], NoRetu
     inputs = SmallStudy(repeated_seed(0))
     found = first_steps(subject.trainer(), inputs)
     if found.gradient is None:
-        not_applicable("no gradient reaches the policy's weights or an optimiser of PyTorch that has them")
+        not_applicable(UNSEEN)
     compare_gradient(found, inputs, subject.profile, given=STUDY)
+
+
+@pytest.mark.requirement("TRAIN-011")
+def test_large_first_gradient(subject: Subject, not_applicable: Callable[[str], NoReturn]) -> None:
+    """A teacher that is far away: the gradient has a norm above ten, and is not cut."""
+    inputs = Ragged(repeated_seed(0), distance=200.0)
+    found = first_steps(subject.trainer(), inputs)
+    if found.gradient is None:
+        not_applicable(UNSEEN)
+    compare_gradient(found, inputs, subject.profile, given={**RAGGED, "norm of the gradient": "above ten"})
 
 
 @pytest.mark.requirement("TRAIN-012")

@@ -83,7 +83,7 @@ BOTH = "TRAIN-011 TRAIN-012"
 CAUGHT_BY: Mapping[str, str] = {
     **dict.fromkeys(("M502", "M503", "M521", "M522"), "TRAIN-012"),
     **dict.fromkeys(("M525", "M526", "M527", "M528", "M529", "M530", "M542", "M543", "M544"), "TRAIN-012"),
-    **dict.fromkeys(("M505", "M506", "M507", "M508"), "TRAIN-011"),
+    **dict.fromkeys(("M505", "M506", "M507", "M508", "M547"), "TRAIN-011"),
     "M509": "TRAIN-011 TRAIN-013",
     "M515": "TRAIN-013 TRAIN-014",
     **dict.fromkeys(("M516", "M517"), "TRAIN-013 TRAIN-014 TRAIN-015"),
@@ -101,32 +101,32 @@ for id_, known in WRONG_WAYS.items():
         alone(on(known.way)),
     )
 chapter.enter(
-    "M547 drags_the_teacher: TRAIN-016",
+    "M548 drags_the_teacher: TRAIN-016",
     "the weights of a frozen teacher follow the student",
     "the reference follows the student and holds nothing back",
     alone(Drags),
 )
 chapter.enter(
-    "M548 micro_batches_added: TRAIN-018",
+    "M549 micro_batches_added: TRAIN-018",
     "each micro-batch is averaged over itself, and the means are averaged, while the profile declares one mean",
     "tokens of sparse micro-batches weigh more",
     alone(on(RIGHT, Profile(accumulation="micro_batch_mean"))),
 )
 chapter.enter(
-    "M549 one_optimizer_step: TRAIN-019",
+    "M550 one_optimizer_step: TRAIN-019",
     "the rollouts of a call are one optimiser step, however many were asked for",
     "an option has no effect",
     alone(on(RIGHT, optimizer_steps=1)),
 )
 chapter.enter(
-    "M550 penalty_without_gradient: TRAIN-020",
+    "M551 penalty_without_gradient: TRAIN-020",
     "the penalty is the mean log-ratio of sampled tokens, whose gradient is zero on average",
     "the weight of the penalty does nothing but add noise",
     alone(WithoutGradient),
     seen_in="NVIDIA-NeMo/RL#2506",
 )
 chapter.enter(
-    "M551 penalty_the_other_way: TRAIN-020",
+    "M552 penalty_the_other_way: TRAIN-020",
     "the penalty is the divergence of the reference from the student",
     "the student is held to every mode of the reference",
     alone(TowardsTheStudent),

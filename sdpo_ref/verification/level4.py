@@ -64,6 +64,10 @@ _RATES = (
     "held: controls. false pass: chance of PASS if one comparison is a toss-up (or at its margin). false fail: most "
     "that the chance of FAIL can be if every comparison holds. Between the two no guarantee is made."
 )
+_FIRST_CALLS = (
+    "What is wrong with a trainer often shows in its first calls: --only TRAIN compares them exactly, in seconds, and "
+    "names the known wrong trainer that they are like."
+)
 _UNSEEN = "no gradient of this trainer can be read: none reaches the policy's weights or an optimiser of PyTorch"
 _NOT_CHECKED = (
     "Parts of claims that the reference fails or leaves undecided are not checked on other implementations: see "
@@ -272,7 +276,8 @@ def claims_of(verdicts: Sequence[ClaimVerdict], profile: ProfileName, *, says: S
             f"all {len(verdicts)} claims: a FAIL of an implementation that reproduces them {percent(fails)} or less, a "
             f"PASS of one that breaks one comparison {percent(passes)} or less, and less if it breaks several."
         )
-        legend = (together, *says, _RATES, _NOT_CHECKED)
+        failed = any(one.outcome is ClaimOutcome.FAIL for one in verdicts)
+        legend = (together, *says, _RATES, _NOT_CHECKED, *((_FIRST_CALLS,) if failed else ()))
     return Claims(profile=profile, legend=legend, verdicts=tuple(map(_claim, verdicts)))
 
 

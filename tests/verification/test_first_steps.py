@@ -66,7 +66,7 @@ def test_a_known_way_is_like_itself(id_: str) -> None:
     """Each known wrong way is refused in one world or in a check of its own, and is not called another."""
     found = [refusal(written_out_steps(world, PAPER, WRONG_WAYS[id_].way), world) for world in WORLDS.values()]
     assert [one.looks_like for one in found if one is not None and not one.looks_like.startswith(id_)] == []
-    assert any(found) or id_ == "M546", "NaN behind the mask is another check"
+    assert any(found) or id_ in {"M546", "M547"}, "NaN behind the mask and large gradients have checks of their own"
 
 
 def test_what_is_between_is_called_near_and_what_is_far_is_not_named() -> None:
@@ -89,6 +89,26 @@ def test_what_is_between_is_called_near_and_what_is_far_is_not_named() -> None:
     assert far is not None
     assert far.looks_like == ""
     assert 0 < NEAR < 1
+
+
+def test_a_large_gradient_that_is_cut_is_called_so() -> None:
+    """A norm of one is a common default; the first gradient of a far teacher is above ten."""
+
+    class Cut(Plain):
+        def step(self, rollouts: Any, judgement: Any) -> None:
+            self.optimizer.zero_grad()
+            self.loss(rollouts, judgement).backward()  # type: ignore[no-untyped-call]
+            torch.nn.utils.clip_grad_norm_(self.policy.parameters(), 1.0)
+            self.optimizer.step()
+
+    far = Ragged(distance=200.0)
+    wanted = written_out_steps(far, PAPER).gradient
+    assert wanted is not None
+    assert float(wanted.norm()) > 10
+    found = refusal(first_steps(Cut, far), far)
+    assert found is not None
+    assert found.looks_like.startswith("M547")
+    assert refusal(first_steps(Plain, far), far) is None
 
 
 def test_a_late_difference_says_from_when_on() -> None:

@@ -214,7 +214,8 @@ class Ragged:
         seed: of everything random.
         padding: ids behind the mask.
         wider: positions of padding more than the longest completion needs.
-        garbage: scores of the teacher where nothing counts.
+        garbage: scores of the teacher, and recorded log-probabilities, where nothing counts.
+        distance: how far what it reads moves the teacher.
         usable: whether any row has feedback.
         stray: is added to the sampled ids of rows without feedback.
         order: of the rows.
@@ -226,6 +227,7 @@ class Ragged:
     padding: tuple[int, ...] = (4, 1, 3)
     wider: int = 0
     garbage: float = 7.0
+    distance: float = 3.0
     usable: bool = True
     stray: int = 0
     order: tuple[int, ...] = tuple(range(len(LENGTHS[0])))
@@ -238,11 +240,13 @@ class Ragged:
         table = torch.randn(len(LENGTHS[0]) // 2, _LONGEST, _VOCAB, generator=source, dtype=torch.float64)
         table = nn.functional.pad(table, (0, 0, 0, self.wider))
         grammar = 0.5 * torch.randn(_VOCAB, _VOCAB, generator=source, dtype=torch.float64)
-        directions = 3 * torch.randn(2, _LONGEST, _VOCAB, generator=source, dtype=torch.float64)
+        directions = self.distance * torch.randn(2, _LONGEST, _VOCAB, generator=source, dtype=torch.float64)
         policy, base = PaddedPolicy(table, grammar), PaddedPolicy(table, grammar)
         teacher = RatingTeacher(policy if self.live else base, directions, garbage=self.garbage, graph=self.graph)
         probe, _ = _drawn(replace(self, order=Ragged.order, stray=0), 0)
-        return TrainerInputs(policy, teacher, base, lambda call: _given(policy, *_drawn(self, call)), probe)
+        return TrainerInputs(
+            policy, teacher, base, lambda call: _given(policy, *_drawn(self, call), self.garbage), probe
+        )
 
 
 def _drawn(world: Ragged, call: int) -> tuple[Rollouts, Judgement]:
@@ -269,13 +273,11 @@ def _drawn(world: Ragged, call: int) -> tuple[Rollouts, Judgement]:
     return rollouts.select(order), Judgement(rewards, feedback).select(order)
 
 
-def _given(policy: Policy, rollouts: Rollouts, judgement: Judgement) -> tuple[Rollouts, Judgement]:
-    """With the log-probabilities that the policy has now; NaN behind the mask."""
-    before = log_probs(policy, rollouts).gather(
-        -1, torch.where(rollouts.completion_mask, rollouts.completions, 0)[..., None]
-    )
-    recorded = torch.where(rollouts.completion_mask, before.squeeze(-1), torch.nan)
-    return Rollouts(rollouts.prompts, rollouts.completions, rollouts.completion_mask, recorded), judgement
+def _given(policy: Policy, rollouts: Rollouts, judgement: Judgement, garbage: float) -> tuple[Rollouts, Judgement]:
+    """With the log-probabilities that the policy has now, and garbage behind the mask."""
+    ids = torch.where(rollouts.completion_mask, rollouts.completions, 0)
+    before = log_probs(policy, rollouts).gather(-1, ids[..., None]).squeeze(-1)
+    return replace(rollouts, behaviour_log_probs=before.masked_fill(~rollouts.completion_mask, garbage)), judgement
 
 
 @dataclass(frozen=True)

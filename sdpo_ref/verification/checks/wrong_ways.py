@@ -455,6 +455,12 @@ WRONG_WAYS: Mapping[str, WrongWay] = {
         "a NaN behind the mask destroys the step of all",
         Way(leaves_out=False),
     ),
+    "M547": WrongWay(
+        "gradient_cut_at_one",
+        "the gradient is cut to a norm of one, a common default",
+        "calls from which much is learned weigh no more than the others",
+        Way(limit=1.0),
+    ),
 }
 """Id to what is wrong."""
 
