@@ -12,7 +12,7 @@ from sdpo_ref.claims.profile import ProfileName
 from sdpo_ref.cli.options import BadgeTo, HtmlTo, JunitTo, MarkdownTo, SuiteAt
 from sdpo_ref.errors import UsageError
 from sdpo_ref.verification.engine import Suite, verify
-from sdpo_ref.verification.entry.json_lines import program_name
+from sdpo_ref.verification.entry.json_lines import CALL_LIMIT, program_name
 from sdpo_ref.verification.isolation.limits import Limits
 from sdpo_ref.verification.isolation.progress import progress_line
 from sdpo_ref.verification.reports.diff import difference
@@ -28,7 +28,10 @@ app = typer.Typer(pretty_exceptions_enable=False, add_completion=False)
 @app.command()
 def run(
     implementation: Annotated[
-        str, typer.Argument(metavar="IMPL", help="MODULE:FACTORY[,KEY=VALUE], such as my_sdpo:make, or: reference.")
+        str,
+        typer.Argument(
+            metavar="IMPL", help="MODULE:FACTORY[,KEY=VALUE] or FILE.py:FACTORY[,KEY=VALUE], or: reference."
+        ),
     ] = "reference",
     *,
     command: Annotated[
@@ -52,15 +55,25 @@ def run(
         typer.Option(help="Of level 4: smoke (5 seeds), standard (8-16-32-64), certify (the same, stricter)."),
     ] = "standard",
     budget: Annotated[
-        float | None, typer.Option(min=0.0, metavar="SECONDS", help="For level 4: begin no run after that.")
+        float | None, typer.Option(min=0.0, metavar="SECONDS", help="For level 4: end its runs after that.")
     ] = None,
     time_limit: Annotated[float, typer.Option(min=0.1, metavar="SECONDS", help="For each check.")] = Limits().check,
+    load_limit: Annotated[
+        float, typer.Option(min=0.1, metavar="SECONDS", help="For importing IMPL and calling its factory.")
+    ] = Limits().start,
+    call_limit: Annotated[
+        float,
+        typer.Option(min=0.1, metavar="SECONDS", help="For each answer of --cmd; a first one of its kind has 45 s."),
+    ] = CALL_LIMIT,
     memory_limit: Annotated[
         float, typer.Option(min=0.5, metavar="GIB", help="For each process of the implementation; Linux only.")
     ] = Limits().memory,
     jobs: Annotated[int | None, typer.Option(min=1, help="Worker processes; by default up to 2.")] = None,
     in_process: Annotated[
         bool, typer.Option("--in-process", help="No isolation and no limits: for a debugger.")
+    ] = False,
+    first_failure: Annotated[
+        bool, typer.Option("--exitfirst", "-x", help="End with the first MUST that fails and is not waived.")
     ] = False,
     waivers_at: Annotated[
         Path | None, typer.Option("--waivers", metavar="FILE", help="TOML: what may fail, why, and until when.")
@@ -79,7 +92,9 @@ def run(
     if command is not None:
         if implementation != "reference":
             raise UsageError(f"received both IMPL {implementation!r} and --cmd {command!r}; give one of them")
-        implementation = program_name(command)
+        implementation = program_name(command, call_limit=call_limit)
+    elif call_limit != CALL_LIMIT:
+        raise UsageError(f"received --call-limit {call_limit:g} without --cmd; use --time-limit for a check of IMPL")
     suite = Suite.at(suite_at)
     if listing:
         _list(suite, Selection(level, tuple(only or ())))
@@ -97,9 +112,11 @@ def run(
             profile=profile,
             budget=budget,
             time_limit=time_limit,
+            start_limit=load_limit,
             memory_limit=memory_limit,
             jobs=jobs,
             in_process=in_process,
+            first_failure=first_failure,
             waivers=waivers,
             suite=suite,
             observe=observe,

@@ -3,25 +3,35 @@
 Batches are handed out in chunks, so memory does not grow with their number.
 """
 
+import inspect
 import itertools
 import multiprocessing
 import os
 import signal
+import sysconfig
 import threading
 import time
+import traceback
 import warnings
 from collections.abc import Generator, Iterator, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
+from pathlib import Path
 
 import joblib
 import torch
 from joblib.externals.loky.process_executor import TerminatedWorkerError
 
+import sdpo_ref
 from sdpo_ref._loading import summary, where
 from sdpo_ref.errors import TaskError
+from sdpo_ref.simulation import third_party
 from sdpo_ref.study.experiment import Task
 from sdpo_ref.study.outcome import Outcome
 from sdpo_ref.study.simulators import Simulator
+
+NOT_THE_AUTHORS = (*(sysconfig.get_path(kind) for kind in ("stdlib", "purelib", "platlib")), "<frozen ")
+"""How the files begin that nobody who writes a part has written."""
 
 _CHUNK = 64
 """Batches for each worker that are handed out together. Joblib computes ahead of the caller without a limit."""
@@ -121,6 +131,39 @@ def _settle_in(parent: int) -> None:
     threading.Thread(target=watch, daemon=True).start()
 
 
+def place(error: BaseException) -> str:
+    """Where the author of a part finds what is wrong: a line of theirs, or what they defined; else a line of ours.
+
+    Args:
+        error: with its traceback.
+    """
+    frames = list(zip(traceback.extract_tb(error.__traceback__), traceback.walk_tb(error.__traceback__), strict=True))
+    asked = max((at for at, (one, _) in enumerate(frames) if one.filename == third_party.__file__), default=-1)
+    theirs = [one for one, _ in frames[asked + 1 :] if _is_the_authors(one.filename)]
+    if theirs:
+        return f"{theirs[-1].filename}:{theirs[-1].lineno}: `{theirs[-1].line}`"
+    found = [frame.f_locals[name] for _, (frame, _) in reversed(frames) for name in _PARTS if name in frame.f_locals]
+    return next(filter(None, map(_definition, found)), where(error, machinery=__file__))
+
+
+_PARTS = ("made", "make")
+"""What :mod:`sdpo_ref.simulation.third_party` calls what it was given, and what it asked for that."""
+
+
+def _is_the_authors(file: str) -> bool:
+    return not file.startswith((*NOT_THE_AUTHORS, str(Path(sdpo_ref.__file__).parent)))
+
+
+def _definition(part: object) -> str:
+    """File and line of a function or of an object's class; empty if they are not the author's."""
+    defined = inspect.unwrap(part) if inspect.isroutine(part) or inspect.isclass(part) else type(part)
+    with suppress(TypeError, OSError):
+        file = inspect.getsourcefile(defined) or ""
+        line = inspect.getsourcelines(defined)[1]
+        return f"{file}:{line}: `{defined.__name__}`" if _is_the_authors(file) else ""
+    return ""
+
+
 def _attempt(simulator: Simulator, batch: Sequence[Task]) -> list[Done | Broken]:
     """One batch on one thread, so that its numbers do not depend on how many run beside it.
 
@@ -133,7 +176,7 @@ def _attempt(simulator: Simulator, batch: Sequence[Task]) -> list[Done | Broken]
     except (Exception, SystemExit) as error:  # noqa: BLE001 - whatever it is, it is reported with the task
         if len(batch) > 1:
             return [one for task in batch for one in _attempt(simulator, (task,))]
-        return [Broken(batch[0], summary(error), where(error, machinery=__file__))]
+        return [Broken(batch[0], summary(error), place(error))]
     seconds = (time.perf_counter() - clock) / len(batch)
     name = simulator.name_for(batch[0].settings)
     return [Done(task, outcome, started, seconds, name) for task, outcome in zip(batch, outcomes, strict=True)]

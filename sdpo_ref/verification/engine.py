@@ -3,7 +3,9 @@
 import datetime as dt
 import time
 from collections.abc import Callable, Collection, Sequence
+from collections.abc import Set as AbstractSet
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 
 from sdpo_ref._resources import content
@@ -12,14 +14,16 @@ from sdpo_ref.claims.records import read_claims, read_ledger
 from sdpo_ref.errors import IntegrityError, UsageError
 from sdpo_ref.verification.diagnosis.kill_matrix import FILE as KILL_MATRIX
 from sdpo_ref.verification.diagnosis.kill_matrix import KillMatrix, read_kill_matrix
-from sdpo_ref.verification.isolation.events import Check, Event
+from sdpo_ref.verification.isolation.events import Check, Event, Finished
 from sdpo_ref.verification.isolation.limits import Limits
-from sdpo_ref.verification.isolation.loader import load_object
-from sdpo_ref.verification.isolation.run import Request
+from sdpo_ref.verification.isolation.loader import SHORT_NAMES, load_object
+from sdpo_ref.verification.isolation.outcome import BROKE
+from sdpo_ref.verification.isolation.run import Request, Run
 from sdpo_ref.verification.isolation.runner import default_jobs, run_in_process, run_isolated
 from sdpo_ref.verification.judge import NO_CLAIMS, judge
 from sdpo_ref.verification.level4 import Level4, decide_claims
 from sdpo_ref.verification.report import Report
+from sdpo_ref.verification.status import Status
 from sdpo_ref.verification.suite.catalogue import Catalogue
 from sdpo_ref.verification.suite.golden import SUMS, require_golden
 from sdpo_ref.verification.suite.manifest import Manifest, read_manifest
@@ -97,6 +101,7 @@ def verify(
     memory_limit: float = _STANDARD.memory,
     jobs: int | None = None,
     in_process: bool = False,
+    first_failure: bool = False,
     waivers: Path | str | Collection[Waiver] = (),
     suite: Suite | Path | str | None = None,
     observe: Callable[[Event], None] = lambda _event: None,
@@ -115,12 +120,13 @@ def verify(
         level: only requirements up to this level, 0 to 4; all if left out. Level 4 trains for minutes.
         only: beginnings of requirement ids, and pieces of check ids; empty for all.
         profile: of level 4: ``smoke``, ``standard`` or ``certify``.
-        budget: seconds after which level 4 begins no further run; no limit if left out.
+        budget: seconds after which level 4 ends, and says what was not reached; no limit if left out.
         time_limit: seconds for each check.
         start_limit: seconds for loading the implementation.
         memory_limit: of each process of the implementation, in GiB; Linux only.
         jobs: number of worker processes; chosen by the number of cores if left out.
         in_process: run a name in this process, too, for a debugger.
+        first_failure: end the run with the first MUST that fails and is not waived; what is left is not run.
         waivers: failures that are known, or the TOML file that lists them.
         suite: folder with ``spec/`` and ``conformance/``; the released suite if left out.
         observe: called with each event of the run as it happens.
@@ -147,21 +153,34 @@ def verify(
     selection.refuse_unmatched(catalogue, manifest)
     known = read_waivers(Path(waivers)) if isinstance(waivers, (str, Path)) else tuple(waivers)
     refuse_wrong(known, catalogue, on or today())
+    decisive = {it.id for it in catalogue if it.strength == "MUST"} - {waiver.id for waiver in known}
     if isinstance(implementation, str):
         request, loaded = Request(implementation, suite.conformance, suite.spec, selection), None
     else:
         loaded = load_object(implementation)
         request = Request(loaded.name, suite.conformance, suite.spec, selection)
     if in_process or loaded is not None:
-        run = run_in_process(request, loaded=loaded, observe=observe)
+        run = run_in_process(request, loaded=loaded, observe=observe, first_failure=first_failure)
     else:
         limits = Limits(check=time_limit, start=start_limit, memory=memory_limit)
         workers = default_jobs(request) if jobs is None else jobs
-        run = run_isolated(request, limits=limits, jobs=workers, observe=observe)
+        run = run_isolated(
+            request,
+            limits=limits,
+            jobs=workers,
+            observe=observe,
+            ends=partial(_is_the_end, decisive) if first_failure else lambda _check, _finished: False,
+        )
+        run = _blamed(run, request, limits)
     began = time.monotonic()
     level4 = Level4(profile=profile, budget=budget, memory=memory_limit, progress=progress)
+    has_ended = first_failure and any(
+        _is_the_end(decisive, it, run.finished[it.id]) for it in run.checks if it.selected
+    )
     results, claims = (
-        ((), NO_CLAIMS) if run.header is None else decide_claims(request, run.header, catalogue, level4, jobs=jobs)
+        ((), NO_CLAIMS)
+        if run.header is None or has_ended
+        else decide_claims(request, run.header, catalogue, level4, jobs=jobs)
     )
     return judge(
         replace(run, seconds=run.seconds + time.monotonic() - began),
@@ -174,6 +193,35 @@ def verify(
         matrix=matrix,
         deviations=read_ledger(suite.conformance).differences(read_claims(suite.spec)),
     )
+
+
+def _blamed(run: Run, request: Request, limits: Limits) -> Run:
+    """The run, in which a check that broke is the implementation's error if it holds for the bundled reference.
+
+    What an implementation does to its process (a module that it alters, a global setting) can break any check; the same
+    check in another process tells that from a fault of the suite.
+    """
+    broken = {name: it for name, it in run.finished.items() if it.failure and it.failure.message.startswith(BROKE)}
+    if not broken or request.implementation in SHORT_NAMES:
+        return run
+    selection = Selection(only=tuple(broken))
+    control = run_isolated(replace(request, implementation="reference", selection=selection), limits=limits)
+    finished = dict(run.finished)
+    for name, it in broken.items():
+        if it.failure is not None and name in control.finished and control.finished[name].status is Status.PASS:
+            says = it.failure.message.removeprefix(BROKE)
+            message = (
+                f"the check broke in the process of this implementation{says}; it holds for the bundled reference in "
+                "another, so something that this implementation does to its process, or returns, is in its way"
+            )
+            finished[name] = replace(it, status=Status.ERROR, failure=replace(it.failure, message=message))
+    return replace(run, finished=finished)
+
+
+def _is_the_end(decisive: AbstractSet[str], check: Check, finished: Finished) -> bool:
+    """Whether a check decides something that counts, and does not hold."""
+    is_failure = finished.status.is_failure or finished.status is Status.INVALID
+    return is_failure and not decisive.isdisjoint(check.requirements)
 
 
 def collect(suite: Suite) -> tuple[Check, ...]:

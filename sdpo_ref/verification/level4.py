@@ -24,6 +24,7 @@ from sdpo_ref.claims.stored import FOLDER, Stored
 from sdpo_ref.claims.verdict import ClaimVerdict, judge
 from sdpo_ref.errors import TaskError
 from sdpo_ref.study.workers import available_jobs
+from sdpo_ref.verification.entry.from_file import importable
 from sdpo_ref.verification.isolation.events import Failure, Finished, Header
 from sdpo_ref.verification.isolation.isolated_runs import IsolatedRuns
 from sdpo_ref.verification.isolation.limits import Limits
@@ -81,7 +82,8 @@ class Level4:
 
     Attributes:
         profile: how many seeds, at which error rates.
-        budget: seconds after which no further run begins; ``None`` for no limit.
+        budget: seconds after which the runs of an implementation end, and those of the bundled trainers do not begin;
+            ``None`` for no limit.
         run_limit: seconds that one run of an implementation may take.
         memory: of each process of an implementation, in GiB.
         progress: called with the numbers of runs of a look that are done and requested.
@@ -115,7 +117,7 @@ def decide_claims(
     if not selected:
         return (), claims_of((), options.profile)
     missing = {name: not_declared(catalogue[name].needs, header.capabilities) for name in selected}
-    bundled = header.spec is not None and parse(header.spec, SHORT_NAMES).module == BUNDLED_MODULE
+    bundled = header.spec is not None and parse(importable(header.spec), SHORT_NAMES).module == BUNDLED_MODULE
     claims = [claim for name, claim in records.items() if name in missing and not missing[name]]
     published = [one for name, one in statements.items() if name in missing and not missing[name]]
     findings, rates = read_findings(request.conformance), read_rates(request.conformance)
@@ -176,7 +178,7 @@ def _source(spec: str, header: Header, options: Level4, jobs: int, *, bundled: b
         return nullcontext(Fresh(None, jobs, until=until, progress=options.progress))
     return closing(
         IsolatedRuns(
-            spec,
+            importable(spec),
             offers=header.capabilities,
             jobs=jobs,
             memory=options.memory,
@@ -216,7 +218,8 @@ def result_of_claim(
         checks = (Finished(f"{name} controls", Status.INVALID, failure=failure),)
     reason = ""
     if status is Status.NOT_RUN:
-        reason = f"the budget of {options.budget:g} s was used up" if options.budget is not None else "not decided"
+        used_up = f"not reached: the budget of {options.budget:g} s was used up; give more, or fewer claims by --only"
+        reason = used_up if options.budget is not None else "not decided"
     elif status is Status.INCONCLUSIVE:
         further = verdict.further_seeds
         reason = f"{further} further seeds would likely settle it" if further else "undecided after its last look"

@@ -11,6 +11,7 @@ import pytest
 from sdpo_ref.errors import IntegrityError, LoadError, UsageError
 from sdpo_ref.verification.engine import Suite, verify
 from sdpo_ref.verification.isolation.events import Collected, Event, Finished, Started
+from sdpo_ref.verification.isolation.runner import END_OF_RUN
 from sdpo_ref.verification.report import Report, RequirementResult
 from sdpo_ref.verification.reports.junit import junit
 from sdpo_ref.verification.reports.terminal import as_text
@@ -261,3 +262,15 @@ def test_a_broken_file_of_checks_makes_the_run_invalid(suite: Suite, user_folder
     assert "test_broken.py: E" in report.broken[0]
     assert "ZeroDivisionError" in report.broken[0]
     assert report.verdict.exit_code == 4
+
+
+@pytest.mark.slow
+def test_a_run_can_end_with_its_first_failure(suite: Suite, user_folder: Path) -> None:
+    """What is left is not run, and says so."""
+    report = verify("my_sdpo:faulty", suite=suite, jobs=1, first_failure=True)
+    assert report.verdict.exit_code == 1
+    statuses = [check.status for found in report.requirements for check in found.checks]
+    assert statuses.count(Status.FAIL) + statuses.count(Status.ERROR) == 1
+    assert {check.reason for it in report.requirements for check in it.checks if check.status is Status.NOT_RUN} == {
+        END_OF_RUN
+    }

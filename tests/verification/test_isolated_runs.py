@@ -2,8 +2,13 @@
 
 import contextlib
 import re
+import signal
+import subprocess
+import sys
+import time
 from collections.abc import Iterator
 from pathlib import Path
+from typing import BinaryIO
 
 import pytest
 
@@ -11,6 +16,7 @@ from sdpo_ref.claims.comparison import comparisons
 from sdpo_ref.claims.records import released_claims
 from sdpo_ref.claims.runs import BUNDLED, Fresh, RunName
 from sdpo_ref.errors import TaskError
+from sdpo_ref.verification.isolation import isolated_runs
 from sdpo_ref.verification.isolation.isolated_runs import IsolatedRuns
 
 README = Path(__file__).parent.parent.parent / "README.md"
@@ -62,6 +68,31 @@ def isolated(implementation: str, budget: float | None = None) -> contextlib.clo
             progress=lambda _done, _all: None,
         )
     )
+
+
+HANGS = 'import time; print(\'{"done": 0, "runs": 1}\', flush=True); time.sleep(600)'
+
+
+def test_a_run_ends_with_the_budget(temporary: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Whatever is under way is stopped, and what was not reached has no numbers: a loaded machine gets no more time."""
+
+    def start(_module: str, _home: Path, _memory: float, printed: BinaryIO) -> subprocess.Popen[str]:
+        return subprocess.Popen(
+            [sys.executable, "-S", "-c", HANGS],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=printed,
+            start_new_session=True,
+            text=True,
+        )
+
+    monkeypatch.setattr(isolated_runs, "start_isolated", start)
+    began = time.monotonic()
+    with isolated("any:thing", budget=1.0) as source:
+        assert source.values([asked()]) == {}
+        assert source._process.returncode == -signal.SIGKILL
+        assert source.values([asked()]) == {}
+    assert 1.0 <= time.monotonic() - began < 60.0
 
 
 @pytest.mark.slow

@@ -188,7 +188,7 @@ def test_neither_hidden_output_nor_forged_events(place: Path, suite: Suite, fact
 @pytest.mark.slow
 @LINUX
 def test_a_runner_that_is_killed_leaves_nothing(place: Path, workplace: Path) -> None:
-    """Whoever waits for the worker sees it, removes the scratch folder and ends all, also a worker that is stopped."""
+    """The process that waits for the worker sees it, removes the scratch folder and ends all, a stopped worker too."""
     with standing_in(place):
         runner = subprocess.Popen(
             [*MODULE, "sdpo_ref.cli.main", "verify", "hostile:waits", "--jobs", "1", "--suite", workplace / "suite"],

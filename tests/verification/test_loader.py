@@ -6,11 +6,13 @@ How names are read and modules found is tested in tests/test_loading.py.
 import sys
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from sdpo_ref.errors import LoadError, SdpoRefError, UsageError
-from sdpo_ref.verification.isolation.loader import load
+from sdpo_ref.verification.isolation.loader import load, load_object
+from sdpo_ref.verification.suite.capabilities import CAPABILITIES
 
 MODULE = """
 from types import SimpleNamespace
@@ -102,3 +104,55 @@ def test_a_mistake_is_answered_with_the_fix(spec: str, error: type[SdpoRefError]
     """The message says what was received and what to do, in the user's own file where there is one."""
     with pytest.raises(error, match=message):
         load(spec)
+
+
+class Odd:
+    """Properties that raise, and a `__getattr__` that raises KeyError, as in public code."""
+
+    capabilities = ("divergence", "loss")
+
+    def divergence(self, *_: object, **__: object) -> str:
+        """A part that works."""
+        return "works"
+
+    @property
+    def loss(self) -> object:
+        """A declared part that cannot be looked up."""
+        raise RuntimeError("no weights yet")
+
+    @property
+    def hybrid_loss(self) -> object:
+        """A part that is not declared."""
+        raise RuntimeError("not for this model")
+
+    def __getattr__(self, name: str) -> object:
+        raise KeyError(name)
+
+
+def test_what_is_not_declared_may_raise_when_it_is_looked_up() -> None:
+    """The rest is checked; a declared part raises when it is called, which is its own error and not the suite's."""
+    loaded = load_object(Odd())
+    assert loaded.name == "an object of class Odd"
+    assert loaded.capabilities == {"divergence", "loss"}
+    found: Any = loaded.implementation
+    assert found.divergence() == "works"
+    with pytest.raises(RuntimeError, match="no weights yet"):
+        found.loss()
+    assert [getattr(found, name, None) for name in ("step", "precision", "profile")] == [None, None, None]
+    everything = {name for name in CAPABILITIES if name.partition(".")[0] == "divergence"}
+    assert load_object(type("Open", (Odd,), {"capabilities": None})()).capabilities == everything
+
+
+def test_a_declaration_that_raises_is_refused() -> None:
+    """What it declares cannot be guessed."""
+
+    class Broken:
+        divergence = staticmethod(lambda: None)
+
+        @property
+        def capabilities(self) -> object:
+            """It raises."""
+            raise RuntimeError("not yet")
+
+    with pytest.raises(LoadError, match=r"reading name, capabilities and profile of .* raised RuntimeError: not yet"):
+        load_object(Broken())

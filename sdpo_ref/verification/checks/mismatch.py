@@ -1,5 +1,7 @@
 """The failure that a check raises: structured, so that a report can name the fix, whatever the check."""
 
+import traceback
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 TOO_LARGE = "tensor of shape"
@@ -36,11 +38,11 @@ class Mismatch(AssertionError):  # noqa: N818 - a finding, as AssertionError's o
 class ImplementationRaisedError(Exception):
     """The implementation raised where the specification asks for a result; holds its own traceback as text."""
 
-    def __init__(self, part: str, summary: str, traceback: str) -> None:
+    def __init__(self, part: str, summary: str, text: str) -> None:
         super().__init__(f"{part} raised {summary}")
         self.part = part
         self.summary = summary
-        self.traceback = traceback
+        self.traceback = text
 
 
 class NoAnswerError(ImplementationRaisedError):
@@ -49,6 +51,22 @@ class NoAnswerError(ImplementationRaisedError):
     def __str__(self) -> str:
         """The part, and what happened instead of an answer."""
         return f"{self.part}: {self.summary}"
+
+
+class ChangedProcessError(ImplementationRaisedError):
+    """The implementation changed something about its process while it was called, and the check broke."""
+
+    def __init__(self, changed: Sequence[str], error: BaseException) -> None:
+        text = "".join(traceback.format_exception(error))
+        super().__init__("process", f"{type(error).__name__}: {error}", text)
+        self._changed = changed
+
+    def __str__(self) -> str:
+        """What was changed, what became of that, and what to do."""
+        return (
+            f"while it was called, the implementation changed {', '.join(self._changed)}, and the check broke "
+            f"({self.summary}); restore that before returning"
+        )
 
 
 class NotOfferedError(Exception):

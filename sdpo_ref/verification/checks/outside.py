@@ -4,7 +4,6 @@ The process imports no test runner, and its environment names none. Tensors trav
 """
 
 import argparse
-import os
 import subprocess
 import sys
 import tempfile
@@ -15,10 +14,16 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor
 
 from sdpo_ref.types import DistillationBatch
+from sdpo_ref.verification.checks.mismatch import ImplementationRaisedError
 from sdpo_ref.verification.checks.settings import Setting
 from sdpo_ref.verification.isolation.loader import load
+from sdpo_ref.verification.isolation.surroundings import began
 
 _MODULE = "sdpo_ref.verification.checks.outside"
+
+LOADED = ".loaded"
+LOADING = "loading it again, in a process that begins as this one did,"
+"""What an implementation that cannot be loaded twice has raised in."""
 
 PROCESS_LIMIT = 50
 """Seconds for the process, loading the implementation included; below the time limit of a check."""
@@ -35,16 +40,21 @@ def loss_outside(target: str, batch: DistillationBatch, setting: Setting) -> tup
     Returns:
         The loss and its gradient with respect to the student's logits; or the last line that the process printed,
         if it failed.
+
+    Raises:
+        ImplementationRaisedError: if the process cannot load the implementation, although this one could.
     """
     with tempfile.TemporaryDirectory() as folder:
         request, answer = Path(folder) / "request.safetensors", Path(folder) / "answer.safetensors"
         names = ("student_logits", "teacher_logits", "completions", "completion_mask", "self_distillation_mask")
         save_file({name: getattr(batch, name).detach().contiguous() for name in names}, request)
-        environment = {name: text for name, text in os.environ.items() if not name.startswith("PYTEST")}
+        here = began()
+        environment = {name: text for name, text in here.environment().items() if not name.startswith("PYTEST")}
         try:
             ended = subprocess.run(  # noqa: S603 - this interpreter, running this file
                 [sys.executable, "-m", _MODULE, target, str(request), str(answer), *setting.as_arguments()],
                 env=environment,
+                cwd=here.folder,
                 stdin=subprocess.DEVNULL,
                 capture_output=True,
                 text=True,
@@ -55,7 +65,10 @@ def loss_outside(target: str, batch: DistillationBatch, setting: Setting) -> tup
             return f"no answer within {PROCESS_LIMIT} s"
         if not answer.exists():
             lines = [line for line in ended.stderr.splitlines() if line.strip()]
-            return lines[-1].strip() if lines else f"the process ended with exit code {ended.returncode}"
+            says = lines[-1].strip() if lines else f"the process ended with exit code {ended.returncode}"
+            if not request.with_suffix(LOADED).exists():
+                raise ImplementationRaisedError(LOADING, says, ended.stderr)
+            return says
         found = load_file(answer)
         return found["value"], found["gradient"]
 
@@ -71,6 +84,7 @@ def _main() -> None:
     batch = DistillationBatch(**load_file(arguments.request))
     batch.student_logits.requires_grad_()
     implementation = load(arguments.target).implementation
+    arguments.request.with_suffix(LOADED).touch()
     setting = Setting.parse(arguments.setting)
     loss = implementation.loss(batch, **setting.options, temperature=1.0, ratio_cap=None)  # type: ignore[attr-defined]
     (gradient,) = torch.autograd.grad(loss, batch.student_logits)

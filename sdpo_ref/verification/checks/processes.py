@@ -17,8 +17,11 @@ from pathlib import Path
 
 import torch
 
-from sdpo_ref.types import DistillationBatch
+from sdpo_ref.types import FULL, DistillationBatch
+from sdpo_ref.verification.checks.mismatch import ImplementationRaisedError
+from sdpo_ref.verification.checks.outside import LOADING
 from sdpo_ref.verification.checks.settings import Setting
+from sdpo_ref.verification.isolation.surroundings import began
 
 VOCAB = 5
 """Tokens of the small model."""
@@ -56,16 +59,33 @@ def run_two_processes(implementation: str, setting: Setting) -> TwoProcesses:
         setting: alpha and support, on a vocabulary of :data:`VOCAB`.
 
     Returns:
-        The stages reached; both ``one empty`` if all went well.
+        The stages reached; both ``one empty`` if all went well. ``loaded`` if this machine does not let two processes
+        take even a step in which both have usable rows.
+
+    Raises:
+        ImplementationRaisedError: if a process cannot load the implementation, although this one could, or does not
+            take the step with usable rows on both, which the bundled reference takes here.
     """
+    found = _run(implementation, setting)
+    for stage, what in (("", LOADING), (STAGES[0], "loss, in a step on two processes with usable rows on both,")):
+        if stage in found.reached:
+            says = found.messages[found.reached.index(stage)] or "it ended in silence"
+            if stage == "" or _run("reference", Setting(1.0, FULL)).reached == (STAGES[-1], STAGES[-1]):
+                raise ImplementationRaisedError(what, says, says)
+    return found
+
+
+def _run(implementation: str, setting: Setting) -> TwoProcesses:
     with tempfile.TemporaryDirectory() as folder:
-        environment = os.environ | {"OMP_NUM_THREADS": "1", "PYTHONDONTWRITEBYTECODE": "1"}
+        here = began()
+        environment = here.environment() | {"OMP_NUM_THREADS": "1", "PYTHONDONTWRITEBYTECODE": "1"}
         if sys.platform == "linux":
             environment["GLOO_SOCKET_IFNAME"] = "lo"
         children = [
             subprocess.Popen(  # noqa: S603 - this interpreter, running this file
                 [sys.executable, "-m", _MODULE, implementation, str(rank), folder, *setting.as_arguments()],
                 env=environment,
+                cwd=here.folder,
                 stdin=subprocess.DEVNULL,
                 stdout=subprocess.DEVNULL,
                 stderr=subprocess.PIPE,

@@ -22,6 +22,10 @@ _SECONDS_TO_START = 120.0
 _LONGEST_LINE = 1 << 26
 
 
+class _BudgetUsedError(Exception):
+    """There was no answer before the end of the budget."""
+
+
 class IsolatedRuns:
     """Fresh runs, in a process without a network and without the user's home.
 
@@ -39,7 +43,7 @@ class IsolatedRuns:
         budget: float | None,
         progress: Callable[[int, int], None],
     ) -> None:
-        """Start the process; the budget begins now.
+        """Start the process; the budget begins now, and with its end the process ends, whatever it is doing.
 
         Args:
             implementation: ``module:factory[,key=value]`` of the trainer that replaces SDPO's.
@@ -47,7 +51,7 @@ class IsolatedRuns:
             jobs: worker processes.
             memory: of each process, in GiB.
             time_limit: seconds that one batch of runs may take.
-            budget: seconds after which no further batch is begun; ``None`` for no end.
+            budget: seconds after which nothing is computed any more; ``None`` for no end.
             progress: called with the numbers of runs done and requested.
         """
         self._until = None if budget is None else time.monotonic() + budget
@@ -75,10 +79,17 @@ class IsolatedRuns:
             TaskError: if a run raises, hangs or dies, or the process does, or it returns anything but numbers.
         """
         ordered = list(runs)
+        if self._until is not None and time.monotonic() >= self._until:
+            self._terminate()
+            return {}
         left = None if self._until is None else max(0.0, self._until - time.monotonic())
         self._send({"runs": REQUESTS.dump_python(ordered, mode="json"), "seconds_left": left})
         while True:
-            line = self._line()
+            try:
+                line = self._line()
+            except _BudgetUsedError:
+                self._terminate()
+                return {}
             try:
                 answer = json.loads(line)
                 if "error" in answer:
@@ -93,14 +104,17 @@ class IsolatedRuns:
 
     def close(self) -> None:
         """Terminate the process with its children and remove what was written."""
-        with suppress(ProcessLookupError, PermissionError):
-            os.killpg(self._process.pid, signal.SIGKILL)
-        self._process.wait()
+        self._terminate()
         self._reader.join()
         if self._process.stdin is not None:
             with suppress(BrokenPipeError):
                 self._process.stdin.close()
         shutil.rmtree(self._home, ignore_errors=True)
+
+    def _terminate(self) -> None:
+        with suppress(ProcessLookupError, PermissionError):
+            os.killpg(self._process.pid, signal.SIGKILL)
+        self._process.wait()
 
     def _read(self) -> None:
         if self._process.stdout is not None:
@@ -116,9 +130,12 @@ class IsolatedRuns:
                 self._process.stdin.flush()
 
     def _line(self) -> str:
+        left = self._silence if self._until is None else self._until - time.monotonic()
         try:
-            line = self._lines.get(timeout=self._silence)
+            line = self._lines.get(timeout=max(0.0, min(self._silence, left)))
         except queue.Empty:
+            if left < self._silence:
+                raise _BudgetUsedError from None
             raise TaskError(f"a run did not end within {self._silence:g} s; something in it hangs") from None
         if not line:
             raise TaskError(f"the process that trains ended with exit code {self._process.wait()}")

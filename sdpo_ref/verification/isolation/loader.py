@@ -4,15 +4,19 @@ How the text is read and the module found is in :mod:`sdpo_ref._loading`.
 """
 
 import inspect
+import sys
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
+from pathlib import Path
 from typing import TypeGuard
 
 from sdpo_ref._loading import Target, find, foreign_frames, parse, summary, where
 from sdpo_ref.errors import LoadError, SdpoRefError, UsageError
 from sdpo_ref.protocols.profile import Profile, resolve_profile
-from sdpo_ref.verification.suite.capabilities import PARTS, declared_capabilities
+from sdpo_ref.verification.entry.from_file import importable
+from sdpo_ref.verification.isolation.surroundings import as_guest, begin
+from sdpo_ref.verification.suite.capabilities import PARTS, declaration, declared_capabilities, has_part
 
 SHORT_NAMES: Mapping[str, str] = {"reference": "sdpo_ref.bundled:make"}
 """Short names of implementations."""
@@ -41,18 +45,32 @@ class Loaded:
 
 
 def load(spec: str) -> Loaded:
-    """Import, call the factory, and resolve what the implementation declares.
+    """Import, call the factory, and resolve what the implementation declares; what that does to the process is undone.
 
     Args:
-        spec: ``module:factory``, with ``,key=value`` for each keyword argument of the factory. Values are read as
-            Python literals where possible, and as text otherwise. ``reference`` is the bundled reference.
+        spec: ``module:factory`` or ``path/to/file.py:factory``, with ``,key=value`` for each keyword argument of the
+            factory. Values are read as Python literals where possible, and as text otherwise. ``reference`` is the
+            bundled reference.
 
     Raises:
         LoadError: if the text is malformed, the module or the attribute does not exist, or importing or calling it
             raises; the message has the place and the fix.
         UsageError: if the implementation declares an unknown profile, profile field or capability, or has no part.
     """
-    target = parse(spec, SHORT_NAMES)
+    target = parse(importable(spec), SHORT_NAMES)
+    here = str(Path.cwd())
+    if sys.path[0] != here:  # as `find` would, so that it is no change of the implementation's
+        sys.path.insert(0, here)
+    before = begin()
+    try:
+        loaded = _declared(spec, _made(target), spec)
+    except BaseException:
+        before.restore()
+        raise
+    return replace(loaded, implementation=as_guest(loaded.implementation, before))
+
+
+def _made(target: Target) -> object:
     found = find(target)
     if _is_factory(found):
         implementation = _call(found, target)
@@ -64,7 +82,7 @@ def load(spec: str) -> Loaded:
         implementation = found
     if implementation is None:
         raise LoadError(f"{target.attribute}() in {target.module} returned None; end it with `return implementation`")
-    return _declared(spec, implementation, spec)
+    return implementation
 
 
 def load_object(implementation: object) -> Loaded:
@@ -77,7 +95,8 @@ def load_object(implementation: object) -> Loaded:
         LoadError: if reading its declarations raises.
         UsageError: if it declares an unknown profile, profile field or capability, or has no part.
     """
-    return _declared(None, implementation, f"an object of class {type(implementation).__qualname__}")
+    loaded = _declared(None, implementation, f"an object of class {type(implementation).__qualname__}")
+    return replace(loaded, implementation=as_guest(implementation, begin()))
 
 
 def _declared(spec: str | None, implementation: object, name: str) -> Loaded:
@@ -85,9 +104,9 @@ def _declared(spec: str | None, implementation: object, name: str) -> Loaded:
         return Loaded(
             spec=spec,
             implementation=implementation,
-            name=str(getattr(implementation, "name", None) or name),
+            name=str(declaration(implementation, "name") or name),
             capabilities=declared_capabilities(implementation),
-            profile=resolve_profile(getattr(implementation, "profile", "paper")),
+            profile=resolve_profile(declaration(implementation, "profile") or "paper"),
         )
     except SdpoRefError:
         raise
@@ -102,7 +121,7 @@ def _is_factory(found: object) -> TypeGuard[Callable[..., object]]:
     """A class, a function, or any callable without parts of its own is called; an object with parts is not."""
     if inspect.isclass(found) or inspect.isroutine(found) or isinstance(found, partial):
         return True
-    return callable(found) and not any(hasattr(found, part) for part in PARTS)
+    return callable(found) and not any(has_part(found, part) for part in PARTS)
 
 
 def _call(factory: Callable[..., object], target: Target) -> object:

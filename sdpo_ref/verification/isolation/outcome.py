@@ -12,6 +12,9 @@ from sdpo_ref.verification.checks.mismatch import ImplementationRaisedError, Mis
 from sdpo_ref.verification.isolation.events import Failure
 from sdpo_ref.verification.status import Status
 
+BROKE = "the check itself broke"
+"""How the message of a check begins that ended with an exception that is neither a finding nor the implementation's."""
+
 _LAST_LINES = 9
 _OUR_FRAMES = re.compile(r'^  File ".*[/\\]sdpo_ref[/\\]verification[/\\].*\n(?:    .*\n)*', re.MULTILINE)
 _MARKS = re.compile(r"^[\s^~]+$")
@@ -76,7 +79,7 @@ def _describe(error: BaseException) -> tuple[Status, Failure]:
         case _:
             status = Status.INVALID
             summary = "".join(traceback.format_exception_only(error)).strip()
-            failure = Failure(message=f"the check itself broke: {summary}", traceback=_formatted(error))
+            failure = Failure(message=f"{BROKE}: {summary}", traceback=_formatted(error))
     return status, failure
 
 

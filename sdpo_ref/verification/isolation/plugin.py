@@ -10,8 +10,11 @@ import pytest
 
 from sdpo_ref._resources import content
 from sdpo_ref.errors import SdpoRefError
-from sdpo_ref.verification.checks.mismatch import NotAskedError
+from sdpo_ref.verification.checks.mismatch import ChangedProcessError, NotAskedError
 from sdpo_ref.verification.isolation.loader import BY_NAME, Loaded, load
+from sdpo_ref.verification.isolation.outcome import classify
+from sdpo_ref.verification.isolation.surroundings import Surroundings
+from sdpo_ref.verification.status import Status
 from sdpo_ref.verification.suite.capabilities import not_declared, not_offered
 from sdpo_ref.verification.suite.catalogue import Catalogue
 from sdpo_ref.verification.suite.spec_text import read_catalogue
@@ -36,6 +39,7 @@ class SuitePlugin:
     def __init__(self, catalogue: Catalogue, loaded: Loaded | None) -> None:
         self._catalogue = catalogue
         self._loaded = loaded
+        self._surroundings: Surroundings | None = None
 
     def pytest_configure(self, config: pytest.Config) -> None:
         """Register the markers and put the implementation where fixtures find it."""
@@ -47,6 +51,9 @@ class SuitePlugin:
     @pytest.hookimpl(tryfirst=True)
     def pytest_runtest_setup(self, item: pytest.Item) -> None:
         """Skip a check before any of its fixtures is made, if it needs what is not declared."""
+        if self._surroundings is None:
+            self._surroundings = Surroundings()
+        self._surroundings.restore(in_checks=True)
         if self._loaded is None:
             return
         missing = not_declared(needs_of(item, self._catalogue), self._loaded.capabilities)
@@ -56,12 +63,21 @@ class SuitePlugin:
 
     @pytest.hookimpl(wrapper=True)
     def pytest_runtest_call(self, item: pytest.Item) -> Generator[None, None, None]:
-        """Skip a check that finds that what it asks for is not on offer."""
+        """Skip a check that finds that what it asks for is not on offer; blame what has changed the process under it.
+
+        Raises:
+            ImplementationRaisedError: if the check broke, and the implementation had changed the process meanwhile.
+        """
         try:
             return (yield)
         except NotAskedError as reason:
             item.stash[not_applicable_key] = str(reason)
             pytest.skip(str(reason))
+        except Exception as error:
+            changed = () if self._surroundings is None else self._surroundings.changed(in_checks=True)
+            if not changed or classify(error)[0] is not Status.INVALID:
+                raise
+            raise ChangedProcessError(changed, error) from error
 
 
 def needs_of(item: pytest.Item, catalogue: Catalogue) -> tuple[str, ...]:

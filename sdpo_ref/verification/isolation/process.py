@@ -26,7 +26,9 @@ _LONGEST_EVENT = 1 << 24
 _LONGEST_END = 1 << 16
 _LONGEST_QUOTE = 80
 _FRAMES = 6
-_MACHINERY = re.compile(r"[/\\](_pytest|pluggy|sdpo_ref[/\\]verification)[/\\]")
+_MACHINERY = re.compile(
+    r"[/\\](_pytest|pluggy|importlib|sdpo_ref[/\\]verification)[/\\]|<frozen |[/\\]sdpo_ref[/\\]_\w+\.py"
+)
 _SECONDS_FOR_STACK = 1.0
 
 

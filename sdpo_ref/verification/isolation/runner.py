@@ -28,6 +28,9 @@ _LOSSES_PER_PART = 3
 _LOSSES_WITHOUT_PROGRESS = 3
 _TICK_SECONDS = 0.1
 _LONGEST_LINE = 500
+END_OF_RUN = "not run: a check had failed before, and --exitfirst ends a run there"
+"""Why what was left of a run was not run."""
+
 _ADVICE_ON_ENDING = "something in this check leaves or crashes the whole process"
 _ADVICE_ON_FORGING = "leave file descriptors alone that are not yours"
 _ADVICE_ON_HANGING = "if it is only slow, raise --time-limit"
@@ -45,6 +48,7 @@ def run_isolated(
     limits: Limits = _STANDARD_LIMITS,
     jobs: int = 1,
     observe: Callable[[Event], None] = lambda _event: None,
+    ends: Callable[[Check, Finished], bool] = lambda _check, _finished: False,
 ) -> Run:
     """Run the checks in processes of their own.
 
@@ -53,6 +57,7 @@ def run_isolated(
         limits: how long to wait for a check and for the start, and how much memory to give.
         jobs: number of workers that share the checks.
         observe: called with each event as it happens, for a progress line.
+        ends: whether the run ends with a check that ended like this; what is left is not run.
 
     Returns:
         How every selected check ended: none is ever missing.
@@ -62,11 +67,15 @@ def run_isolated(
         IntegrityError: if the suite itself cannot be collected.
     """
     with tempfile.TemporaryDirectory(prefix="sdpo-ref-", ignore_cleanup_errors=True) as home:
-        return _Supervisor(request, limits, observe, Path(home)).run(jobs)
+        return _Supervisor(request, limits, observe, ends, Path(home)).run(jobs)
 
 
 def run_in_process(
-    request: Request, *, loaded: Loaded | None = None, observe: Callable[[Event], None] = lambda _event: None
+    request: Request,
+    *,
+    loaded: Loaded | None = None,
+    observe: Callable[[Event], None] = lambda _event: None,
+    first_failure: bool = False,
 ) -> Run:
     """Run the checks here: no isolation, no limits, and what the implementation prints is shown.
 
@@ -74,6 +83,7 @@ def run_in_process(
         request: what to run.
         loaded: the implementation, if it is loaded already.
         observe: called with each event as it happens.
+        first_failure: whether the run ends with the first check that does not pass.
 
     Returns:
         How every selected check ended.
@@ -82,36 +92,40 @@ def run_in_process(
         LoadError: if the implementation cannot be loaded.
         IntegrityError: if the suite itself cannot be collected.
     """
-    import hypothesis
-    import torch
-
     from sdpo_ref.verification.isolation import worker
+    from sdpo_ref.verification.isolation.surroundings import Surroundings
 
     log = RunLog(observe)
-    before, before_bytecode = dict(os.environ), sys.dont_write_bytecode
-    threads, settings = torch.get_num_threads(), hypothesis.settings()
+    before, before_bytecode = Surroundings(), sys.dont_write_bytecode
     with tempfile.TemporaryDirectory(prefix="sdpo-ref-", ignore_cleanup_errors=True) as home:
         isolated = isolated_environment(Path(home))
         try:
             os.environ.clear()
             os.environ.update(isolated)
             sys.dont_write_bytecode = True
-            worker.run(request, log.record, loaded=loaded, capture=False)
+            worker.run(request, log.record, loaded=loaded, capture=False, first_failure=first_failure)
         finally:
-            os.environ.clear()
-            os.environ.update(before)
+            before.restore()
             sys.dont_write_bytecode = before_bytecode
-            torch.set_num_threads(threads)
-            hypothesis.settings.register_profile("sdpo-ref-before", settings)
-            hypothesis.settings.load_profile("sdpo-ref-before")
+    if first_failure:
+        for check in log.remaining((0, 1)):
+            log.record(Finished(check.id, Status.NOT_RUN, END_OF_RUN))
     return log.run()
 
 
 class _Supervisor:
     """Keeps workers going until every selected check has ended."""
 
-    def __init__(self, request: Request, limits: Limits, observe: Callable[[Event], None], home: Path) -> None:
+    def __init__(
+        self,
+        request: Request,
+        limits: Limits,
+        observe: Callable[[Event], None],
+        ends: Callable[[Check, Finished], bool],
+        home: Path,
+    ) -> None:
         self._request = request
+        self._ends = ends
         self._limits = limits
         self._home = home
         self._log = RunLog(observe)
@@ -125,12 +139,19 @@ class _Supervisor:
         try:
             for share in range(jobs):
                 self._start(replace(self._request, share=(share, jobs)))
-            while self._workers:
+            while self._workers and not self._has_ended():
                 self._wait()
+            if self._workers:
+                self._give_up(self._log.remaining((0, 1)), END_OF_RUN)
             return self._log.run()
         finally:
             for worker in self._workers:
                 worker.kill()
+
+    def _has_ended(self) -> bool:
+        checks = () if self._log.collected is None else self._log.collected.checks
+        finished = self._log.finished
+        return any(check.id in finished and self._ends(check, finished[check.id]) for check in checks)
 
     def _start(self, request: Request) -> None:
         memory = self._limits.memory
@@ -184,7 +205,7 @@ class _Supervisor:
         """Record how a worker ended, and start another one if checks of its share are left."""
         self._workers.remove(worker)
         if self._log.header is None and self._request.implementation is not None:
-            raise LoadError(self._never_opened(how, worker))
+            raise LoadError(self._never_opened(how, worker, stack))
         if self._log.collected is None:
             raise IntegrityError(f"the checks could not be collected: {_last_line(worker)}")
         if worker.check is not None:
@@ -217,10 +238,13 @@ class _Supervisor:
         for check in checks:
             self._log.record(Finished(check.id, Status.NOT_RUN, reason))
 
-    def _never_opened(self, how: str, worker: WorkerProcess) -> str:
-        printed = f" (it printed: {_last_line(worker)})" if _last_line(worker) else ""
-        name = self._request.implementation
-        return f"{name} could not be loaded: {how}{printed}; import it and call its factory by hand to see why"
+    def _never_opened(self, how: str, worker: WorkerProcess, stack: str) -> str:
+        at = f" (it was at: {one_line(stack.splitlines()[0])})" if stack else ""
+        printed = f" (it printed: {_last_line(worker)})" if _last_line(worker) and not stack else ""
+        name, fix = self._request.implementation, "import it and call its factory by hand to see why"
+        if "did not return" in how:
+            fix = f"if it is only slow, raise --load-limit; else {fix}"
+        return f"{name} could not be loaded: {how}{at}{printed}; {fix}"
 
 
 def _last_line(worker: WorkerProcess) -> str:

@@ -43,6 +43,7 @@ def run(
     loaded: Loaded | None = None,
     capture: bool = True,
     isolation: Mapping[str, str] = _NOT_ISOLATED,
+    first_failure: bool = False,
 ) -> None:
     """Load the implementation and run the selected checks.
 
@@ -52,6 +53,7 @@ def run(
         loaded: the implementation, if it is loaded already.
         capture: whether what the implementation prints is kept from the terminal; a debugger needs it off.
         isolation: in force in this process, by subject; nothing for a debugger.
+        first_failure: whether to end with the first check that does not pass.
     """
     torch.set_num_threads(1)
     hypothesis.settings.register_profile("sdpo-ref", derandomize=True, database=None, deadline=None)
@@ -75,6 +77,7 @@ def run(
             "--continue-on-collection-errors",
             "-pno:terminal",
             "-pno:cacheprovider",
+            *(["--exitfirst"] if first_failure else []),
         ],
         plugins=[SuitePlugin(catalogue, loaded), Recorder(request, catalogue, emit)],
     )

@@ -1,10 +1,12 @@
 """What every form of a report shows, in the same words and the same order: rows, scores, failures, waivers, claims."""
 
+import re
 import shlex
 from collections import Counter
 from dataclasses import dataclass
 
 from sdpo_ref.claims.statistics.outcome import ClaimOutcome
+from sdpo_ref.verification.isolation.limits import Limits
 from sdpo_ref.verification.report import (
     STRENGTHS,
     ClaimResult,
@@ -23,6 +25,9 @@ from sdpo_ref.verification.suite.prerequisites import basic_first
 
 SHOWN = (Status.FAIL, Status.ERROR, Status.XPASS, Status.XFAIL, Status.INVALID)
 """Statuses of requirements that are shown with every detail."""
+
+_LEVEL_OF_CLAIMS = 4
+_NUMBERS = re.compile(r"\d+(?:\.\d+)?")
 
 CLAIM_COLUMNS = ("claim", "title", "verdict", "parts", "seeds", "controls held", "false pass", "false fail")
 
@@ -124,7 +129,9 @@ def observed(failure: Failure | None) -> dict[str, str]:
 def advice(report: Report, result: RequirementResult) -> dict[str, str]:
     """The effect of a failure, where to read about it, and how to see it again."""
     spec = report.implementation.spec
-    command = None if spec is None else f"sdpo-ref verify {shlex.quote(spec)} --only {result.id}"
+    command = (
+        None if spec is None else f"sdpo-ref verify {shlex.quote(spec)} --only {result.id}{_options(report, result)}"
+    )
     found = {
         "effect": result.if_broken,
         "read": _way_to_read(result.read, result.id),
@@ -132,6 +139,26 @@ def advice(report: Report, result: RequirementResult) -> dict[str, str]:
         "check": _check(result),
     }
     return {name: text for name, text in found.items() if text}
+
+
+def _options(report: Report, result: RequirementResult) -> str:
+    """What else decided the result: the profile of a claim, limits other than the usual ones, and where it ran."""
+    usual = Limits()
+    found = [f"--profile {report.claims.profile}"] if result.level == _LEVEL_OF_CLAIMS else []
+    if not report.isolation:
+        return "".join(f" {option}" for option in [*found, "--in-process"])
+    time, memory = (
+        _NUMBERS.findall(report.isolation.get("time", "")),
+        _NUMBERS.findall(report.isolation.get("memory", "")),
+    )
+    limits = zip(
+        ("--time-limit", "--load-limit", "--memory-limit"),
+        (*time[:2], *memory[:1]) if len(time) == 2 else (),
+        (usual.check, usual.start, usual.memory),
+        strict=False,
+    )
+    found += [f"{option} {given}" for option, given, by_default in limits if float(given) != by_default]
+    return "".join(f" {option}" for option in found)
 
 
 def _way_to_read(where: str, name: str) -> str:

@@ -1,6 +1,8 @@
 """What an implementation may offer, one id for each part and option, and whether a requirement applies to it."""
 
+import inspect
 from collections.abc import Collection, Iterable, Mapping
+from typing import Any
 
 from sdpo_ref.errors import UsageError
 from sdpo_ref.types import SupportKind
@@ -81,14 +83,35 @@ def is_declared(need: str, declared: Collection[str]) -> bool:
     return need in declared or any(other in declared for other in SUPPORTS.get(need, {}).values())
 
 
+def has_part(implementation: object, part: str) -> bool:
+    """Whether there is something callable under the name of a part; one that raises when it is looked up is none."""
+    try:
+        return callable(getattr(implementation, part, None))
+    except Exception:  # noqa: BLE001 - a property that is not ours
+        return False
+
+
+def declaration(implementation: object, name: str) -> Any:
+    """What an implementation declares under a name; ``None`` if it declares nothing.
+
+    A ``__getattr__`` that raises something else than AttributeError declares nothing; a property that raises does so.
+    """
+    try:
+        return getattr(implementation, name, None)
+    except Exception:
+        if inspect.getattr_static(implementation, name, None) is None:
+            return None
+        raise
+
+
 def declared_capabilities(implementation: object) -> frozenset[str]:
     """The capabilities that an implementation declares; without a declaration, all those of its parts.
 
     Raises:
         UsageError: if a declared capability is unknown, or if there is no part at all.
     """
-    present = frozenset(part for part in PARTS if callable(getattr(implementation, part, None)))
-    declared: Collection[str] | None = getattr(implementation, "capabilities", None)
+    present = frozenset(part for part in PARTS if has_part(implementation, part))
+    declared: Collection[str] | None = declaration(implementation, "capabilities")
     if declared is None:
         declared = frozenset(capability for capability in CAPABILITIES if part_of(capability) in present)
     unknown = sorted(set(declared) - set(CAPABILITIES))

@@ -112,6 +112,12 @@ CURRENT_CHECK = program._current_check
 ROWS = torch.tensor([[0.5, 0.3, 0.2]], dtype=torch.float64).log()
 
 
+@pytest.fixture(autouse=True)
+def as_impatient_as_told(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The first answer of an operation has no more time than the others."""
+    monkeypatch.setattr(program, "FIRST_LIMIT", 0.0)
+
+
 @pytest.fixture
 def command(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Command:
     """The command of a program that behaves in some way; no check seems to run, so it is always asked again."""
@@ -350,3 +356,12 @@ def test_declarations_are_those_of_any_implementation(command: Command) -> None:
 def test_any_command_can_be_part_of_a_name(words: str) -> None:
     """Commas, quotes, backslashes and numbers come out as they went in, and no option is made of them."""
     assert parse(program_name(words)).options == {"command": words}
+
+
+def test_the_first_answer_of_an_operation_may_be_compiled(command: Command, monkeypatch: pytest.MonkeyPatch) -> None:
+    """It has more time, and so it has again in a process that is new; later answers do not."""
+    monkeypatch.setattr(program, "FIRST_LIMIT", 2.0)
+    implementation = make(command("hangs"), call_limit=0.5)
+    with pytest.raises(NoAnswerError, match="did not answer within 2 s"):
+        divergence(implementation)
+    assert program_name("x", call_limit=60.0) == f"{program_name('x')},call_limit=60"

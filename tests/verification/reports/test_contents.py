@@ -107,3 +107,15 @@ def test_an_object_is_not_repeated_by_name() -> None:
     shown = str(document(requirement("A-001", Status.FAIL), implementation=made))
     assert "verified  mine\n" in shown
     assert 'repeat      sdpo_ref.verify(implementation, only=["A-001"])' in shown
+
+
+def test_the_repeat_line_has_what_decided_the_result() -> None:
+    """The limits that were not the usual ones, and the profile of a claim; a run in this process says so."""
+    where = {"network": "none", "time": "5 s a check, 240 s to load", "memory": "8.5 GiB a process"}
+    shown = " ".join(str(document(requirement("A-001", Status.FAIL), isolation=where)).split())
+    assert "--only A-001 --time-limit 5 --load-limit 240 --memory-limit 8.5 check" in shown
+    usual = {"time": "60 s a check, 120 s to load", "memory": "4 GiB a process"}
+    of_claim = {**requirement("A-001", Status.FAIL), "level": 4}
+    shown = " ".join(str(document(of_claim, isolation=usual)).split())
+    assert "--only A-001 --profile standard check" in shown
+    assert "--only A-001 --in-process check" in " ".join(str(document(requirement("A-001", Status.FAIL))).split())

@@ -16,7 +16,7 @@ CALL_LIMIT = 10.0
 """Seconds that a program has for one answer, unless the factory is given another limit."""
 
 
-def program_name(command: str) -> str:
+def program_name(command: str, *, call_limit: float = CALL_LIMIT) -> str:
     r"""The name by which ``verify`` loads a program.
 
     The command stands in it as a Python string in which commas are written ``\x2c``, because an unquoted comma
@@ -24,6 +24,7 @@ def program_name(command: str) -> str:
 
     Args:
         command: the program and its arguments, quoted as in a shell.
+        call_limit: as of :func:`make`.
 
     Returns:
         ``module:factory,key=value``.
@@ -33,7 +34,8 @@ def program_name(command: str) -> str:
         sdpo_ref.verification.entry.json_lines:make,command='./impl --serve --only a\x2cb=1'
     """
     text = repr(command).replace(",", r"\x2c")
-    return f"{__name__}:make,command={text}"
+    limit = "" if call_limit == CALL_LIMIT else f",call_limit={call_limit:g}"
+    return f"{__name__}:make,command={text}{limit}"
 
 
 def make(command: str, call_limit: float = CALL_LIMIT) -> SimpleNamespace:
@@ -41,7 +43,7 @@ def make(command: str, call_limit: float = CALL_LIMIT) -> SimpleNamespace:
 
     Args:
         command: the program and its arguments, quoted as in a shell; no shell reads it.
-        call_limit: seconds for one answer; positive.
+        call_limit: seconds for one answer; positive. The first answer of each operation has 45 s, if that is longer.
 
     Returns:
         An implementation with the parts that the program declares.

@@ -22,6 +22,9 @@ PROTOCOL = 1
 START_LIMIT = 60.0
 """Seconds that a program has to introduce itself, or the limit of a call if that is longer."""
 
+FIRST_LIMIT = 45.0
+"""Seconds that it has for the first answer of an operation, which may have to be compiled; below a check's limit."""
+
 _ALLOWED_SILENCES = 3
 _OPTIONAL = {"name": (str,), "profile": (str, dict), "precision": (str,)}
 _PRECISIONS = ("float64", "float32")
@@ -46,7 +49,7 @@ class Program:
 
     Args:
         command: the program and its arguments.
-        call_limit: seconds for one answer.
+        call_limit: seconds for one answer; the first of each operation has :data:`FIRST_LIMIT` if that is longer.
     """
 
     def __init__(self, command: str, *, call_limit: float) -> None:
@@ -55,6 +58,7 @@ class Program:
         self._process: LineProcess | None = None
         self._requests = 0
         self._silences: Counter[str] = Counter()
+        self._answered: set[str] = set()
         self._lost = ("", "")
 
     def introduce(self) -> Hello:
@@ -98,7 +102,9 @@ class Program:
             if self._process is None:
                 self._start()
             request = {"op": op, "arguments": arguments, "gradient": gradient}
-            kind, content = self._ask(request, limit=self._limit)
+            limit = self._limit if op in self._answered else max(self._limit, FIRST_LIMIT)
+            kind, content = self._ask(request, limit=limit)
+            self._answered.add(op)
         except NoLineError as error:
             self._silences[op] += isinstance(error, SilenceError)
             self.give_up(op, str(error))
@@ -132,6 +138,7 @@ class Program:
 
     def _stop(self) -> str:
         process, self._process = self._process, None
+        self._answered.clear()  # the next one compiles again
         if process is None:
             return ""
         errors = process.new_errors()
