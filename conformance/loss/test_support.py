@@ -10,7 +10,7 @@ from torch import Tensor
 
 from sdpo_ref.types import FULL, DistillationBatch, Support, SupportKind
 from sdpo_ref.verification.checks.closed_form import divergences, losses_and_gradient, token_weights
-from sdpo_ref.verification.checks.comparison import assert_close, assert_finite, assert_that
+from sdpo_ref.verification.checks.comparison import as_coarse_as, assert_close, assert_finite, assert_that
 from sdpo_ref.verification.checks.inputs import distributions, input_generator, on_policy, random_batch
 from sdpo_ref.verification.checks.subject import Subject
 
@@ -220,7 +220,7 @@ def test_sizes_that_coincide(subject: Subject, rollout: int, time: int, k: int) 
     )
     weights = token_weights(batch.loss_mask, subject.profile.aggregation)
     assert_close(
-        subject.loss(batch, **on.options).value,
+        as_coarse_as(subject.loss(batch, **on.options).value, tokens),
         (weights.flatten() * tokens).sum(),
         what="loss in nats, the aggregated divergence,",
         relative=1e-9,

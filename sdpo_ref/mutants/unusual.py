@@ -29,6 +29,7 @@ from sdpo_ref.functional.log_probs import log_probs, token_log_probs
 from sdpo_ref.functional.support import on_support
 from sdpo_ref.mutants.mutant import GOOD, with_parts
 from sdpo_ref.mutants.variation import Options, good, loss
+from sdpo_ref.protocols.parts import StepProblem, StepTrace
 from sdpo_ref.types import FULL, SAMPLED_TOKEN, DistillationBatch, Support
 from sdpo_ref.verification.checks.written_out import WrittenOut
 
@@ -443,6 +444,16 @@ def _equal_groups(batch: DistillationBatch, rewards: Tensor, group_ids: Tensor, 
     return found
 
 
+def step_in_float32(problem: StepProblem) -> StepTrace:
+    """The model is kept in float32, and its weights are reported as float64."""
+    found = GOOD.step(replace(problem, make_model=lambda: problem.make_model().float()))
+
+    def raised(moments: tuple[Mapping[str, Tensor], ...]) -> tuple[Mapping[str, Tensor], ...]:
+        return tuple({name: weight.double() for name, weight in weights.items()} for weights in moments)
+
+    return StepTrace(raised(found.student), raised(found.teacher))
+
+
 def _of_two(build: Callable[[], object]) -> Unusual:
     return Unusual(frozenset({"divergence", "loss"}), build)
 
@@ -450,6 +461,11 @@ def _of_two(build: Callable[[], object]) -> Unusual:
 UNUSUAL: Mapping[str, Unusual] = {
     "float32-inside-float64": _of_two(coarse(lambda _: True, Tensor.double)),
     "float32-at-alpha-0": _of_two(coarse(lambda options: options["alpha"] == 0.0, Tensor.float)),
+    "divergence-in-float32": Unusual(
+        frozenset({"divergence"}),
+        lambda: with_parts(divergence=lambda s, t, **o: GOOD.divergence(s.float(), t.float(), **o).double()),
+    ),
+    "step-in-float32": Unusual(frozenset({"step"}), lambda: with_parts(step=step_in_float32)),
     "answers-in-bfloat16": _of_two(coarse(lambda _: True, Tensor.bfloat16)),
     "surrogate-of-ratios": of_loss(surrogate_of_ratios),
     "one-backward-only": of_loss(lambda batch, options: _once(good(batch, options))),

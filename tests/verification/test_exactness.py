@@ -9,7 +9,7 @@ from torch import Tensor
 
 from sdpo_ref.errors import UsageError
 from sdpo_ref.mutants.mutant import GOOD, with_parts
-from sdpo_ref.mutants.unusual import in_float32
+from sdpo_ref.mutants.unusual import in_float32, step_in_float32
 from sdpo_ref.mutants.variation import good, loss
 from sdpo_ref.types import FULL, DistillationBatch, Support
 from sdpo_ref.verification.checks import exactness
@@ -17,6 +17,7 @@ from sdpo_ref.verification.checks.comparison import TOLERANCES, assert_close
 from sdpo_ref.verification.checks.exactness import MOVED, Question, precision
 from sdpo_ref.verification.checks.inputs import on_policy, random_batch
 from sdpo_ref.verification.checks.mismatch import Mismatch
+from sdpo_ref.verification.checks.problems import step_problem
 from sdpo_ref.verification.checks.subject import Subject
 from sdpo_ref.verification.suite.capabilities import CAPABILITIES, part_of
 
@@ -83,14 +84,16 @@ def test_one_side_in_float32(side: str) -> None:
 
 
 def test_other_parts() -> None:
-    """The hybrid, SDFT, the implicit reward and the trust region are asked as well."""
+    """The hybrid, SDFT, the implicit reward, the trust region and the step are asked as well."""
     parts: dict[str, Callable[..., Tensor]] = {
         "sdft_loss": lambda b, **o: GOOD.sdft_loss(in_float32(b), **o).double(),
         "hybrid_loss": lambda b, *r, **o: GOOD.hybrid_loss(in_float32(b), *r, **o).double(),
         "implicit_reward": lambda c, r, *m: GOOD.implicit_reward(c.float(), r.float(), *m).double(),
         "trust_region": lambda r, s, **o: GOOD.trust_region(r.float(), s.float(), **o).double(),
     }
-    assert {asked.part for asked in Subject(with_parts(**parts)).coarse} == set(parts)
+    found = Subject(with_parts(**parts, step=step_in_float32))
+    assert {asked.part for asked in found.coarse} == {*parts, "step"}
+    assert found.step(step_problem()).student[-1]["prefix"].dtype is torch.float32
 
 
 def test_declared_float32() -> None:

@@ -164,6 +164,20 @@ def assert_finite(got: Tensor, *, what: str, given: Mapping[str, object] | None 
         )
 
 
+def as_coarse_as(value: Tensor, other: Tensor) -> Tensor:
+    """A value in the coarser of two precisions, where one part is compared with another.
+
+    Args:
+        value: of one part.
+        other: of the other part.
+
+    Example:
+        >>> as_coarse_as(torch.tensor(1.0, dtype=torch.float64), torch.tensor(1.0)).dtype
+        torch.float32
+    """
+    return value.to(max(value.dtype, other.dtype, key=lambda dtype: torch.finfo(dtype).eps))
+
+
 def describe(given: Mapping[str, object]) -> str:
     """An input as text: small tensors in full, large ones by shape.
 

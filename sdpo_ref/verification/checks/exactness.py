@@ -7,12 +7,13 @@ answer has; what is computed in float64 does not.
 import time
 from collections.abc import Callable, Collection, Iterator, Mapping
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
+from sdpo_ref.protocols.parts import StepProblem, StepTrace
 from sdpo_ref.types import SAMPLED_TOKEN, DistillationBatch, Support
 from sdpo_ref.verification.checks.mismatch import (
     ImplementationRaisedError,
@@ -21,6 +22,7 @@ from sdpo_ref.verification.checks.mismatch import (
     NotAskedError,
     NotOfferedError,
 )
+from sdpo_ref.verification.checks.problems import step_problem
 from sdpo_ref.verification.checks.settings import Offers, Setting
 from sdpo_ref.verification.suite.capabilities import is_declared
 
@@ -169,6 +171,25 @@ def two_rollouts(student: float, teacher: float) -> DistillationBatch:
     return DistillationBatch(**tensors)
 
 
+def weights_after(step: Callable[[StepProblem], StepTrace], *, moved: float) -> Tensor:
+    """By how much one update has changed the student's weights.
+
+    Args:
+        step: of the implementation.
+        moved: by how much one weight is moved before the update.
+    """
+    problem = step_problem(learning_rate=100.0)  # so large that the slope is seen beside the weights
+
+    def make_model() -> nn.Module:
+        model = problem.make_model()
+        with torch.no_grad():
+            next(model.parameters()).view(-1)[0] += moved
+        return model
+
+    before, after = step(replace(problem, make_model=make_model)).student
+    return torch.cat([(after[name] - before[name]).flatten() for name in after])
+
+
 def _questions(capabilities: Collection[str], offered: Offers) -> Iterator[tuple[Question, Setting]]:
     """Those that concern what is offered."""
     for part in ("divergence", "loss", "sdft_loss"):
@@ -176,6 +197,6 @@ def _questions(capabilities: Collection[str], offered: Offers) -> Iterator[tuple
             with suppress(NotAskedError):
                 for setting in offered.each(part, at=alpha):
                     yield Question.of(part, setting.alpha, setting.support), setting
-    for part in ("hybrid_loss", "implicit_reward", "trust_region"):
+    for part in ("hybrid_loss", "implicit_reward", "trust_region", "step"):
         if is_declared(part, capabilities):
             yield Question.of(part), Setting(1.0, SAMPLED_TOKEN)

@@ -21,7 +21,15 @@ from sdpo_ref.protocols.profile import ContextRules, Profile, resolve_profile
 from sdpo_ref.types import SAMPLED_TOKEN, DistillationBatch, Judgement, Rollouts, Support
 from sdpo_ref.verification.checks.comparison import HALF, HALF_SLACK, allow
 from sdpo_ref.verification.checks.denominators import ALLOWED, bias
-from sdpo_ref.verification.checks.exactness import Answers, Question, measure, one_token, two_rollouts, two_sides
+from sdpo_ref.verification.checks.exactness import (
+    Answers,
+    Question,
+    measure,
+    one_token,
+    two_rollouts,
+    two_sides,
+    weights_after,
+)
 from sdpo_ref.verification.checks.mismatch import (
     ImplementationRaisedError,
     Mismatch,
@@ -110,14 +118,18 @@ class Subject:
         self.offered: Offers = Offers(self.capabilities, self.profile, self._answers)
         self.declared_precision: str = _declared_precision(implementation)
         self._coarse: dict[Question, torch.dtype] | None = None
+        self._measures = False
         self._bias: dict[str, float] = {}
 
     @property
     def coarse(self) -> Mapping[Question, torch.dtype]:
         """What answers more coarsely than in float64, with the precision found; empty where float32 is declared."""
         if self._coarse is None:
-            self._coarse = {}  # what is asked meanwhile is compared with nothing
-            self._coarse = self._measured()
+            self._coarse, self._measures = {}, True  # what is asked meanwhile is compared with nothing
+            try:
+                self._coarse = self._measured()
+            finally:
+                self._measures = False
         return self._coarse
 
     @property
@@ -163,7 +175,10 @@ class Subject:
             reference, current = two_sides(student, teacher)
             return (self.trust_region(reference, current, mix=0.5),)
 
-        parts = (divergence, loss, sdft_loss, hybrid_loss, implicit_reward, trust_region)
+        def step(_: Setting, student: float, teacher: float) -> Answers:
+            return (weights_after(self.step, moved=student + teacher),)
+
+        parts = (divergence, loss, sdft_loss, hybrid_loss, implicit_reward, trust_region, step)
         return measure(self.capabilities, self.offered, {part.__name__: part for part in parts})
 
     def bias(self, part: str) -> float:
@@ -172,6 +187,8 @@ class Subject:
         Args:
             part: ``loss``, ``sdft_loss`` or ``hybrid_loss``.
         """
+        if self._measures:
+            return 0.0
         if part not in self._bias:
             self._bias[part] = 0.0  # what is asked meanwhile is compared with nothing
             with suppress(NotAskedError, NotOfferedError, ImplementationRaisedError, Mismatch):
