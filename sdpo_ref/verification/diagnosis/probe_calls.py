@@ -428,6 +428,7 @@ def _trainer() -> Entries:
         "a ragged world": Ragged(922),
         "one under NaN": Ragged(923, garbage=math.nan),
         "one whose teacher stays": Ragged(924, live=False),
+        "one whose teacher is far away": Ragged(925, distance=150.0),
     }
     for (name, world), options in product(worlds.items(), asked):
         given = {key: value for key, value in vars(options).items() if value != vars(Asked())[key]}
