@@ -153,7 +153,14 @@ def test_precision(subject: Subject) -> None:
     """Float64 in, float64 computed, float64 out."""
     if subject.declared_precision == "float32":
         assert_that(condition=False, expected="float64 throughout", got="float32 is declared: all tolerances follow it")
-    found = ", ".join(f"{str(dtype).removeprefix('torch.')} in {asked}" for asked, dtype in subject.coarse.items())
+    parts: dict[str, list[str]] = {}
+    for asked, dtype in subject.coarse.items():
+        parts.setdefault(f"{str(dtype).removeprefix('torch.')} in {asked.part}", []).append(asked.options)
+    few = 4
+    found = ", ".join(
+        f"{part} ({', '.join(options)})" if any(options) and len(options) < few else part
+        for part, options in parts.items()
+    )
     assert_that(
         not subject.coarse,
         "answers in float64 to float64 inputs, and another answer where a logit has moved by 1e-12",

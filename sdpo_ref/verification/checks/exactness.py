@@ -71,11 +71,16 @@ class Question:
         kind = "" if support is None else support.kind
         return cls(part, alpha if alpha is None or alpha in {0.0, 1.0} else _ALPHAS[-1], kind)
 
-    def __str__(self) -> str:
-        """For a report."""
-        options = [] if self.alpha is None else [f"alpha {self.alpha:g}"]
-        options += [self.support] if self.support else []
-        return f"{self.part} ({', '.join(options)})" if options else self.part
+    @property
+    def options(self) -> str:
+        """For a report.
+
+        Example:
+            >>> Question("loss", 0.0, "full").options
+            'alpha 0 on full'
+        """
+        alpha = "" if self.alpha is None else f"alpha {self.alpha:g}"
+        return f"{alpha} on {self.support}" if self.support else alpha
 
 
 def measure(
