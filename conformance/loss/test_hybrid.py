@@ -12,9 +12,9 @@ from torch import Tensor
 
 from sdpo_ref.types import SAMPLED_TOKEN, DistillationBatch
 from sdpo_ref.vectors.store import Vector
-from sdpo_ref.verification.checks.closed_form import token_weights
+from sdpo_ref.verification.checks.closed_form import losses_and_gradient, token_weights
 from sdpo_ref.verification.checks.comparison import assert_close, assert_that
-from sdpo_ref.verification.checks.inputs import on_policy, random_batch, vector_parameters
+from sdpo_ref.verification.checks.inputs import input_generator, on_policy, random_batch, vector_parameters
 from sdpo_ref.verification.checks.mismatch import NotAskedError
 from sdpo_ref.verification.checks.subject import Subject
 from sdpo_ref.verification.suite.capabilities import is_declared
@@ -199,6 +199,24 @@ def test_pure_self_distillation(subject: Subject) -> None:
     )
 
 
+@pytest.mark.requirement("LOSS-072")
+def test_pure_self_distillation_on_every_support(subject: Subject, not_applicable: Callable[[str], NoReturn]) -> None:
+    """Where losses are mixed, that of self-distillation is taken on the support that is asked for."""
+    if subject.profile.hybrid != "loss":
+        not_applicable("advantages are mixed on the sampled token only")
+    batch = on_policy(random_batch(35))
+    for on in subject.offered.each("hybrid_loss", at=1.0):
+        found = subject.hybrid_loss(batch, REWARDS.double(), GROUPS, reward_weight=0.0, support=on.support).student
+        assert_close(
+            found,
+            losses_and_gradient(batch, subject.profile, **on.options)[1],
+            what="gradient of pure self-distillation",
+            relative=1e-9,
+            absolute=1e-12,
+            given={"reward_weight": 0.0, **on.given},
+        )
+
+
 @pytest.mark.requirement("LOSS-101")
 @pytest.mark.parametrize("reward_weight", [-0.1, 1.5, math.nan])
 def test_refuses_reward_weight(subject: Subject, reward_weight: float) -> None:
@@ -226,4 +244,30 @@ def test_alone_in_its_group(subject: Subject) -> None:
         what="gradient of the rollout that is alone",
         absolute=1e-12,
         given={"rewards": rewards, "group_ids": groups},
+    )
+
+
+@pytest.mark.requirement("LOSS-117")
+@pytest.mark.parametrize(("groups", "size"), [(1, 1_500), (700, 2)])
+def test_many_rollouts(subject: Subject, groups: int, size: int) -> None:
+    """A group of 1,500 rollouts, and 700 groups of two: the sign of each advantage is that of reward minus mean."""
+    rows = groups * size
+    generator = input_generator(36)
+    logits = torch.randn(rows, 1, 3, generator=generator, dtype=torch.float64)
+    true = torch.ones(rows, 1, dtype=torch.bool)
+    batch = DistillationBatch(logits, logits, torch.zeros(rows, 1, dtype=torch.long), true, true[:, 0])
+    ids = torch.arange(rows) % groups
+    rewards = torch.rand(rows, generator=generator, dtype=torch.float64)
+    of_group = rewards.reshape(size, groups)
+    advantages = of_group - of_group.mean(0)
+    if subject.profile.group_advantage == "standardized":
+        advantages = advantages / (of_group.std(0) + 1e-4)
+    found = subject.hybrid_loss(batch, rewards, ids, reward_weight=1.0, support=SAMPLED_TOKEN).student
+    assert_close(
+        found,
+        -_score(batch) * (advantages.reshape(rows, 1) / rows)[..., None],
+        what=f"gradient of the {subject.profile.group_advantage} group advantage",
+        relative=1e-6,  # rewards may pass through float32
+        absolute=1e-7 / rows,
+        given={"groups": groups, "rollouts of each": size},
     )

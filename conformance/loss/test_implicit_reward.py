@@ -86,3 +86,99 @@ def test_padding_beside_a_vocabulary_of_one(subject: Subject) -> None:
     logits, mask = torch.ones(1, 2, 1, dtype=torch.float64), torch.tensor([[True, False]])
     found = subject.implicit_reward(logits, 2 * logits, torch.tensor([[0, 0]]), mask)
     assert_close(found, torch.zeros(1), what="implicit reward of a certain token", given={"vocab": 1})
+
+
+def _written_out(conditioned: Tensor, reference: Tensor, completions: Tensor, mask: Tensor) -> Tensor:
+    """The definition, for ids that are in range where they count."""
+    ids = torch.where(mask, completions, 0)[..., None]
+    shares = [side.double().log_softmax(-1).gather(-1, ids).squeeze(-1) for side in (conditioned, reference)]
+    return torch.where(mask, shares[0] - shares[1], 0.0).sum(-1)
+
+
+@pytest.mark.requirement("LOSS-082")
+@pytest.mark.parametrize("token", [-100, 10**6])
+def test_ids_of_padding(subject: Subject, token: int) -> None:
+    """Padding may hold the usual ignore index, or any other id."""
+    batch = random_batch(43)
+    mask = batch.completion_mask
+    sides = (batch.teacher_logits, batch.student_logits)
+    assert_close(
+        subject.implicit_reward(*sides, torch.where(mask, batch.completions, token), mask),
+        _written_out(*sides, batch.completions, mask),
+        what="implicit reward in nats",
+        relative=1e-10,
+        given={"id at padded positions": token},
+    )
+
+
+@pytest.mark.requirement("LOSS-082")
+def test_holes_have_no_probability(subject: Subject) -> None:
+    """The answers of a tool between sampled tokens add nothing."""
+    batch = random_batch(44)
+    mask = torch.ones_like(batch.completion_mask)
+    mask[0, 2:4] = mask[1, 1] = mask[3, ::2] = False
+    arguments = (batch.teacher_logits, batch.student_logits, batch.completions, mask)
+    found, given = subject.implicit_reward(*arguments), {"completion_mask": mask}
+    assert_close(found, _written_out(*arguments), what="implicit reward in nats", relative=1e-10, given=given)
+
+
+@pytest.mark.requirement("LOSS-080")
+@pytest.mark.parametrize(("rows", "time"), [(2, 35_000), (1_500, 47)])
+def test_seventy_thousand_tokens(subject: Subject, rows: int, time: int) -> None:
+    """Every row has its reward, and every token its share, however the batch is cut on the way."""
+    generator = input_generator(45)
+    sides = torch.randn(2, rows, time, 3, generator=generator, dtype=torch.float64)
+    completions = torch.randint(3, (rows, time), generator=generator)
+    arguments = (*sides, completions, torch.ones(rows, time, dtype=torch.bool))
+    assert_close(
+        subject.implicit_reward(*arguments),
+        _written_out(*arguments),
+        what="implicit reward in nats",
+        relative=1e-9,
+        absolute=1e-9,
+        given={"rollouts": rows, "tokens of each": time},
+    )
+
+
+@pytest.mark.requirement("LOSS-080")
+def test_certain_tokens_count(subject: Subject) -> None:
+    """A token that is certain under the context has log-probability zero, which is not the zero of padding."""
+    conditioned = torch.tensor([[[0.0, -torch.inf], [1.0, 1.0]]], dtype=torch.float64)
+    reference = torch.tensor([[[0.0, 1.0], [0.0, 0.0]]], dtype=torch.float64)
+    arguments = (conditioned, reference, torch.zeros(1, 2).long(), torch.ones(1, 2).bool())
+    found, given = subject.implicit_reward(*arguments), {"conditioned_logits": conditioned}
+    assert_close(found, _written_out(*arguments), what="implicit reward in nats", relative=1e-10, given=given)
+
+
+@pytest.mark.requirement("LOSS-007")
+@pytest.mark.needs("implicit_reward")
+def test_padded_vocabulary(subject: Subject) -> None:
+    """Logits of minus infinity behind the vocabulary, on both sides, change nothing."""
+    batch = random_batch(46)
+    sides, mask = (batch.teacher_logits, batch.student_logits), batch.completion_mask
+    padded = [torch.cat([side, torch.full((4, 6, 3), -torch.inf).double()], -1) for side in sides]
+    assert_close(
+        subject.implicit_reward(*padded, batch.completions, mask),
+        _written_out(*sides, batch.completions, mask),
+        what="implicit reward in nats",
+        relative=1e-10,
+        given={"tokens without mass": 3},
+    )
+
+
+@pytest.mark.requirement("LOSS-121")
+@pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float16])
+def test_half_precision(subject: Subject, dtype: torch.dtype) -> None:
+    """The reward of half-precision logits equals that of the same numbers in float64."""
+    batch = random_batch(47, dtype=dtype, vocab=37)
+    arguments = (batch.teacher_logits, batch.student_logits, batch.completions, batch.completion_mask)
+    if subject.raises("implicit_reward", lambda it: it.implicit_reward(*arguments)) is not None:
+        return
+    assert_close(
+        subject.implicit_reward(*arguments),
+        _written_out(*arguments),
+        what="implicit reward in nats",
+        relative=1e-4,
+        absolute=1e-4,
+        given={"dtype": dtype, "vocab": 37},
+    )

@@ -13,7 +13,7 @@ from sdpo_ref.verification.checks.closed_form import divergences, losses_and_gra
 from sdpo_ref.verification.checks.comparison import assert_close, assert_that
 from sdpo_ref.verification.checks.inputs import input_generator, on_policy, random_batch
 from sdpo_ref.verification.checks.mismatch import NotAskedError
-from sdpo_ref.verification.checks.subject import Subject
+from sdpo_ref.verification.checks.subject import Gradient, Subject
 
 VOCAB = 40_000
 IDS = torch.tensor([[33_001, 257, VOCAB - 1, 0, 2_049, 12_345]])
@@ -285,18 +285,21 @@ def test_infinite_loss(subject: Subject, alpha: float) -> None:
     )
 
 
-def _in_place_of_nan(subject: Subject, part: str, call: Callable[[Subject], Tensor]) -> str | None:
-    """What came back instead of NaN or an error."""
-    answers: list[Tensor] = []
+def _in_place_of_nan(subject: Subject, part: str, call: Callable[[Subject], Gradient]) -> str | None:
+    """What came back instead of NaN or an error, as value or, which is all that training sees, as gradient."""
+    answers: list[Gradient] = []
     if subject.raises(part, lambda it: answers.append(call(it))) is not None:
         return None
     if not answers:
         return "something that is no loss"
-    return None if bool(answers[0].isnan().any()) else f"numbers of size {float(answers[0].abs().max()):.6g}"
+    for name, found in (("value", answers[0].value), ("gradient", answers[0].student)):
+        if not bool(found.isnan().any()):
+            return f"a {name} of size {float(found.abs().max()):.6g}"
+    return None
 
 
-def _value(batch: DistillationBatch, **options: Any) -> Callable[[Subject], Tensor]:
-    return lambda it: it.loss(batch, **options).value
+def _loss(batch: DistillationBatch, **options: Any) -> Callable[[Subject], Gradient]:
+    return lambda it: it.loss(batch, **options)
 
 
 @pytest.mark.requirement("LOSS-069")
@@ -311,9 +314,9 @@ def test_nan_logits_are_not_hidden(subject: Subject, side: str, alpha: float) ->
     logits[1, 2, likeliest] = torch.nan
     batch = replace(batch, **{side: logits})
     for on in subject.offered.each("loss", at=alpha):
-        found = _in_place_of_nan(subject, "loss", _value(batch, **on.options))
+        found = _in_place_of_nan(subject, "loss", _loss(batch, **on.options))
         inputs = {side: "one NaN that counts", **on.given}
-        assert_that(found is None, "a loss of NaN, or an error", str(found), inputs)
+        assert_that(found is None, "a loss and a gradient of NaN, or an error", str(found), inputs)
 
 
 @pytest.mark.requirement("LOSS-069")
@@ -326,9 +329,9 @@ def test_nan_behaviour_is_not_hidden(subject: Subject) -> None:
     recorded[1, 2] = torch.nan
     batch = replace(batch, behaviour_log_probs=recorded)
     for on in subject.offered.each("loss"):
-        found = _in_place_of_nan(subject, "loss", _value(batch, **on.options, ratio_cap=2.0))
+        found = _in_place_of_nan(subject, "loss", _loss(batch, **on.options, ratio_cap=2.0))
         inputs = {"behaviour_log_probs": "one NaN that counts", "ratio_cap": 2.0, **on.given}
-        assert_that(found is None, "a loss of NaN, or an error", str(found), inputs)
+        assert_that(found is None, "a loss and a gradient of NaN, or an error", str(found), inputs)
 
 
 @pytest.mark.requirement("LOSS-069")
@@ -337,10 +340,21 @@ def test_nan_reward_is_not_hidden(subject: Subject) -> None:
     """A reward that is no number, in a group that is rewarded."""
     batch, groups = on_policy(random_batch(98)), torch.tensor([0, 0, 0, 0])
     rewards = torch.tensor([1.0, torch.nan, 0.0, 0.5], dtype=torch.float64)
-    found = _in_place_of_nan(
-        subject,
-        "hybrid_loss",
-        lambda it: it.hybrid_loss(batch, rewards, groups, reward_weight=0.5, support=SAMPLED_TOKEN).student,
-    )
+    options = {"reward_weight": 0.5, "support": SAMPLED_TOKEN}
+    found = _in_place_of_nan(subject, "hybrid_loss", lambda it: it.hybrid_loss(batch, rewards, groups, **options))
     inputs = {"rewards": rewards, "reward_weight": 0.5}
-    assert_that(found is None, "a gradient of NaN, or an error", str(found), inputs)
+    assert_that(found is None, "a surrogate and a gradient of NaN, or an error", str(found), inputs)
+
+
+@pytest.mark.requirement("LOSS-069")
+@pytest.mark.needs("hybrid_loss")
+@pytest.mark.parametrize("side", ["student_logits", "teacher_logits"])
+def test_nan_logits_of_the_hybrid_are_not_hidden(subject: Subject, side: str) -> None:
+    """A single NaN, at a token that counts, beside rewards that differ."""
+    batch, groups = on_policy(random_batch(96)), torch.tensor([0, 0, 0, 0])
+    logits = getattr(batch, side).clone()
+    logits[1, 2] = torch.nan
+    batch, rewards = replace(batch, **{side: logits}), torch.tensor([1.0, 0.0, 0.3, 0.5], dtype=torch.float64)
+    options = {"reward_weight": 0.5, "support": SAMPLED_TOKEN}
+    found = _in_place_of_nan(subject, "hybrid_loss", lambda it: it.hybrid_loss(batch, rewards, groups, **options))
+    assert_that(found is None, "a surrogate and a gradient of NaN, or an error", str(found), {side: "NaN that counts"})

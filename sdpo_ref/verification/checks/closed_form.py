@@ -58,10 +58,16 @@ def token_weights(loss_mask: Tensor, aggregation: str) -> Tensor:
     Returns:
         Weights; zero where the mask is False.
     """
-    weights = torch.zeros(loss_mask.shape, dtype=torch.float64)
-    for row, time in loss_mask.nonzero().tolist():
-        weights[row, time] = _token_weight(aggregation, loss_mask[row], [loss_mask])
-    return weights
+    counted = loss_mask.double()
+    (rows, time), in_row = loss_mask.shape, counted.sum(-1, keepdim=True).clamp(min=1)
+    active = (counted.sum(-1) > 0).sum()
+    return {
+        "token_mean": counted / counted.sum(),
+        "row_mean": counted / (in_row * active),
+        "row_mean_all": counted / (in_row * rows),
+        "row_sum": counted / active,
+        "time_normalized_sum": counted / time,
+    }[aggregation]
 
 
 def losses_and_gradient(

@@ -6,9 +6,9 @@ its buffers is not compared with itself. Kind, shape and dtype of an output are 
 """
 
 import traceback
-from collections.abc import Callable, Collection, Mapping, Sequence
-from contextlib import suppress
-from dataclasses import dataclass
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass, is_dataclass
 from typing import Any
 
 import torch
@@ -119,6 +119,7 @@ class Subject:
         self.declared_precision: str = _declared_precision(implementation)
         self._coarse: dict[Question, torch.dtype] | None = None
         self._measures = False
+        self._given: list[tuple[str, Tensor, Tensor]] | None = None
         self._bias: dict[str, float] = {}
 
     @property
@@ -284,6 +285,12 @@ class Subject:
         result = self._call("loss", own, **options)
         return self._loss_gradient("loss", result, own, alpha, support)
 
+    def loss_without_recording(self, batch: DistillationBatch, *, alpha: float, support: Support) -> Tensor:
+        """The value where no gradients are recorded, as in an evaluation."""
+        with torch.no_grad():
+            result = self._call("loss", _own(batch), alpha=alpha, support=support, temperature=1.0, ratio_cap=None)
+        return self._as_exact_as_it_is(_tensor("loss", result, torch.Size(())), "loss", alpha, support)
+
     def loss_backward(
         self, batch: DistillationBatch, *, alpha: float, support: Support, upstream: Sequence[float]
     ) -> list[Tensor]:
@@ -447,10 +454,26 @@ class Subject:
         student, teacher = _gradients(part, result, [own.student_logits, own.teacher_logits])
         return Gradient(value, _no_finer(student, value), teacher)
 
+    @contextmanager
+    def watching(self) -> Iterator[list[str]]:
+        """Note each part that has written into a tensor that it was given, when the block ends."""
+        written: list[str] = []
+        self._given = []
+        try:
+            yield written
+            for part, tensor, before in self._given:
+                if not torch.equal(tensor.detach().nan_to_num(), before) and part not in written:
+                    written.append(part)
+        finally:
+            self._given = None
+
     def _call(self, part: str, *arguments: object, **options: object) -> Any:
         function = getattr(self._implementation, part, None)
         if not callable(function):
             raise NotOfferedError(part, f"there is no attribute {part!r}")
+        if self._given is not None:
+            given = _tensors((arguments, options))
+            self._given += [(part, it, it.detach().nan_to_num().clone()) for it in given]
         try:
             result = function(*arguments, **options)
         except NotImplementedError as error:
@@ -465,6 +488,19 @@ class Subject:
 def _summary(error: BaseException) -> str:
     text = str(error).strip()
     return f"{type(error).__name__}: {text}" if text else type(error).__name__
+
+
+def _tensors(value: object) -> Iterator[Tensor]:
+    """Every tensor in tuples, lists, mappings and dataclasses."""
+    if isinstance(value, Tensor):
+        yield value
+    elif isinstance(value, Mapping):
+        yield from _tensors(tuple(value.values()))
+    elif isinstance(value, tuple | list):
+        for it in value:
+            yield from _tensors(it)
+    elif is_dataclass(value):
+        yield from _tensors(tuple(vars(value).values()))
 
 
 def _copy(tensor: Tensor) -> Tensor:
