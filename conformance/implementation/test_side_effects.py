@@ -136,8 +136,8 @@ def _same_afterwards() -> Iterator[None]:
         torch.set_float32_matmul_precision(precision)
         torch.use_deterministic_algorithms(mode=False)
         torch.autograd.set_detect_anomaly(mode=False)
-        torch.set_flush_denormal(mode=False)
-        torch.set_printoptions(profile="default")
+        torch.set_flush_denormal(False)
+        torch.set_printoptions(profile="default")  # type: ignore[no-untyped-call]
         random.setstate(seeds[0])
         torch.set_rng_state(seeds[1])
         logging.root.setLevel(level)

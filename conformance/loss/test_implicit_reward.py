@@ -127,9 +127,9 @@ def test_holes_have_no_probability(subject: Subject) -> None:
 def test_seventy_thousand_tokens(subject: Subject, rows: int, time: int) -> None:
     """Every row has its reward, and every token its share, however the batch is cut on the way."""
     generator = input_generator(45)
-    sides = torch.randn(2, rows, time, 3, generator=generator, dtype=torch.float64)
+    one, other = torch.randn(2, rows, time, 3, generator=generator, dtype=torch.float64)
     completions = torch.randint(3, (rows, time), generator=generator)
-    arguments = (*sides, completions, torch.ones(rows, time, dtype=torch.bool))
+    arguments = (one, other, completions, torch.ones(rows, time, dtype=torch.bool))
     assert_close(
         subject.implicit_reward(*arguments),
         _written_out(*arguments),
@@ -156,9 +156,9 @@ def test_padded_vocabulary(subject: Subject) -> None:
     """Logits of minus infinity behind the vocabulary, on both sides, change nothing."""
     batch = random_batch(46)
     sides, mask = (batch.teacher_logits, batch.student_logits), batch.completion_mask
-    padded = [torch.cat([side, torch.full((4, 6, 3), -torch.inf).double()], -1) for side in sides]
+    one, other = (torch.cat([side, torch.full((4, 6, 3), -torch.inf).double()], -1) for side in sides)
     assert_close(
-        subject.implicit_reward(*padded, batch.completions, mask),
+        subject.implicit_reward(one, other, batch.completions, mask),
         _written_out(*sides, batch.completions, mask),
         what="implicit reward in nats",
         relative=1e-10,

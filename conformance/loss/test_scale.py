@@ -340,7 +340,7 @@ def test_nan_reward_is_not_hidden(subject: Subject) -> None:
     """A reward that is no number, in a group that is rewarded."""
     batch, groups = on_policy(random_batch(98)), torch.tensor([0, 0, 0, 0])
     rewards = torch.tensor([1.0, torch.nan, 0.0, 0.5], dtype=torch.float64)
-    options = {"reward_weight": 0.5, "support": SAMPLED_TOKEN}
+    options: dict[str, Any] = {"reward_weight": 0.5, "support": SAMPLED_TOKEN}
     found = _in_place_of_nan(subject, "hybrid_loss", lambda it: it.hybrid_loss(batch, rewards, groups, **options))
     inputs = {"rewards": rewards, "reward_weight": 0.5}
     assert_that(found is None, "a surrogate and a gradient of NaN, or an error", str(found), inputs)
@@ -355,6 +355,6 @@ def test_nan_logits_of_the_hybrid_are_not_hidden(subject: Subject, side: str) ->
     logits = getattr(batch, side).clone()
     logits[1, 2] = torch.nan
     batch, rewards = replace(batch, **{side: logits}), torch.tensor([1.0, 0.0, 0.3, 0.5], dtype=torch.float64)
-    options = {"reward_weight": 0.5, "support": SAMPLED_TOKEN}
+    options: dict[str, Any] = {"reward_weight": 0.5, "support": SAMPLED_TOKEN}
     found = _in_place_of_nan(subject, "hybrid_loss", lambda it: it.hybrid_loss(batch, rewards, groups, **options))
     assert_that(found is None, "a surrogate and a gradient of NaN, or an error", str(found), {side: "NaN that counts"})

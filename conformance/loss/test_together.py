@@ -1,6 +1,8 @@
 """Two conditions at once, each of which is checked alone elsewhere (spec/04-loss)."""
 
+from collections.abc import Mapping
 from dataclasses import replace
+from typing import Any
 
 import pytest
 import torch
@@ -17,15 +19,15 @@ REWARDS = torch.tensor([1.0, 0.0, 0.3, 0.5], dtype=torch.float64)
 
 
 def _compare(
-    subject: Subject, batch: DistillationBatch, on: Setting, given: dict[str, object], **options: float
+    subject: Subject, batch: DistillationBatch, on: Setting, given: Mapping[str, object], **options: Any
 ) -> None:
     """Value and gradient of the loss equal those written out."""
     found = subject.loss(batch, **on.options, **options)
     value, gradient = losses_and_gradient(batch, subject.profile, **on.options, **options)
-    given = {**given, **options, **on.given, "aggregation": subject.profile.aggregation}
+    shown = {**given, **options, **on.given, "aggregation": subject.profile.aggregation}
     if not on.is_surrogate:
-        assert_close(found.value, value, what="loss in nats", relative=1e-9, given=given)
-    assert_close(found.student, gradient, what="gradient", relative=1e-9, absolute=1e-13, given=given)
+        assert_close(found.value, value, what="loss in nats", relative=1e-9, given=shown)
+    assert_close(found.student, gradient, what="gradient", relative=1e-9, absolute=1e-13, given=shown)
 
 
 def _holes(batch: DistillationBatch) -> DistillationBatch:
@@ -196,7 +198,7 @@ def test_padded_vocabulary_in_the_hybrid(subject: Subject) -> None:
         for it in (batch.student_logits, batch.teacher_logits)
     ]
     padded = replace(batch, student_logits=sides[0], teacher_logits=sides[1])
-    options = {"reward_weight": 0.5, "support": SAMPLED_TOKEN}
+    options: dict[str, Any] = {"reward_weight": 0.5, "support": SAMPLED_TOKEN}
     plain, found = (subject.hybrid_loss(it, REWARDS, GROUPS, **options).student for it in (batch, padded))
     expected = torch.nn.functional.pad(plain, (0, 2))
     assert_close(found, expected, what="gradient", relative=1e-9, given={"tokens without mass": 2})
@@ -216,7 +218,7 @@ def test_garbage_in_the_hybrid(subject: Subject, token: int, reward_weight: floa
         teacher_logits=torch.where(batch.loss_mask[..., None], batch.teacher_logits, torch.nan),
         completions=torch.where(mask, batch.completions, token),
     )
-    options = {"reward_weight": reward_weight, "support": SAMPLED_TOKEN}
+    options: dict[str, Any] = {"reward_weight": reward_weight, "support": SAMPLED_TOKEN}
     expected, found = (subject.hybrid_loss(it, REWARDS, GROUPS, **options).student for it in (batch, dirty))
     given = {"id at padded positions": token, "logits there": "NaN", "reward_weight": reward_weight}
     assert_finite(found, what="gradient", given=given)

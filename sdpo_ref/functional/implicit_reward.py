@@ -21,7 +21,7 @@ def implicit_reward(
 
     The second form telescopes from the first because both factor over the same tokens: the sum of the
     self-distillation advantages *is* the reward, with no normaliser. It describes reverse KL only.
-    Implements: LOSS-080, LOSS-081, LOSS-115.
+    Implements: LOSS-080, LOSS-081, LOSS-115, LOSS-121.
 
     Args:
         conditioned_logits: scores under the context. Gradient flows.

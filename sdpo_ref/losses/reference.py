@@ -41,7 +41,8 @@ def sdpo_loss(
 
     The prefixes are sampled by the student but treated as fixed: no score-function term. The teacher is a constant,
     however its logits were computed.
-    Implements: LOSS-061, LOSS-065, LOSS-067, LOSS-094, LOSS-095, LOSS-096, LOSS-097, LOSS-103.
+    Implements: LOSS-061, LOSS-065, LOSS-067, LOSS-094, LOSS-095, LOSS-096, LOSS-097, LOSS-103, LOSS-120, LOSS-122,
+    LOSS-123.
 
     The options are those of :class:`~sdpo_ref.losses.options.LossOptions`. ``token_weights`` is a further factor of
     each token's loss, a constant that does not change the aggregation's denominator: anything where nothing counts,

@@ -1,7 +1,15 @@
 """Defects that toys do not show: narrow ids, limits on sizes and magnitudes, hidden NaN (spec/04-loss, E)."""
 
-from sdpo_ref.mutants.mutant import Chapter
+from collections.abc import Callable, Collection
+from dataclasses import replace
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from sdpo_ref.mutants.mutant import GOOD, Chapter
 from sdpo_ref.mutants.plant import Planted
+from sdpo_ref.types import DistillationBatch
 
 REFERENCE = "losses/reference.py"
 IDS = "token_ids = torch.where(batch.loss_mask, batch.completions, 0)\n\n"
@@ -15,6 +23,54 @@ GROUP = "names, group = torch.unique(group_ids, return_inverse=True)"
 SUM = "completions, completion_mask).sum(-1)\n\n\ndef"
 
 chapter = Chapter()
+
+
+def with_loss_mask(change: Callable[[Tensor], Tensor]) -> Callable[..., Tensor]:
+    """A loss of other tokens."""
+    return lambda batch, **options: GOOD.loss(replace(batch, completion_mask=change(batch.completion_mask)), **options)
+
+
+def first_ids(batch: DistillationBatch, count: int) -> DistillationBatch:
+    """The first tokens of the vocabulary, among which the sampled ones must be."""
+    sides = {name: getattr(batch, name)[..., :count] for name in ("student_logits", "teacher_logits")}
+    return replace(batch, **sides, completions=torch.where(batch.completion_mask, batch.completions % count, 0))
+
+
+def hooked(batch: DistillationBatch) -> DistillationBatch:
+    """Logits whose gradient has zeros instead of NaN."""
+    logits = batch.student_logits
+    if logits.requires_grad and torch.is_grad_enabled():
+        logits = logits * 1
+        logits.register_hook(torch.nan_to_num)  # type: ignore[no-untyped-call]
+    return replace(batch, student_logits=logits)
+
+
+def known_ids(batch: DistillationBatch) -> DistillationBatch:
+    """The batch, once every id of it has been looked up."""
+    batch.student_logits.detach().gather(-1, batch.completions[..., None])
+    return batch
+
+
+def half_implicit_reward(conditioned: Tensor, reference: Tensor, completions: Tensor, mask: Tensor) -> Tensor:
+    """Computed in the dtype of the logits, whatever that is."""
+    sides = (torch.where(mask[..., None], side, 0.0).log_softmax(-1) for side in (conditioned, reference))
+    ids = torch.where(mask, completions, 0)[..., None]
+    one, other = (side.gather(-1, ids).squeeze(-1) for side in sides)
+    return torch.where(mask, one - other, 0.0).sum(-1)
+
+
+def writing_completion_mask(completions: Tensor, *, end_ids: Collection[int]) -> Tensor:
+    """The right mask, and zeros behind it in the caller's tensor."""
+    mask = GOOD.completion_mask(completions, end_ids=end_ids)
+    completions.masked_fill_(~mask, 0)
+    return mask
+
+
+def seeding_trust_region(*sides: Tensor, mix: float) -> Any:
+    """The right mixture, and a seed."""
+    torch.manual_seed(0)
+    return GOOD.trust_region(*sides, mix=mix)
+
 
 chapter.family("ids in a narrow type")
 chapter.enter(
@@ -179,4 +235,82 @@ chapter.enter(
     "a ratio cap that is not a number passes",
     "a loss of NaN from a typo in a configuration",
     Planted("functional/importance.py", "if not ratio_cap > 0:", "if ratio_cap <= 0:"),
+)
+
+chapter.family("the second chunk")
+chapter.enter(
+    "M560 tokens_beyond_65536: LOSS-123",
+    "tokens beyond the first 65,536 of a batch add nothing",
+    "in large batches the last rows are not trained",
+    loss=with_loss_mask(lambda mask: mask & (torch.arange(mask.numel()) < 65_536).view_as(mask)),
+)
+chapter.enter(
+    "M561 ids_beyond_131072: LOSS-120",
+    "the vocabulary is cut after 131,072 tokens",
+    "a part of a large vocabulary is not trained",
+    loss=lambda batch, **options: GOOD.loss(first_ids(batch, 131_072), **options),
+)
+chapter.enter(
+    "M562 no_loss_without_recording: LOSS-122",
+    "the loss is zero where no gradients are recorded",
+    "an evaluation says that nothing is left to learn",
+    loss=lambda batch, **options: GOOD.loss(batch, **options) * torch.is_grad_enabled(),
+)
+chapter.enter(
+    "M563 implicit_reward_in_half_precision: LOSS-121",
+    "log-probabilities of the implicit reward are computed in the precision of the logits",
+    "credit is wrong by a nat",
+    implicit_reward=half_implicit_reward,
+)
+
+chapter.family("what training sees of NaN")
+chapter.enter(
+    "M564 nan_gradient_is_zero: LOSS-069",
+    "the value is NaN and the gradient is not",
+    "whoever looks at gradients, as scaling and clipping do, sees nothing of a model that has diverged",
+    loss=lambda batch, **options: GOOD.loss(hooked(batch), **options),
+)
+
+chapter.family("what a part leaves behind")
+chapter.enter(
+    "M565 padding_is_written: CONF-004",
+    "ids behind the end of a completion are set to zero in the caller's tensor",
+    "what is logged from it later was never sampled",
+    completion_mask=writing_completion_mask,
+)
+chapter.enter(
+    "M566 trust_region_seeds: CONF-005",
+    "the trust-region teacher seeds PyTorch",
+    "every step samples the same rollouts",
+    trust_region=seeding_trust_region,
+)
+
+chapter.family("ids and supports of the other losses")
+chapter.enter(
+    "M567 implicit_reward_of_padding_ids: LOSS-082",
+    "ids at padded positions are looked up as well",
+    "padding with the ignore index ends in an error on some devices and in other numbers on others",
+    Planted(
+        "functional/implicit_reward.py",
+        "token_ids = torch.where(completion_mask, completions, 0)",
+        "token_ids = completions",
+    ),
+)
+chapter.enter(
+    "M568 sdft_on_the_full_vocabulary: LOSS-090",
+    "SDFT takes the full vocabulary, whatever support is set",
+    "a run is recorded with a support that it did not use",
+    Planted("losses/sdft.py", "support=support, aggregation", "support=FULL, aggregation"),
+)
+chapter.enter(
+    "M569 skip_wraps_at_256: LOSS-090",
+    "the number of tokens to skip is kept in 8 bits",
+    "a run that leaves out 256 tokens leaves out none",
+    Planted("losses/sdft.py", "count=skip_tokens)", "count=skip_tokens % 256)"),
+)
+chapter.enter(
+    "M570 hybrid_scores_padding_ids: LOSS-051",
+    "ids at padded positions are looked up in the hybrid",
+    "padding with the ignore index ends in an error on some devices and in other numbers on others",
+    hybrid_loss=lambda batch, *rest, **options: GOOD.hybrid_loss(known_ids(batch), *rest, **options),
 )

@@ -194,6 +194,7 @@ def _loss() -> Entries:
     yield _probe("gradients under a factor from above", "loss_backward", batch, upstream=(3.0,), **half)
     yield "the next random number after a loss", "loss", Call(lambda it: _random_number_after(it, batch))
     yield "the default dtype after a loss", "loss", Call(lambda it: _default_dtype_after(it, batch))
+    yield _probe("loss without recording", "loss_without_recording", batch, **half)
     behind = "what the loss leaves behind"
     yield _probe(behind, "inputs_after_loss", batch, **half)
     yield _probe(f"{behind}, with importance weights", "inputs_after_loss", random_batch(917), ratio_cap=2.0, **half)
@@ -231,6 +232,18 @@ def _reaches_a_parameter(subject: Subject, batch: DistillationBatch) -> str:
     return "no gradient arrives" if weight.grad is None else "a gradient arrives"
 
 
+def _written_by_completion_mask(subject: Subject) -> str:
+    with subject.watching() as written:
+        subject.completion_mask(torch.tensor([[8, 4, 6, 6]]), end_ids={4})
+    return str(written)
+
+
+def _random_number_after_trust_region(subject: Subject) -> Tensor:
+    torch.manual_seed(943)
+    subject.trust_region(torch.zeros(1, 3), torch.ones(1, 3), mix=0.5)
+    return torch.rand(1)
+
+
 def _hybrid() -> Entries:
     batch = on_policy(random_batch(921))
     rewards = {
@@ -254,9 +267,23 @@ def _hybrid() -> Entries:
     given, name = (half, close, torch.zeros(4).long()), "hybrid of close ratings beside bfloat16"
     yield _probe(name, "hybrid_loss", *given, reward_weight=1.0, support=SAMPLED_TOKEN)
 
+    foreign = replace(batch, completions=torch.where(batch.completion_mask, batch.completions, -100))
+    given = foreign, torch.tensor([1.0, 0.0, 0.0, 0.0]).double(), torch.zeros(4).long()
+    yield _probe("hybrid with padding ids", "hybrid_loss", *given, reward_weight=0.5, support=SAMPLED_TOKEN)
+
 
 def _completions() -> Entries:
     batch = random_batch(931)
+    half = random_batch(933, dtype=torch.bfloat16)
+    given = half.teacher_logits, half.student_logits, half.completions, half.completion_mask
+    yield _probe("implicit reward of bfloat16", "implicit_reward", *given)
+    padded = torch.where(batch.completion_mask, batch.completions, -100)
+    given = batch.teacher_logits, batch.student_logits, padded, batch.completion_mask
+    yield _probe("implicit reward with padding ids", "implicit_reward", *given)
+    yield "what a completion mask writes", "completion_mask", Call(_written_by_completion_mask)
+    on_a_head: dict[str, Any] = {"alpha": 0.5, "support": Support("top_k_tail", 2)}
+    yield _probe("SDFT on a head", "sdft_loss", every_row(batch), skip_tokens=1, **on_a_head)
+    yield _probe("SDFT without 258 tokens", "sdft_loss", every_row(batch), alpha=0.5, support=FULL, skip_tokens=258)
     poisoned = torch.where(batch.completion_mask[..., None], batch.teacher_logits, torch.nan)
     answered = {
         "a batch": batch.teacher_logits,
@@ -368,6 +395,7 @@ def _weights() -> Entries:
     for mix in (0.0, 0.3, 1.0):
         yield _probe(f"trust region, mix {mix:g}", "trust_region", reference, student, mix=mix)
     yield _probe("trust region of peaked logits", "trust_region", 900 * reference, 90 * student, mix=0.21)
+    yield "the next random number after a trust region", "trust_region", Call(_random_number_after_trust_region)
     generator = torch.Generator().manual_seed(942)
     factors = [(torch.randn(3, 2, generator=generator), torch.randn(2, 3, generator=generator)) for _ in range(3)]
     yield _probe("average of low-rank factors", "low_rank_average", factors, update_rate=0.3)
@@ -416,6 +444,14 @@ def _sizes() -> Entries:
     student, teacher = torch.randn(2, 300, 1, 3, generator=input_generator(916), dtype=torch.float64)
     true = torch.ones(300, 1, dtype=torch.bool)
     many = DistillationBatch(student, teacher, torch.zeros(300, 1, dtype=torch.long), true, true[:, 0])
+    wide = torch.randn(2, 1, 1, 200_000, generator=input_generator(918), dtype=torch.float64)
+    one = torch.ones(1, 1, dtype=torch.bool)
+    widest = DistillationBatch(wide[0], wide[1], torch.tensor([[150_000]]), one, one[0])
+    yield _probe("loss of a very large vocabulary", "loss", widest, alpha=0.5, support=FULL)
+    long = torch.randn(2, 10, 7_000, 2, generator=input_generator(919), dtype=torch.float64)
+    true = torch.ones(10, 7_000, dtype=torch.bool)
+    longest = DistillationBatch(long[0], long[1], torch.zeros(10, 7_000, dtype=torch.long), true, true[:, 0])
+    yield _probe("loss of 70,000 tokens", "loss", longest, alpha=0.5, support=FULL)
     for name, large in {**_large(), "many rollouts": many}.items():
         for support in (FULL, Support("top_k_tail", 2)):
             yield _probe(f"loss of {name}, {support.kind}", "loss", large, alpha=0.0, support=support)
