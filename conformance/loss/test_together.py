@@ -77,15 +77,12 @@ def test_ids_of_padding_beside_weights(subject: Subject, token: int) -> None:
 
 
 @pytest.mark.requirement("LOSS-043")
-@pytest.mark.parametrize("empty", [False, True])
-def test_missing_behaviour_on_every_support(subject: Subject, empty: bool) -> None:  # noqa: FBT001 - pytest's
-    """A cap without behaviour log-probabilities does as declared on each support, and where nothing counts."""
+def test_missing_behaviour_on_every_support(subject: Subject) -> None:
+    """A cap without behaviour log-probabilities does as declared on each support."""
     batch = on_policy(random_batch(77))
-    if empty:
-        batch = replace(batch, self_distillation_mask=torch.zeros(4, dtype=torch.bool))
     for on in subject.offered.each("loss"):
         refused = subject.raises("loss", lambda it, on=on: it.loss(batch, **on.options, ratio_cap=2.0))  # type: ignore[misc]
-        given = {"ratio_cap": 2.0, "behaviour_log_probs": None, "nothing counts": empty, **on.given}
+        given = {"ratio_cap": 2.0, "behaviour_log_probs": None, **on.given}
         wanted = subject.profile.missing_behaviour
         assert_that((refused is not None) == (wanted == "raise"), f"{wanted}, as declared", f"{refused}", given)
 

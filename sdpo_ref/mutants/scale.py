@@ -239,25 +239,25 @@ chapter.enter(
 
 chapter.family("the second chunk")
 chapter.enter(
-    "M560 tokens_beyond_65536: LOSS-123",
+    "M610 tokens_beyond_65536: LOSS-123",
     "tokens beyond the first 65,536 of a batch add nothing",
     "in large batches the last rows are not trained",
     loss=with_loss_mask(lambda mask: mask & (torch.arange(mask.numel()) < 65_536).view_as(mask)),
 )
 chapter.enter(
-    "M561 ids_beyond_131072: LOSS-120",
+    "M611 ids_beyond_131072: LOSS-120",
     "the vocabulary is cut after 131,072 tokens",
     "a part of a large vocabulary is not trained",
     loss=lambda batch, **options: GOOD.loss(first_ids(batch, 131_072), **options),
 )
 chapter.enter(
-    "M562 no_loss_without_recording: LOSS-122",
+    "M612 no_loss_without_recording: LOSS-122",
     "the loss is zero where no gradients are recorded",
     "an evaluation says that nothing is left to learn",
     loss=lambda batch, **options: GOOD.loss(batch, **options) * torch.is_grad_enabled(),
 )
 chapter.enter(
-    "M563 implicit_reward_in_half_precision: LOSS-121",
+    "M613 implicit_reward_in_half_precision: LOSS-121",
     "log-probabilities of the implicit reward are computed in the precision of the logits",
     "credit is wrong by a nat",
     implicit_reward=half_implicit_reward,
@@ -265,7 +265,7 @@ chapter.enter(
 
 chapter.family("what training sees of NaN")
 chapter.enter(
-    "M564 nan_gradient_is_zero: LOSS-069",
+    "M614 nan_gradient_is_zero: LOSS-069",
     "the value is NaN and the gradient is not",
     "whoever looks at gradients, as scaling and clipping do, sees nothing of a model that has diverged",
     loss=lambda batch, **options: GOOD.loss(hooked(batch), **options),
@@ -273,13 +273,13 @@ chapter.enter(
 
 chapter.family("what a part leaves behind")
 chapter.enter(
-    "M565 padding_is_written: CONF-004",
+    "M615 padding_is_written: CONF-004",
     "ids behind the end of a completion are set to zero in the caller's tensor",
     "what is logged from it later was never sampled",
     completion_mask=writing_completion_mask,
 )
 chapter.enter(
-    "M566 trust_region_seeds: CONF-005",
+    "M616 trust_region_seeds: CONF-005",
     "the trust-region teacher seeds PyTorch",
     "every step samples the same rollouts",
     trust_region=seeding_trust_region,
@@ -287,7 +287,7 @@ chapter.enter(
 
 chapter.family("ids and supports of the other losses")
 chapter.enter(
-    "M567 implicit_reward_of_padding_ids: LOSS-082",
+    "M617 implicit_reward_of_padding_ids: LOSS-082",
     "ids at padded positions are looked up as well",
     "padding with the ignore index ends in an error on some devices and in other numbers on others",
     Planted(
@@ -297,19 +297,19 @@ chapter.enter(
     ),
 )
 chapter.enter(
-    "M568 sdft_on_the_full_vocabulary: LOSS-090",
+    "M618 sdft_on_the_full_vocabulary: LOSS-090",
     "SDFT takes the full vocabulary, whatever support is set",
     "a run is recorded with a support that it did not use",
     Planted("losses/sdft.py", "support=support, aggregation", "support=FULL, aggregation"),
 )
 chapter.enter(
-    "M569 skip_wraps_at_256: LOSS-090",
+    "M619 skip_wraps_at_256: LOSS-090",
     "the number of tokens to skip is kept in 8 bits",
     "a run that leaves out 256 tokens leaves out none",
     Planted("losses/sdft.py", "count=skip_tokens)", "count=skip_tokens % 256)"),
 )
 chapter.enter(
-    "M570 hybrid_scores_padding_ids: LOSS-051",
+    "M620 hybrid_scores_padding_ids: LOSS-051",
     "ids at padded positions are looked up in the hybrid",
     "padding with the ignore index ends in an error on some devices and in other numbers on others",
     hybrid_loss=lambda batch, *rest, **options: GOOD.hybrid_loss(known_ids(batch), *rest, **options),

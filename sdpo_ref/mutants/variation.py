@@ -76,7 +76,7 @@ def reused(noise: float) -> Callable[..., Tensor]:
     def part(student: Tensor, teacher: Tensor, **options: Any) -> Tensor:
         found = GOOD.divergence(student, teacher, **options)
         kept = buffers.setdefault((found.shape, found.dtype), torch.empty_like(found)).detach()
-        return kept.copy_(found * (1 + noise * torch.rand((), dtype=found.dtype)))
+        return kept.copy_(found * (1 + noise * torch.rand((), dtype=found.dtype)) if noise else found)
 
     return part
 
