@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import Any, NoReturn
 
 import pytest
 import torch
@@ -19,8 +19,10 @@ from sdpo_ref.types import SAMPLED_TOKEN
 from sdpo_ref.verification.checks.attempts import group_of, note, prompt, rules_of
 from sdpo_ref.verification.checks.comparison import assert_that
 from sdpo_ref.verification.checks.inputs import every_row, input_generator, on_policy, random_batch
+from sdpo_ref.verification.checks.mismatch import NotAskedError
 from sdpo_ref.verification.checks.problems import step_problem
 from sdpo_ref.verification.checks.subject import Subject
+from sdpo_ref.verification.suite.capabilities import not_offered
 
 REWARDS = torch.tensor([1.0, 0.0, 0.3, 0.5], dtype=torch.float64)
 
@@ -57,6 +59,10 @@ def _low_rank(it: Subject) -> object:
     return it.low_rank_average(factors, update_rate=0.25)
 
 
+def _not_asked() -> NoReturn:
+    raise NotAskedError(not_offered(["defaults"]))
+
+
 CALLS: Mapping[str, Callable[[Subject], object]] = {
     "divergence": _divergence,
     "loss": _loss,
@@ -70,10 +76,12 @@ CALLS: Mapping[str, Callable[[Subject], object]] = {
     "step.live": lambda it: it.step(replace(step_problem(), teacher="live")),
     "trust_region": lambda it: it.trust_region(*_logits(3), mix=0.5),
     "low_rank_average": _low_rank,
+    "defaults": lambda it: it.defaults() if it.offers("defaults") else _not_asked(),
 }
 """A call of each part on inputs that code which works in place would change."""
 
-PARTS = [pytest.param(part, marks=pytest.mark.needs(part), id=part) for part in CALLS]
+PARTS = [pytest.param(part, marks=[] if part == "defaults" else pytest.mark.needs(part), id=part) for part in CALLS]
+"""Whatever is offered is asked; the requirements need no part, and so one check needs none."""
 
 
 @pytest.mark.requirement("CONF-004")
