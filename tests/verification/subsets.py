@@ -33,10 +33,14 @@ class Subset:
     Attributes:
         capabilities: that it declares.
         alphas: that exist; empty for all.
+        missing: capabilities that it declares, too, and does not offer.
+        hides_alphas: whether it declares all alphas, whichever exist.
     """
 
     capabilities: tuple[str, ...]
     alphas: tuple[float, ...] = ()
+    missing: tuple[str, ...] = ()
+    hides_alphas: bool = False
 
     def require(self, part: str, alpha: float, support: Support) -> None:
         """Raise for a call that nobody was told to make; one that is wrong in itself is for the loss to refuse."""
@@ -76,8 +80,8 @@ class Subset:
             loss=loss,
             step=step,
             divergence=divergence,
-            capabilities=self.capabilities,
-            profile={"alphas": self.alphas or "all"},
+            capabilities=self.capabilities + self.missing,
+            profile={"alphas": "all" if self.hides_alphas else self.alphas or "all"},
         )
 
 
@@ -160,7 +164,11 @@ def doubled(loss: Loss) -> Loss:
 
 
 WRONG = (zero, negated, doubled, unmasked)
-SUBSETS = {**QUICK, **OTHERS}
+DECLARED_AND_MISSING = {
+    "alphas that are not declared": Subset(("divergence", "loss", *RATIOS), (0.0, 1.0), hides_alphas=True),
+    "a full vocabulary that is not there": Subset(("loss.top_k_tail", "loss.sampled_token"), missing=("loss",)),
+}
+SUBSETS = {**QUICK, **OTHERS, **DECLARED_AND_MISSING}
 
 
 def main() -> None:

@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from tests.verification.subsets import OTHERS, QUICK, wrong_ways
+from tests.verification.subsets import DECLARED_AND_MISSING, OTHERS, QUICK, wrong_ways
 
 ROOT = Path(__file__).parent.parent.parent
 LEAST = 8
@@ -38,7 +38,7 @@ def few() -> Ended:
 
 @pytest.fixture(scope="module")
 def others() -> Ended:
-    return _ended(OTHERS)
+    return _ended([*OTHERS, *DECLARED_AND_MISSING])
 
 
 def _check(name: str, ended: Ended) -> None:
@@ -60,3 +60,18 @@ def test_a_few(name: str, few: Ended) -> None:
 def test_all_others(name: str, others: Ended) -> None:
     """The same for all others."""
     _check(name, others)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ("name", "remedy"),
+    zip(DECLARED_AND_MISSING, ["profile = {'alphas': [0.0, 1.0]}", "take it out of `capabilities`"], strict=True),
+)
+def test_declared_and_missing(name: str, remedy: str, others: Ended) -> None:
+    """CONF-001 says what to declare, and everything else is decided on what answers."""
+    ended = others[name]
+    assert ended["exit_code"] == 1
+    (only,) = ended["open"]
+    assert only.startswith("CONF-001 FAIL")
+    assert remedy in only.replace("\\'", "'")
+    assert ended["passed"] >= LEAST

@@ -69,7 +69,7 @@ def _describe(error: BaseException) -> tuple[Status, Failure]:
                 looks_like=error.looks_like,
             )
         case NotOfferedError():
-            fix = "offer it, or leave it out of `capabilities`"
+            fix = "offer it, or leave it out of `capabilities` (an alpha: out of the `alphas` of `profile`)"
             failure = Failure(message=f"declared but not offered: {error}; {fix}")
         case AssertionError():
             failure = Failure(message=str(error) or "an assertion failed", traceback=_formatted(error))
