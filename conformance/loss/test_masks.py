@@ -204,6 +204,32 @@ def test_worked_example(subject: Subject) -> None:
     )
 
 
+@pytest.mark.requirement("LOSS-053")
+def test_rows_of_one_token(subject: Subject) -> None:
+    """Rows of one token before longer ones: each is a row, also where rows are packed one after the other."""
+    lengths = torch.tensor([1, 3, 1, 2])
+    batch = replace(every_row(random_batch(46)), completion_mask=torch.arange(6) < lengths[:, None])
+    on = subject.offered.one("loss", near=0.0, vocab=11)
+    found = subject.loss(batch, **on.options)
+    value, gradient = losses_and_gradient(batch, subject.profile, **on.options)
+    inputs = {"tokens of each row": lengths, "aggregation": subject.profile.aggregation, **on.given}
+    if on.is_surrogate:
+        assert_close(found.student, gradient, what="gradient", relative=1e-9, absolute=1e-13, given=inputs)
+        return
+    student, teacher = batch.student_logits.log_softmax(-1), batch.teacher_logits.log_softmax(-1)
+    tokens = divergences(student, teacher, alpha=on.alpha, support=FULL) * batch.completion_mask
+    two_and_two = (tokens[:2].sum() / 4 + tokens[2:].sum() / 3) / 2
+    packed = abs(float(found.value.double() - two_and_two)) < 1e-6
+    assert_close(
+        found.value,
+        value,
+        what=f"loss in nats, the {subject.profile.aggregation},",
+        relative=1e-9,
+        given=inputs,
+        looks_like="rows are packed, and told apart by where a position falls: after one token none does" * packed,
+    )
+
+
 def _rounded(tokens: Tensor) -> list[list[float]]:
     return [[round(number, 9) for number in row] for row in tokens.tolist()]
 
