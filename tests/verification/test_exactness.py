@@ -119,6 +119,8 @@ def test_half_precision_has_a_tolerance_of_its_own() -> None:
         with pytest.raises(Mismatch) as raised:
             assert_close((1 + 3 * relative) * expected.to(dtype), expected, what="a number")
         assert str(dtype).removeprefix("torch.") in raised.value.tolerance
+        with pytest.raises(Mismatch):
+            assert_close(expected.to(dtype), expected, what="the same again", relative=0.0, absolute=0.0)
     with pytest.raises(Mismatch):
         assert_close(expected.bfloat16().double(), expected, what="a number", relative=1e-4)
 
