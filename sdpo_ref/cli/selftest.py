@@ -12,12 +12,16 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 from sdpo_ref._resources import content
 from sdpo_ref.claims.rates import read_rates
 from sdpo_ref.errors import UsageError
+from sdpo_ref.mutants import mutants
+from sdpo_ref.selftest.answered import known_answers
 from sdpo_ref.selftest.page import render
 from sdpo_ref.selftest.problems import differences, matrix_of, problems
 from sdpo_ref.selftest.processes import run_targets
 from sdpo_ref.selftest.repeats import read_repeats, repeats_of, write_repeats
 from sdpo_ref.selftest.targets import Finding, Target, all_targets, for_check, repeated, select
 from sdpo_ref.verification.diagnosis.kill_matrix import FILE, KillMatrix, read_kill_matrix, write_kill_matrix
+from sdpo_ref.verification.diagnosis.known_answers import FILE as ANSWERS
+from sdpo_ref.verification.diagnosis.known_answers import read_known_answers, write_known_answers
 from sdpo_ref.verification.suite.catalogue import Catalogue
 from sdpo_ref.verification.suite.golden import record_golden
 from sdpo_ref.verification.suite.spec_text import read_catalogue
@@ -43,6 +47,9 @@ def run(
     repeats: Annotated[
         int | None, typer.Option(min=1, metavar="N", help="Right variants only, under N other sets of random inputs.")
     ] = None,
+    answers: Annotated[
+        bool, typer.Option("--answers", help="Write what mutants answer, which a diagnosis compares with, and no more.")
+    ] = False,
     to: Annotated[
         Path | None, typer.Option("--to", metavar="FOLDER", help="Write mutants/ into this conformance folder.")
     ] = None,
@@ -59,6 +66,9 @@ def run(
     console = Console(highlight=False)
     if repeats is not None:
         raise typer.Exit(_repeat(console, conformance, repeats, jobs=jobs))
+    if answers:
+        _write_answers(conformance)
+        raise typer.Exit(0)
     targets = select(all_targets(), only or ())
     if check:
         targets = for_check(targets, read_kill_matrix(conformance))
@@ -68,6 +78,9 @@ def run(
     lines = [*problems(targets, findings, catalogue, everything=not only)]
     if check:
         lines += differences(read_kill_matrix(conformance), matrix, complete=not only)
+        asked = {it.mutant.id for it in targets if it.mutant is not None and not it.mutant.isolated}
+        missing = sorted(asked - read_known_answers(conformance).wrong.keys())
+        lines += [f"{name} has no answers on file; write them with `selftest --answers`" for name in missing]
     elif not only:
         _write(conformance, matrix, catalogue)
     for line in lines:
@@ -102,7 +115,13 @@ def _repeat(console: Console, conformance: Path, repeats: int, *, jobs: int) -> 
     return 1 if found.failed else 0
 
 
+def _write_answers(conformance: Path) -> None:
+    write_known_answers(conformance, known_answers(mutants()))
+    record_golden(conformance, [ANSWERS.as_posix()])
+
+
 def _write(conformance: Path, matrix: KillMatrix, catalogue: Catalogue) -> None:
+    _write_answers(conformance)
     write_kill_matrix(conformance, matrix)
     record_golden(conformance, [FILE.as_posix()])
     _write_page(conformance, matrix, catalogue)

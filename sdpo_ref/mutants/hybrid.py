@@ -15,9 +15,11 @@ COMBINED = "advantages = convex_combination(reward_advantages[:, None], distilla
 chapter = Chapter()
 
 
-def spread(rewards: Tensor) -> Tensor:
-    """Rewards over their deviation."""
-    return rewards / (rewards.std() + 1e-4)
+def spread(rewards: Tensor, group_ids: Tensor) -> Tensor:
+    """Rewards over their group's deviation."""
+    of_group = [rewards[group_ids == group] for group in group_ids.tolist()]
+    deviations = [float(members.std()) if len(members) > 1 else 0.0 for members in of_group]
+    return rewards / (rewards.new_tensor(deviations) + 1e-4)
 
 
 chapter.family("advantage of the reward")
@@ -25,7 +27,7 @@ chapter.enter(
     "M171 rewards_standardized: LOSS-117",
     "advantages are divided by the group's deviation, while the profile declares centred ones",
     "the weight between reward and teacher is another one, and another in every group",
-    hybrid_loss=hybrid(lambda b, r, g, o: GOOD.hybrid_loss(b, spread(r), g, **o)),
+    hybrid_loss=hybrid(lambda b, r, g, o: GOOD.hybrid_loss(b, spread(r, g), g, **o)),
     seen_in="trl-1.16",
 )
 chapter.enter(

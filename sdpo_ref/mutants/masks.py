@@ -5,8 +5,7 @@ from dataclasses import replace
 import torch
 from torch import Tensor
 
-from sdpo_ref.functional.divergence import generalized_jsd
-from sdpo_ref.functional.log_probs import log_probs
+from sdpo_ref.losses.reference import sdpo_token_losses
 from sdpo_ref.mutants.mutant import Chapter
 from sdpo_ref.mutants.plant import Planted
 from sdpo_ref.mutants.variation import Options, good, loss
@@ -34,17 +33,27 @@ def counting(batch: DistillationBatch, completion_mask: Tensor) -> DistillationB
     return replace(batch, completion_mask=completion_mask, completions=completions)
 
 
+def of_every_token(batch: DistillationBatch, options: Options) -> Tensor:
+    """The loss of each token, computed as if all counted."""
+    behaviour = batch.behaviour_log_probs
+    everything = replace(
+        batch,
+        completions=torch.where(batch.loss_mask, batch.completions, 0),
+        completion_mask=torch.ones_like(batch.completion_mask),
+        self_distillation_mask=torch.ones_like(batch.self_distillation_mask),
+        behaviour_log_probs=None if behaviour is None else torch.where(batch.loss_mask, behaviour, 0.0),
+    )
+    return sdpo_token_losses(everything, **options)
+
+
 def multiplied(batch: DistillationBatch, options: Options) -> Tensor:
     """Masked tokens are multiplied by zero."""
-    s, t = log_probs(batch.student_logits), log_probs(batch.teacher_logits.detach())
-    tokens = generalized_jsd(s, t, alpha=options["alpha"])
-    return (tokens * batch.loss_mask).sum() / batch.loss_mask.sum().clamp(min=1)
+    return (of_every_token(batch, options) * batch.loss_mask).sum() / batch.loss_mask.sum().clamp(min=1)
 
 
 def value_masked(batch: DistillationBatch, options: Options) -> Tensor:
     """Masked tokens are replaced after they were computed."""
-    s, t = log_probs(batch.student_logits), log_probs(batch.teacher_logits.detach())
-    tokens = torch.where(batch.loss_mask, generalized_jsd(s, t, alpha=options["alpha"]), 0.0)
+    tokens = torch.where(batch.loss_mask, of_every_token(batch, options), 0.0)
     return tokens.sum() / batch.loss_mask.sum().clamp(min=1)
 
 

@@ -118,6 +118,18 @@ def altered_reference(file: str, source: str, *, profile: str | Mapping[str, obj
     return implementation if isinstance(profile, str) else _declaring(profile, implementation)
 
 
+def reference_under(profile: Mapping[str, object]) -> object:
+    """The reference under fields of a profile that no published variant has together.
+
+    Args:
+        profile: the fields in which it departs from the paper's.
+
+    Returns:
+        An implementation.
+    """
+    return _declaring(profile, importlib.import_module("sdpo_ref.bundled").make("paper"))
+
+
 def _declaring(profile: Mapping[str, object], implementation: Any) -> SimpleNamespace:
     """The reference with a profile that is not published, and hence without published defaults."""
     implementation._profile = resolve_profile(profile)  # noqa: SLF001 - its constructor takes published names only

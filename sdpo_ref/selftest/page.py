@@ -58,8 +58,8 @@ def _summary(matrix: KillMatrix) -> str:
             f"| mutants | {len(matrix.rows)} in {len(families)} families |",
             f"| killed | {killed} |",
             f"| right variants | {len(matrix.benign)} |",
-            f"| diagnosis: right defect first | {defect} |",
-            f"| diagnosis: right family first, each left out in turn | {family} |",
+            f"| defect told by failed checks alone: right one first | {defect} |",
+            f"| family told by failed checks alone, each mutant left out in turn | {family} |",
         ]
     )
 

@@ -14,6 +14,8 @@ from sdpo_ref.claims.records import read_claims, read_ledger
 from sdpo_ref.errors import IntegrityError, UsageError
 from sdpo_ref.verification.diagnosis.kill_matrix import FILE as KILL_MATRIX
 from sdpo_ref.verification.diagnosis.kill_matrix import KillMatrix, read_kill_matrix
+from sdpo_ref.verification.diagnosis.known_answers import FILE as ANSWERS
+from sdpo_ref.verification.diagnosis.known_answers import KnownAnswers, read_known_answers
 from sdpo_ref.verification.isolation.events import Check, Event, Finished
 from sdpo_ref.verification.isolation.limits import Limits
 from sdpo_ref.verification.isolation.loader import SHORT_NAMES, load_object
@@ -77,6 +79,10 @@ class Suite:
     def kill_matrix(self) -> KillMatrix | None:
         """Its results on known defects; ``None`` if it has none."""
         return read_kill_matrix(self.conformance) if (self.conformance / KILL_MATRIX).is_file() else None
+
+    def known_answers(self) -> KnownAnswers | None:
+        """The answers of known defects; ``None`` if it has none."""
+        return read_known_answers(self.conformance) if (self.conformance / ANSWERS).is_file() else None
 
     def require_golden(self) -> None:
         """Compare its golden files with those that were released.
@@ -191,6 +197,7 @@ def verify(
         claims=claims,
         waivers=known,
         matrix=matrix,
+        known_answers=suite.known_answers() if run.answered is not None else None,
         deviations=read_ledger(suite.conformance).differences(read_claims(suite.spec)),
     )
 

@@ -6,6 +6,7 @@ from dataclasses import asdict
 from sdpo_ref.verification.checks.mismatch import TOO_LARGE
 from sdpo_ref.verification.diagnosis.diagnosed import diagnosed
 from sdpo_ref.verification.diagnosis.kill_matrix import KillMatrix
+from sdpo_ref.verification.diagnosis.known_answers import KnownAnswers
 from sdpo_ref.verification.isolation.events import Check, Finished, Header
 from sdpo_ref.verification.isolation.run import Run
 from sdpo_ref.verification.report import (
@@ -44,6 +45,7 @@ def judge(
     claims: Claims = NO_CLAIMS,
     waivers: Collection[Waiver] = (),
     matrix: KillMatrix | None = None,
+    known_answers: KnownAnswers | None = None,
     deviations: Iterable[str] = (),
 ) -> Report:
     """The report of a run: a result for every selected requirement, the verdict, and the diagnosis.
@@ -57,6 +59,7 @@ def judge(
         claims: the verdicts behind them.
         waivers: the user's.
         matrix: what the suite records about known defects; without it there is no diagnosis.
+        known_answers: their answers; without them, a diagnosis rests on failed checks.
         deviations: further differences between the suite and what was locked.
 
     Returns:
@@ -105,7 +108,7 @@ def judge(
     return Report(
         schema=SCHEMA,
         verdict=verdict(results),
-        diagnosis=None if matrix is None else _diagnosis(results, matrix, catalogue),
+        diagnosis=None if matrix is None else _diagnosis(results, run, matrix, known_answers, catalogue),
         **dict(results),
     )
 
@@ -198,20 +201,24 @@ def _waived(result: RequirementResult, waiver: Waiver | None) -> RequirementResu
     return result.model_copy(update={"status": status, "reason": reason, "waiver": waiver})
 
 
-def _diagnosis(results: RunResults, matrix: KillMatrix, catalogue: Catalogue) -> Diagnosis | None:
-    found = diagnosed(results.requirements, matrix, known=catalogue.requirements)
+def _diagnosis(
+    results: RunResults, run: Run, matrix: KillMatrix, known: KnownAnswers | None, catalogue: Catalogue
+) -> Diagnosis | None:
+    found = diagnosed(results, run, matrix, known, requirements=catalogue.requirements)
     if found is None:
         return None
-    requirement = catalogue[found.row.caught_by[0]]
+    row = found.row
+    requirement = None if row is None else catalogue[row.caught_by[0]]
     return Diagnosis(
-        mutant=found.row.id,
-        name=found.row.name,
-        wrong=found.row.wrong,
-        effect=found.row.effect,
+        basis=found.basis,
+        mutant="" if row is None else row.id,
+        name="" if row is None else row.name,
+        wrong="" if row is None else row.wrong,
+        effect="" if row is None else row.effect,
         agreeing=found.agreeing,
         together=found.together,
         likeness=round(found.likeness, 4),
         sentence=found.sentence,
-        requirement=requirement.id,
-        read=requirement.anchor,
+        requirement="" if requirement is None else requirement.id,
+        read="" if requirement is None else requirement.anchor,
     )

@@ -17,7 +17,7 @@ from sdpo_ref.verification.status import ExitCode, Status
 from sdpo_ref.verification.suite.catalogue import Strength
 from sdpo_ref.verification.suite.waivers import Waiver
 
-Schema = Literal["sdpo-ref/report/2"]
+Schema = Literal["sdpo-ref/report/3"]
 SCHEMA: Schema = get_args(Schema)[0]
 """Changes with every change of the fields, so that no program reads a report whose fields it does not expect."""
 
@@ -125,10 +125,13 @@ class Verdict(_Part):
 
 
 class Diagnosis(_Part):
-    """The known defect with the most similar failures."""
+    """What is wrong, as far as the failures show it: a known defect, a cause that is none of SDPO's, or both."""
 
+    basis: Text
+    """What it rests on: answers (the same wrong ones as a known defect's), numbers (a known defect's in failed checks),
+    checks (the same ones fail), or cause."""
     mutant: Text
-    """Its id, such as M006."""
+    """The known defect's id, such as M006; empty for a cause alone, as are the next three."""
     name: Text
     """It is loaded as sdpo_ref.mutants:make,name=NAME."""
     wrong: Text
@@ -136,15 +139,15 @@ class Diagnosis(_Part):
     effect: Text
     """Its effect on training."""
     agreeing: int
-    """How many failed checks both have."""
+    """How many wrong answers, or failed checks, both have."""
     together: int
-    """How many failed checks either has."""
+    """How many either has."""
     likeness: float
     """Between 0 and 1."""
     sentence: Text
     """For a person."""
     requirement: Text
-    """The requirement to read first."""
+    """The requirement to read first; empty for a cause alone."""
     read: Text
     """Where to read it."""
 
@@ -390,7 +393,7 @@ class Report(RunResults):
     verdict: Verdict
     """The conclusion from all requirements."""
     diagnosis: Diagnosis | None
-    """The known defect with the most similar failures, if one is near."""
+    """What is wrong, if the failures show it."""
 
     def to_json(self) -> str:
         """As ``sdpo-ref verify --json`` saves it; :func:`~sdpo_ref.verification.reports.saved.read_report` reads it."""

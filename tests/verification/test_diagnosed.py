@@ -2,12 +2,16 @@
 
 import json
 from dataclasses import replace
+from itertools import zip_longest
 
 import pytest
 
 from sdpo_ref.verification.diagnosis.diagnosed import diagnosed
 from sdpo_ref.verification.diagnosis.kill_matrix import KillMatrix, Row
+from sdpo_ref.verification.diagnosis.probe_calls import probes_of
 from sdpo_ref.verification.engine import Suite
+from sdpo_ref.verification.isolation.events import Answered, Check
+from sdpo_ref.verification.isolation.run import Run
 from sdpo_ref.verification.report import Report
 from sdpo_ref.verification.status import Status
 from sdpo_ref.verification.suite.catalogue import Catalogue, Strength
@@ -26,17 +30,21 @@ def row(id_: str, caught_by: str, *requirements: str) -> Row:
 MATRIX = KillMatrix((row("M1", "LOSS-003", "LOSS-001", "LOSS-003"), row("M2", "LOSS-003", "LOSS-003")), {}, {}, ())
 
 
-def named(report: Report, matrix: KillMatrix = MATRIX) -> str | None:
+RUN = Run(None, (), {}, (), 1.0)
+
+
+def named(report: Report, matrix: KillMatrix = MATRIX, run: Run = RUN) -> str | None:
     """The id of the nearest defect."""
-    known = [*(result.id for result in report.requirements), *report.not_selected]
-    found = diagnosed(report.requirements, matrix, known=known)
-    return None if found is None else found.row.id
+    requirements = [*(result.id for result in report.requirements), *report.not_selected]
+    found = diagnosed(report, run, matrix, None, requirements=requirements)
+    return None if found is None or found.row is None else found.row.id
 
 
 def test_the_nearest_defect_is_in_every_report() -> None:
     """JSON has exactly the keys that readers build on, and the printed block says where to read and how to see it."""
     report = report_of(TWO, BOTH, matrix=MATRIX)
     assert json.loads(report.to_json())["diagnosis"] == {
+        "basis": "checks",
         "mutant": "M1",
         "name": "name_M1",
         "wrong": "defect M1",
@@ -44,13 +52,13 @@ def test_the_nearest_defect_is_in_every_report() -> None:
         "agreeing": 2,
         "together": 2,
         "likeness": 1.0,
-        "sentence": "looks like M1, defect M1 (2 of 2 failed checks agree)",
+        "sentence": "fails the same checks as M1, defect M1 (2 of 2), which is all that is known",
         "requirement": "LOSS-003",
         "read": "spec/04-loss.md#loss-003",
     }
     block = [" ".join(line.split()) for line in str(report).partition("Diagnosis\n")[2].splitlines()[:4]]
     assert block == [
-        "looks like M1, defect M1 (2 of 2 failed checks agree)",
+        "fails the same checks as M1, defect M1 (2 of 2), which is all that is known",
         "effect effect of M1",
         "read spec/04-loss.md#loss-003, or: sdpo-ref spec show LOSS-003",
         "see it sdpo-ref verify sdpo_ref.mutants:make,name=name_M1",
@@ -97,3 +105,36 @@ def test_a_long_list_of_failures_is_short() -> None:
     assert text.count("FAIL  MUST") == 5
     assert "And 3 more; --only ID shows one in full, --json FILE all" in text
     assert "  LOSS-008 FAIL  broken" in text
+
+
+def test_a_check_that_did_not_run_may_tell_a_defect_apart() -> None:
+    """In a partial run only a defect all of whose checks ran is named."""
+    report = report_of(TWO, BOTH)
+    assert named(report, run=replace(RUN, checks=tuple(Check(f"t.py::{it}", (it,), (), True) for it in BOTH))) is None
+    assert named(report, run=replace(RUN, checks=(Check("t.py::LOSS-009", ("LOSS-009",), (), False),))) == "M1"
+    absent = Check("t.py::LOSS-003", ("LOSS-003",), ("hybrid_loss",), True)
+    assert named(report, run=replace(RUN, checks=(absent,))) == "M1"
+
+
+def test_answers_decide_before_failed_checks() -> None:
+    """The known defect that gives the same wrong answers is named, although it fails none of the same checks."""
+    filed = Suite.released().known_answers()
+    assert filed is not None
+    matrix = replace(MATRIX, rows=(*MATRIX.rows, replace(MATRIX.rows[0], id="M006", checks=frozenset({"other"}))))
+    answers = {
+        name: (
+            "",
+            tuple(a + b for a, b in zip_longest(right.numbers, filed.wrong["M006"][name].numbers, fillvalue=0.0)),
+        )
+        if name in filed.wrong["M006"]
+        else (right.words, right.numbers)
+        for name, right in filed.right.items()
+        if probes_of()[name][0] == "divergence"
+    }
+    run = replace(RUN, answered=Answered(answers, "float64"))
+    report = report_of(TWO, BOTH)
+    found = diagnosed(report, run, matrix, filed, requirements=("LOSS-001", "LOSS-003"))
+    assert found is not None
+    assert found.basis == "answers"
+    assert found.row is not None
+    assert found.row.id == "M006"

@@ -166,7 +166,7 @@ def test_junit_is_well_formed_and_fails_only_what_fails_the_run(faulty: Report, 
 def test_json_has_everything(faulty: Report) -> None:
     """The document survives JSON and holds verdict, denominator, versions and the details of each check."""
     document = json.loads(faulty.to_json())
-    assert document["schema"] == "sdpo-ref/report/2"
+    assert document["schema"] == "sdpo-ref/report/3"
     assert document["verdict"]["exit_code"] == 1
     assert document["verdict"]["counts"]["MUST"] == {"passed": 2, "applicable": 8, "not_applicable": 1}
     assert set(document["versions"]) == {"suite", "spec", "python", "torch"}

@@ -7,6 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from sdpo_ref.verification.isolation.events import (
+    Answered,
     Check,
     Closed,
     Collected,
@@ -34,6 +35,7 @@ EVENTS: tuple[Event, ...] = (
     Finished("a.py::t[x]", Status.PASS, "", 0.25),
     Finished("a.py::t[x]", Status.FAIL, "", 0.25, Failure(got="2 nats")),
     Closed(),
+    Answered({"a call": ("", (0.5, 1e-300)), "another": ("raised", ())}, "float32"),
 )
 
 
@@ -114,3 +116,14 @@ def test_events_come_in_the_order_of_a_worker() -> None:
         (closed,),
     ):
         assert not a_run(*wrong)[-1]
+
+
+def test_answers_come_after_everything_else_and_once() -> None:
+    """What comes elsewhere is forged."""
+    order = Order()
+    answered = Answered({}, "float64")
+    events: tuple[Event, ...] = (answered, Collected(()), answered, Closed(), Closed())
+    assert [order.allows(event) for event in events] == [False, True, False, True, False]
+    order = Order()
+    events = (Collected(()), Closed(), answered, answered)
+    assert [order.allows(event) for event in events] == [True, True, True, False]

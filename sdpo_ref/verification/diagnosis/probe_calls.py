@@ -36,10 +36,14 @@ class Call:
     Attributes:
         make: the call.
         arguments: what the part is given, where that is needed to read its answer.
+        is_surrogate: whether only the gradient of its answer means something.
+        is_half: whether it is given half precision, in which gradients may come back.
     """
 
     make: Callable[[Subject], object]
     arguments: tuple[object, ...] = ()
+    is_surrogate: bool = False
+    is_half: bool = False
 
     def __call__(self, subject: Subject) -> object:
         """The answer."""
@@ -48,6 +52,9 @@ class Call:
 
 SUPPORTS = (FULL, Support("top_k_tail", 1), Support("top_k_tail", 3), Support("top_k_renormalized", 3))
 ALPHAS = (0.0, 0.005, 0.1, 0.5, 1.0)
+
+HALF = "bfloat16"
+"""In the name of a call that is given half precision."""
 
 
 @cache
@@ -63,7 +70,13 @@ Entries = Iterator[tuple[str, str, Call]]
 
 def _probe(name: str, method: str, *arguments: object, part: str = "", **options: object) -> tuple[str, str, Call]:
     """A call of a method of the subject; of the part of that name, unless another is named."""
-    return name, part or method, Call(lambda it: getattr(it, method)(*arguments, **options), arguments)
+    call = Call(
+        lambda it: getattr(it, method)(*arguments, **options),
+        arguments,
+        is_surrogate=options.get("support") == SAMPLED_TOKEN,
+        is_half=HALF in name,
+    )
+    return name, part or method, call
 
 
 def _rows() -> dict[str, tuple[Tensor, Tensor]]:
@@ -110,8 +123,16 @@ def _batches() -> dict[str, tuple[DistillationBatch, dict[str, Any]]]:
     assert stale.behaviour_log_probs is not None  # noqa: S101 - random_batch always has them
     half = on_policy(random_batch(913, dtype=torch.bfloat16))
     recorded = torch.where(stale.loss_mask, stale.behaviour_log_probs, torch.nan)
+    whole = replace(
+        batch,
+        completions=torch.where(batch.completion_mask, batch.completions, 0),
+        completion_mask=torch.ones_like(batch.completion_mask),
+        self_distillation_mask=torch.ones_like(batch.self_distillation_mask),
+    )
     return {
         "a batch": (batch, {}),
+        "rows of one length": (whole, {}),  # most aggregations agree on these
+        "rows of one length at a temperature": (whole, {"temperature": 2.0}),
         "a batch of bfloat16": (half, {}),
         "a student of bfloat16": (replace(half, teacher_logits=half.teacher_logits.float()), {}),
         "a teacher of bfloat16": (replace(half, student_logits=half.student_logits.float()), {}),
@@ -195,6 +216,11 @@ def _loss() -> Entries:
     yield "the next random number after a loss", "loss", Call(lambda it: _random_number_after(it, batch))
     yield "the default dtype after a loss", "loss", Call(lambda it: _default_dtype_after(it, batch))
     yield _probe("loss without recording", "loss_without_recording", batch, **half)
+    for alpha in (0.0, 1.0):  # for those that offer no alpha between the ends
+        ends: dict[str, Any] = {"alpha": alpha, "support": FULL, "part": "loss"}
+        name = f"gradients under a factor from above, alpha {alpha:g}"
+        yield _probe(name, "loss_backward", batch, upstream=(3.0,), **ends)
+        yield _probe(f"what the loss leaves behind, alpha {alpha:g}", "inputs_after_loss", batch, **ends)
     behind = "what the loss leaves behind"
     yield _probe(behind, "inputs_after_loss", batch, **half)
     yield _probe(f"{behind}, with importance weights", "inputs_after_loss", random_batch(917), ratio_cap=2.0, **half)

@@ -1,6 +1,7 @@
 """Events that a worker sends to the runner, one JSON object a line: the header, the checks found, how each one ended.
 
-A run is ``Refused``, or else ``Opened``, ``Collected``, then ``Started`` and ``Finished`` in turn, then ``Closed``.
+A run is ``Refused``, or else ``Opened``, ``Collected``, then ``Started`` and ``Finished`` in turn, then ``Closed``, and
+``Answered`` if a check failed.
 """
 
 import json
@@ -157,6 +158,26 @@ class Closed:
 
 
 @dataclass(frozen=True)
+class Answered:
+    """What the implementation answers to the calls of a diagnosis; sent after everything else, if a check failed.
+
+    Attributes:
+        answers: name of a call to its answer in words and numbers; what there was no time for is left out.
+        precision: the coarsest in which the implementation computes.
+    """
+
+    answers: Mapping[str, tuple[str, tuple[float, ...]]]
+    precision: str
+
+    @classmethod
+    def parse(cls, fields: Mapping[str, Any]) -> "Answered":
+        """From JSON."""
+        answers = fields["answers"].items()
+        read = {str(name): (str(words), tuple(map(float, numbers))) for name, (words, numbers) in answers}
+        return cls(read, str(fields["precision"]))
+
+
+@dataclass(frozen=True)
 class Forged:
     """Something that is no event of the worker was written into the pipe of its events; the runner makes this itself.
 
@@ -167,7 +188,7 @@ class Forged:
     line: str
 
 
-Event = Refused | Opened | Collected | Started | Finished | Closed | Forged
+Event = Refused | Opened | Collected | Started | Finished | Closed | Answered | Forged
 
 
 class Order:
@@ -181,13 +202,15 @@ class Order:
 
     def __init__(self) -> None:
         self.has_closed = False
-        self._has_opened = self._has_collected = False
+        self._has_opened = self._has_collected = self._has_answered = False
         self._check: str | None = None
 
     def allows(self, event: Event) -> bool:
         """Whether it can come now; if so, it has come."""
         if self.has_closed:
-            return False
+            allowed = isinstance(event, Answered) and not self._has_answered
+            self._has_answered |= allowed
+            return allowed
         match event:
             case Refused():
                 allowed = not (self._has_opened or self._has_collected)
@@ -205,7 +228,7 @@ class Order:
                 self._check = None
             case Closed():
                 allowed = self.has_closed = self._has_collected and self._check is None
-            case Forged():
+            case Answered() | Forged():
                 allowed = False
         return allowed
 
@@ -220,7 +243,7 @@ def encode(event: Event) -> str:
     return json.dumps({"event": type(event).__name__, **asdict(event)})
 
 
-def decode(line: str) -> Event:
+def decode(line: str) -> Event:  # noqa: PLR0911 - one for each kind
     """The event in a line.
 
     Raises:
@@ -244,6 +267,8 @@ def decode(line: str) -> Event:
                 return Finished(**{**fields, "status": status, "failure": failure and Failure(**failure)})
             case "Closed":
                 return Closed()
+            case "Answered":
+                return Answered.parse(fields)
     except (AttributeError, KeyError, TypeError, json.JSONDecodeError) as error:
         raise ValueError(f"not an event: {line[:200]!r}") from error
     raise ValueError(f"unknown event {name!r}")

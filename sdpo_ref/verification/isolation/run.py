@@ -7,7 +7,16 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 
 from sdpo_ref.errors import IntegrityError, LoadError
-from sdpo_ref.verification.isolation.events import Check, Collected, Event, Finished, Header, Opened, Refused
+from sdpo_ref.verification.isolation.events import (
+    Answered,
+    Check,
+    Collected,
+    Event,
+    Finished,
+    Header,
+    Opened,
+    Refused,
+)
 from sdpo_ref.verification.isolation.text import printable_event
 from sdpo_ref.verification.suite.capabilities import part_of
 from sdpo_ref.verification.suite.selection import ALL, Selection
@@ -63,6 +72,7 @@ class Run:
         finished: how the selected ones ended, by check id.
         collection_errors: files of the suite that could not be collected.
         seconds: wall-clock time.
+        answered: what the implementation answers to the calls of a diagnosis; ``None`` if it was not asked.
     """
 
     header: Header | None
@@ -70,6 +80,7 @@ class Run:
     finished: dict[str, Finished]
     collection_errors: tuple[str, ...]
     seconds: float
+    answered: Answered | None = None
 
 
 class RunLog:
@@ -79,6 +90,7 @@ class RunLog:
         self.header: Header | None = None
         self.collected: Collected | None = None
         self.finished: dict[str, Finished] = {}
+        self.answered: Answered | None = None
         self._observe = observe
         self._began = time.monotonic()
 
@@ -98,6 +110,9 @@ class RunLog:
                     return
             case Finished(check):
                 self.finished[check] = event
+            case Answered(answers, precision):  # each worker asks the parts that failed a check of its share
+                before = {} if self.answered is None else self.answered.answers
+                self.answered = Answered({**before, **answers}, precision)
         self._observe(event)
 
     def remaining(self, share: tuple[int, int]) -> list[Check]:
@@ -116,4 +131,5 @@ class RunLog:
         if self.collected is None:
             raise IntegrityError("the checks could not be collected; reinstall sdpo-ref")
         seconds = time.monotonic() - self._began
-        return Run(self.header, self.collected.checks, self.finished, self.collected.errors, seconds)
+        checks, errors = self.collected.checks, self.collected.errors
+        return Run(self.header, checks, self.finished, errors, seconds, self.answered)

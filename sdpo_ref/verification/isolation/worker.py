@@ -12,7 +12,7 @@ import os
 import platform
 import signal
 import threading
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from pathlib import Path
 from typing import TextIO
 
@@ -22,16 +22,32 @@ import torch
 
 from sdpo_ref import SPEC_VERSION, __version__
 from sdpo_ref.errors import SdpoRefError
-from sdpo_ref.verification.isolation.events import Closed, Event, Header, Opened, Refused, encode
+from sdpo_ref.verification.checks.subject import Subject
+from sdpo_ref.verification.diagnosis.answers import answers_of
+from sdpo_ref.verification.isolation.events import (
+    Answered,
+    Closed,
+    Collected,
+    Event,
+    Finished,
+    Header,
+    Opened,
+    Refused,
+    encode,
+)
 from sdpo_ref.verification.isolation.loader import Loaded, load
 from sdpo_ref.verification.isolation.plugin import SuitePlugin
 from sdpo_ref.verification.isolation.recorder import Recorder
 from sdpo_ref.verification.isolation.run import Request
 from sdpo_ref.verification.isolation.sandbox import scratch_folder, terminate_all
+from sdpo_ref.verification.suite.capabilities import part_of
 from sdpo_ref.verification.suite.spec_text import read_catalogue
 
 _REGULAR_ENDS = (pytest.ExitCode.OK, pytest.ExitCode.TESTS_FAILED, pytest.ExitCode.NO_TESTS_COLLECTED)
 
+
+_SECONDS_FOR_ANSWERS = 20.0
+"""What is answered until then must do for a diagnosis."""
 
 _NOT_ISOLATED: Mapping[str, str] = {}
 
@@ -67,6 +83,18 @@ def run(
             return
     if loaded is not None:
         emit(Opened(_header(loaded, isolation)))
+    calls: dict[str, frozenset[str]] = {}
+    failed: list[str] = []
+
+    def noting(event: Event) -> None:
+        """Remember which checks fail, and which parts each check calls."""
+        match event:
+            case Collected(checks):
+                calls.update({check.id: frozenset(map(part_of, check.needs)) for check in checks})
+            case Finished(check, status) if status.is_failure:
+                failed.append(check)
+        emit(event)
+
     ended = pytest.main(
         [
             str(request.conformance),
@@ -79,10 +107,20 @@ def run(
             "-pno:cacheprovider",
             *(["--exitfirst"] if first_failure else []),
         ],
-        plugins=[SuitePlugin(catalogue, loaded), Recorder(request, catalogue, emit)],
+        plugins=[SuitePlugin(catalogue, loaded), Recorder(request, catalogue, noting)],
     )
     if ended in _REGULAR_ENDS:
         emit(Closed())
+        if loaded is not None and failed and not request.finished:  # one that hung or ended its process is not asked
+            emit(_answered(loaded, {part for check in failed for part in calls[check]}))
+
+
+def _answered(loaded: Loaded, parts: Collection[str]) -> Answered:
+    """What the parts that failed a check answer to the calls of a diagnosis."""
+    subject = Subject(loaded.implementation)
+    precision = str(subject.precision).removeprefix("torch.")
+    answers = answers_of(subject, parts, seconds=_SECONDS_FOR_ANSWERS)
+    return Answered({name: (it.words, it.numbers) for name, it in answers.items()}, precision)
 
 
 def _header(loaded: Loaded, isolation: Mapping[str, str]) -> Header:

@@ -174,7 +174,9 @@ def _check(result: RequirementResult) -> str:
 
 
 def diagnosis_rows(diagnosis: Diagnosis) -> dict[str, str]:
-    """What belongs to the nearest known defect."""
+    """What belongs to the known defect that is named; nothing, if none is."""
+    if not diagnosis.mutant:
+        return {}
     return {
         "effect": diagnosis.effect,
         "read": _way_to_read(diagnosis.read, diagnosis.requirement),

@@ -22,6 +22,7 @@ GOLDEN = (
     "published.json",
     "published-claims.json",
     "rates.json",
+    "mutants/answers.json",
     "mutants/kill-matrix.json",
     "reference/*",
     "vectors/*.json",

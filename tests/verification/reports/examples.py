@@ -119,6 +119,7 @@ def everything() -> dict[str, Any]:
         isolation={"network": "no network"},
         selection={"level": 2, "only": ["LOSS"]},
         diagnosis={
+            "basis": "answers",
             "mutant": "M006",
             "name": "M006",
             "wrong": "swapped",

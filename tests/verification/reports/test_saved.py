@@ -45,7 +45,7 @@ def test_a_document_is_read_as_it_was_written(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("changes", "words"),
     [
-        ({"schema": "sdpo-ref/report/1"}, "'sdpo-ref/report/1', and this sdpo-ref reads 'sdpo-ref/report/2'; read it"),
+        ({"schema": "sdpo-ref/report/1"}, "'sdpo-ref/report/1', and this sdpo-ref reads 'sdpo-ref/report/3'; read it"),
         ({"schema": 1}, "is not a report: its schema is 1 and should be"),
         ({"verdict": None}, f"claims to follow {SCHEMA} and does not: verdict: "),
         ({"extra": 1}, "extra: "),
