@@ -267,7 +267,7 @@ chapter.family("what training sees of NaN")
 chapter.enter(
     "M614 nan_gradient_is_zero: LOSS-069",
     "the value is NaN and the gradient is not",
-    "whoever looks at gradients, as scaling and clipping do, sees nothing of a model that has diverged",
+    "a guard on gradients, as scaling and clipping have, sees nothing of a model that has diverged",
     loss=lambda batch, **options: GOOD.loss(hooked(batch), **options),
 )
 

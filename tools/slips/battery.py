@@ -1,4 +1,4 @@
-"""A battery: slips that somebody thought of, with the sentence that forbids each, or why none does."""
+"""A battery: slips that a person thought of, with the sentence that forbids each, or why none does."""
 
 import tomllib
 from dataclasses import dataclass, fields
@@ -18,7 +18,7 @@ class Slip:
 
     Attributes:
         name: unique within its battery.
-        kind: slips of one kind are brothers; whoever finds one looks for the others.
+        kind: of what the slip is an example; find one, and look for others of its kind.
         file: below ``sdpo_ref``.
         line: the piece as it stands there, exactly once.
         instead: what stands there instead.
