@@ -90,9 +90,9 @@ def test_tolerances_separate_right_from_wrong(filed: KillMatrix) -> None:
 
 @pytest.mark.slow
 def test_diagnosis_names_the_right_defect(accuracy: DiagnosisAccuracy) -> None:
-    """For at least nine of ten mutants that have a sibling, the sibling is named first when they are left out."""
+    """Failed checks alone name the sibling first of at least 85 % of the mutants that have one and are left out."""
     assert accuracy.with_sibling >= 40
-    assert accuracy.share >= 0.9
+    assert accuracy.share >= 0.85
 
 
 @pytest.mark.slow

@@ -1,4 +1,4 @@
-"""Small parts, each written as a few lines of somebody's trainer: ends of completions, implicit rewards, hybrids."""
+"""Small parts, each written as a few lines of a trainer: ends of completions, implicit rewards, hybrids."""
 
 import time
 from collections.abc import Collection

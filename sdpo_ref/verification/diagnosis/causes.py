@@ -80,7 +80,7 @@ def _hangs(seen: Seen) -> Cause | None:
         return None
     how = Counter((seen.failing[name].failure or Failure()).message for name in found).most_common(1)[0][0]
     return Cause(
-        f"{_counted(found, seen)} got no answer ({_short(how)}); nothing else can be told before that is mended",
+        f"{_counted(found, seen)} got no answer ({_short(how)}); nothing else can be told before that is put right",
         frozenset(seen.failing),
         is_all=True,
     )
