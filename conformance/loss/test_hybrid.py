@@ -70,7 +70,7 @@ def test_vectors(subject: Subject, not_applicable: Callable[[str], NoReturn], ve
 
 
 @pytest.mark.requirement("LOSS-117")
-@pytest.mark.parametrize("rewards", [[1.0, 0.0, 0.0, 0.0], [0.2, 0.9, 0.4, 0.3]])
+@pytest.mark.parametrize("rewards", [[1.0, 0.0, 0.0, 0.0], [0.2, 0.9, 0.4, 0.3], [90.0, -40.0, 3.0, 0.5]])
 def test_pure_reward(subject: Subject, rewards: list[float]) -> None:
     """At weight 1 every sampled token is pushed by its row's group advantage, over all sampled tokens."""
     batch = on_policy(random_batch(31))
@@ -155,7 +155,7 @@ def test_padding_beside_a_vocabulary_of_one(subject: Subject) -> None:
 
 
 @pytest.mark.requirement("LOSS-071")
-@pytest.mark.parametrize("reward_weight", [0.1, 0.5, 0.9])
+@pytest.mark.parametrize("reward_weight", [0.02, 0.1, 0.5, 0.9, 0.99])
 def test_convex_combination(subject: Subject, reward_weight: float) -> None:
     """Between the ends the gradient is the weighted mean of the gradients at the ends."""
     batch = on_policy(random_batch(32))

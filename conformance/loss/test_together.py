@@ -95,6 +95,17 @@ def test_weights_on_every_support(subject: Subject) -> None:
 
 
 @pytest.mark.requirement("LOSS-040")
+def test_cap_of_thousands(subject: Subject) -> None:
+    """A cap of 5,000 leaves a ratio of 2,980 as it is."""
+    batch = random_batch(90)
+    assert batch.behaviour_log_probs is not None
+    recorded = batch.behaviour_log_probs.clone()
+    recorded[1, 2] = batch.student_logits.log_softmax(-1)[1, 2, batch.completions[1, 2]] - 8.0
+    for on in subject.offered.each("loss"):
+        _compare(subject, replace(batch, behaviour_log_probs=recorded), on, {"largest ratio": "e^8"}, ratio_cap=5_000.0)
+
+
+@pytest.mark.requirement("LOSS-040")
 def test_weights_of_single_tokens(subject: Subject) -> None:
     """Rows of one token each, beside each other: every one has its own ratio."""
     batch = random_batch(79)
@@ -126,7 +137,7 @@ def test_weights_of_certain_tokens(subject: Subject, certain: str) -> None:
 
 
 @pytest.mark.requirement("POLICY-003")
-@pytest.mark.parametrize("temperature", [0.5, 1.7])
+@pytest.mark.parametrize("temperature", [0.5, 1.7, 300.0])
 def test_temperature_on_every_support(subject: Subject, temperature: float) -> None:
     """Both sides are divided on each support, in value and gradient."""
     for on in subject.offered.each("loss"):

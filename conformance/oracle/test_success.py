@@ -91,6 +91,7 @@ QUANTILE = {
     "a share between two and three of four": ([0.1, 0.4, 0.3, 0.9], 0.6, {3}),
     "half of five": ([0.5, 0.1, 0.3, 0.2, 0.4], 0.5, {0, 4}),
     "less than one of four": ([0.1, 0.4, 0.1, 0.1], 0.2, {1}),
+    "differences of a billionth": ([0.5, 0.5 + 1e-9, 0.5 - 1e-9], 0.5, {1}),
     "too high for two": ([0.1, 0.9], 0.75, set[int]()),
     "all equal": ([0.5, 0.5, 0.5, 0.5], 0.5, set[int]()),
 }

@@ -275,6 +275,14 @@ def test_unusable_row_reads_the_prompt(subject: Subject) -> None:
         assert_that(context.messages == prompt(0), f"{prompt(0)}", f"{context.messages}")
 
 
+@pytest.mark.requirement("TEACH-006")
+def test_unusable_rows_read_their_own_prompts(subject: Subject) -> None:
+    """Two groups without a success beside each other: each row reads its own question."""
+    attempts = [*group_of(0, [0.0, 0.0]), *group_of(1, [0.0])]
+    for attempt, context in zip(attempts, subject.context(attempts, rules_of(subject.profile)), strict=True):
+        assert_that(context.messages == attempt.prompt, f"{attempt.prompt}", f"{context.messages}")
+
+
 @pytest.mark.requirement("TEACH-007")
 @pytest.mark.parametrize("rewards", REWARDS)
 def test_own_attempt_is_not_shown(subject: Subject, rewards: tuple[float, ...]) -> None:

@@ -134,6 +134,26 @@ def test_cadence(subject: Subject) -> None:
 
 
 @pytest.mark.requirement("TEACH-021")
+def test_many_iterations(subject: Subject) -> None:
+    """After six iterations of two optimiser steps the teacher still follows as declared."""
+    problem = _problem(subject, steps_per_iteration=(((3, 2), (1, 4)),) * 6, learning_rate=0.1)
+    trace = subject.step(problem)
+    expected = closed_form_trace(problem, subject.profile, teacher_start=trace.teacher[0])
+    for moment in (9, 10, 11, 12):
+        given = f"six iterations of two optimiser steps, ema_cadence {subject.profile.ema_cadence}"
+        _compare(trace.student[moment], expected.student[moment], what=f"(the student's) at step {moment}", given=given)
+        _compare(trace.teacher[moment], expected.teacher[moment], what=f"after {moment} steps", given=given)
+
+
+@pytest.mark.requirement("TEACH-025")
+def test_live_over_many_iterations(subject: Subject) -> None:
+    """In the fourth iteration the live teacher is the student as well."""
+    trace = subject.step(_problem(subject, steps_per_iteration=(((3, 2),),) * 4, teacher="live"))
+    for moment, student in enumerate(trace.student):
+        _compare(trace.teacher[moment], student, what=f"(live) after {moment} steps", given="live teacher")
+
+
+@pytest.mark.requirement("TEACH-021")
 def test_follows_without_a_usable_row(subject: Subject) -> None:
     """An iteration in which nobody has a context moves the teacher towards the student like any other."""
     problem = without_a_context(_problem(subject, steps_per_iteration=ONE_EACH), iteration=1)
@@ -302,7 +322,7 @@ def test_trust_region_ends(subject: Subject, mix: float) -> None:
 
 def _students(rank: int = 2, updates: int = 3) -> list[tuple[Tensor, Tensor]]:
     generator, moments = input_generator(4), range(updates + 1)
-    return [(torch.randn(3, rank, generator=generator), torch.randn(rank, 3, generator=generator)) for _ in moments]
+    return [(torch.randn(3, rank, generator=generator), torch.randn(rank, 4, generator=generator)) for _ in moments]
 
 
 @pytest.mark.requirement("TEACH-028")

@@ -255,6 +255,18 @@ def test_equal_micro_batches(subject: Subject, rows_each: int, alpha: float) -> 
         )
 
 
+@pytest.mark.requirement("TRAIN-001")
+def test_eight_micro_batches(subject: Subject) -> None:
+    """Eight micro-batches of one row make the update of one of eight rows."""
+    on = subject.offered.one("step", near=0.0, vocab=VOCAB)
+    problem = problem_on(on, steps_per_iteration=(((3,) * 8,),))
+    parts = cut(problem.iterations[0][0][0], 1)
+    whole, pieces = subject.step(problem).student[-1], subject.step(_with_step(problem, *parts)).student[-1]
+    for name, weight in whole.items():
+        given = {"micro-batches": 8}
+        assert_close(pieces[name], weight, what=f"student weight {name!r}", relative=1e-9, absolute=1e-11, given=given)
+
+
 @pytest.mark.requirement("TRAIN-003")
 @pytest.mark.parametrize("rows_each", [2, 1])
 def test_unequal_micro_batches(subject: Subject, rows_each: int) -> None:

@@ -16,6 +16,9 @@ AWKWARD_TEXTS: Mapping[str, str] = {
     "line ends of several kinds": "dos\r\nmac\rthree blank lines\n\n\n\ntrailing blanks  \t\nform feed\x0cend",
     "markup": "<b>&amp;</b> &lt; <!-- c --> [INST] x [/INST] <|im_start|>user <|im_end|> </s> ```py\n# *x* _y_\n```",
     "characters without width": "\ufeffmark\u200bzero\u200djoin\u00a0hard\u2003wide\u3000full \x1b[31mred\x1b[0m",
+    "hundreds of lines": "\n".join(f"line {number}" for number in range(400)),
+    "one long word": "w" * 6_000,
+    "quotes and directions": "\u2018single\u2019 \u201cdouble\u201d \u202eturned\u202c \u200fright \u2013 \u2026",
 }
 """What a teacher must be able to read, by what is awkward about it."""
 
@@ -27,10 +30,15 @@ AWKWARD_CONVERSATION: tuple[Message, ...] = (
     {"role": "user", "content": "yes"},
     {"role": "assistant", "content": ""},
     {"role": "tool", "content": "\t[]\r\n"},
+    {"role": "tool", "content": "[1]"},
+    {"role": "user", "content": "yes"},
+    {"role": "user", "content": "and no"},
+    {"role": "assistant", "content": "no"},
     {"role": "user", "content": "yes"},
     {"role": "assistant", "content": "<think>a thought</think>\n\nyes"},
 )
-"""Earlier messages with blanks at their ends, equal ones, an empty one as beside a call of a tool, and a trace."""
+"""Earlier messages with blanks at their ends, equal ones, an empty one as beside a call of a tool, neighbours of one
+role, and a trace."""
 
 
 def question(group: int) -> str:
