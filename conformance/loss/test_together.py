@@ -37,7 +37,7 @@ def _holes(batch: DistillationBatch) -> DistillationBatch:
     return replace(batch, completion_mask=mask)
 
 
-@pytest.mark.requirement("LOSS-051", "LOSS-054")
+@pytest.mark.requirement("LOSS-051")
 @pytest.mark.parametrize("empty", ["no usable row", "no counted token"])
 @pytest.mark.parametrize("weighted", [False, pytest.param(True, marks=pytest.mark.needs("loss.importance"))])
 def test_nothing_counts_and_garbage(subject: Subject, empty: str, weighted: bool) -> None:  # noqa: FBT001 - pytest's
