@@ -255,7 +255,7 @@ def test_equal_micro_batches(subject: Subject, rows_each: int, alpha: float) -> 
         )
 
 
-@pytest.mark.requirement("TRAIN-001")
+@pytest.mark.requirement("TRAIN-002")
 def test_eight_micro_batches(subject: Subject) -> None:
     """Eight micro-batches of one row make the update of one of eight rows."""
     on = subject.offered.one("step", near=0.0, vocab=VOCAB)
