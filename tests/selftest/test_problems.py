@@ -3,10 +3,12 @@
 import math
 
 import pytest
+import torch
 
 from sdpo_ref._resources import content
 from sdpo_ref.selftest.problems import UNBREAKABLE, matrix_of, musts_without_a_kill, problems, tolerances, too_near
 from sdpo_ref.selftest.targets import Finding, Target, all_targets, select
+from sdpo_ref.verification.checks.comparison import TOLERANCES
 from sdpo_ref.verification.diagnosis.kill_matrix import Tolerance
 from sdpo_ref.verification.suite.spec_text import read_catalogue
 
@@ -83,6 +85,12 @@ def test_exception_that_is_none() -> None:
 def test_tolerance_lies_between(benign: float, wrong: float | None, lines: int) -> None:
     """At least eight times the largest right error, at most a tenth of the smallest wrong one."""
     assert len(list(too_near(Tolerance("a::b", 1e-9, 0.0, benign, wrong)))) == lines
+
+
+def test_half_precision_rounds_as_it_must() -> None:
+    """The error of its format is bounded: a right implementation may come nearer than an eighth."""
+    assert list(too_near(Tolerance("a::b", *TOLERANCES[torch.bfloat16], 0.3, None))) == []
+    assert len(list(too_near(Tolerance("a::b", *TOLERANCES[torch.float32], 0.3, None)))) == 1
 
 
 def test_smallest_mutant_and_largest_right_error_count() -> None:
