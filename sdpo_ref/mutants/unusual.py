@@ -214,10 +214,10 @@ def summed(student: Tensor, teacher: Tensor, alpha: float) -> Tensor:
 
 def _product(p: Tensor, q: Tensor) -> Tensor:
     """KL(p‖q): infinite where q excludes what p allows."""
-    possible = p > -torch.inf
+    possible = p != -torch.inf  # NaN is, so that value and gradient show it (LOSS-069)
     ratio = torch.where(possible, p, 0.0) - torch.where(possible, q, 0.0)
     excluded = ratio == torch.inf
-    weights = torch.where(possible | p.isnan(), p, -torch.inf).exp()
+    weights = torch.where(possible, p, -torch.inf).exp()
     product = torch.einsum("...v,...v->...", weights, torch.where(excluded, 0.0, ratio))
     return torch.where(excluded.any(-1), torch.inf, product)
 
@@ -427,12 +427,11 @@ def settings_put_back(batch: DistillationBatch, options: Options) -> Tensor:
 
 
 def other_settings(batch: DistillationBatch, options: Options) -> Tensor:
-    """Settings that no sentence is about are left changed: other generators, and how numbers are printed."""
-    random.seed(1)
-    np.random.seed(1)  # noqa: NPY002 - what such code does
-    torch.set_printoptions(precision=2)  # type: ignore[no-untyped-call]
-    np.set_printoptions(precision=2)
-    return good(batch, options)
+    """Numbers are drawn, from generators of its own, and printed in another way, for a moment."""
+    random.Random(1).random()  # noqa: S311 - no secret
+    np.random.default_rng(1).random()
+    with np.printoptions(precision=2):
+        return good(batch, options)
 
 
 def _equal_groups(batch: DistillationBatch, rewards: Tensor, group_ids: Tensor, **options: Any) -> Tensor:

@@ -174,12 +174,14 @@ class ManyImplementations:
 
     def _run_until_one_fails(self, items: Sequence[pytest.Item]) -> None:
         """Run checks until one fails, those first that have failed for many targets before."""
-        for item in sorted(items, key=lambda item: -self._kills[item.nodeid]):
+        ordered = sorted(items, key=lambda item: -self._kills[item.nodeid])
+        for item, following in zip_longest(ordered, ordered[1:]):
             _prepare(item, 0)
-            with _limited(_LIMIT):  # nextitem None: fixtures are torn down after each check
-                item.config.hook.pytest_runtest_protocol(item=item, nextitem=None)
+            with _limited(_LIMIT):
+                item.config.hook.pytest_runtest_protocol(item=item, nextitem=following)
             if self._finished[-1].status in (Status.FAIL, Status.ERROR):
                 self._kills[item.nodeid] += 1
+                item.session._setupstate.teardown_exact(None)  # noqa: SLF001 - the next target has a subject of its own
                 break
 
     def _failed(self) -> list[str]:

@@ -46,7 +46,10 @@ def declarations() -> tuple[str, ...]:
         ('paper', True)
     """
     published = {(field, getattr(profile, field)) for profile in PROFILES.values() for field in Profile.model_fields}
-    choices = [(field, value) for field, info in Profile.model_fields.items() for value in get_args(info.annotation)]
+    fields = Profile.model_fields.items()
+    choices = [
+        (field, value) for field, info in fields for value in get_args(info.annotation) if isinstance(value, str)
+    ]
     return (*PROFILES, *(f"{field}:{value}" for field, value in choices if (field, value) not in published))
 
 
