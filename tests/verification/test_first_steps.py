@@ -163,6 +163,7 @@ def test_the_readmes_trainer_is_right() -> None:
     space: dict[str, Any] = {}
     exec(block, space)  # noqa: S102 - our own page
     trainer = space["make"]().trainer
-    worlds: tuple[MakeInputs, ...] = (*WORLDS.values(), Ragged(garbage=math.nan), Ragged(usable=False))
+    worlds: tuple[MakeInputs, ...] = (*WORLDS.values(), Ragged(garbage=math.nan))
     for world in worlds:
         assert refusal(first_steps(trainer, world), world) is None
+    assert not first_steps(trainer, Ragged(usable=False), calls=1).moved.any()

@@ -47,7 +47,14 @@ def test_calls_that_depend_on_a_choice_are_left_out() -> None:
     answers = dict.fromkeys(KNOWN.right, Answer("", (1.0,)))
     left = KNOWN.right.keys() - KNOWN.comparable(answers, ["aggregation"])
     assert "loss of a batch, alpha 0, full" in left
-    assert {probes_of()[name][0] for name in left} <= {"loss", "step", "hybrid_loss", "defaults", "sdft_loss"}
+    assert {probes_of()[name][0] for name in left} <= {
+        "loss",
+        "step",
+        "hybrid_loss",
+        "defaults",
+        "sdft_loss",
+        "trainer",
+    }
     assert "loss of rows of one length, alpha 0, full" in KNOWN.comparable(answers, ["missing_behaviour"])
 
 

@@ -65,7 +65,7 @@ def test_all_others(name: str, others: Ended) -> None:
 @pytest.mark.slow
 @pytest.mark.parametrize(
     ("name", "remedy"),
-    zip(DECLARED_AND_MISSING, ["profile = {'alphas': [0.0, 1.0]}", "take it out of `capabilities`"], strict=True),
+    list(zip(DECLARED_AND_MISSING, ["profile = {'alphas': [0.0, 1.0]}", "take it out of `capabilities`"], strict=True)),
 )
 def test_declared_and_missing(name: str, remedy: str, others: Ended) -> None:
     """CONF-001 says what to declare, and everything else is decided on what answers."""
