@@ -95,7 +95,7 @@ def test_inputs_are_left_alone(subject: Subject, part: str) -> None:
 
 def _numpy_state() -> object:
     numpy = sys.modules.get("numpy")
-    return None if numpy is None else repr(numpy.random.get_state())
+    return None if numpy is None else [str(it) for it in numpy.random.get_state(legacy=False)["state"]["key"].tolist()]
 
 
 GENERATORS: Mapping[str, Callable[[], object]] = {
@@ -122,6 +122,24 @@ SETTINGS: Mapping[str, Callable[[], object]] = {
     "level of the log": lambda: (logging.root.level, logging.root.manager.disable),
 }
 """What belongs to the whole process, and how it is read."""
+
+
+ENVIRONMENT = dict(os.environ)
+"""Of the process once the implementation was loaded, and before any part was called."""
+
+
+def _make_usual() -> None:
+    """Put what earlier calls may have changed into a state that no part would choose."""
+    warnings.resetwarnings()
+    logging.disable(logging.NOTSET)
+    torch.set_float32_matmul_precision("highest")
+    os.environ.clear()
+    os.environ.update(ENVIRONMENT)
+    random.seed(20_577)
+    torch.manual_seed(20_577)
+    numpy = sys.modules.get("numpy")
+    if numpy is not None:
+        numpy.random.seed(20_577)
 
 
 @contextmanager
@@ -161,9 +179,7 @@ def test_process_is_left_alone(subject: Subject, part: str) -> None:
     with _same_afterwards():
         CALLS[part](subject)
     with _same_afterwards():
-        warnings.resetwarnings()
-        random.seed(20_577)
-        torch.manual_seed(20_577)
+        _make_usual()
         readers = SETTINGS if part == "low_rank_average" else {**GENERATORS, **SETTINGS}
         before = {name: read() for name, read in readers.items()}
         CALLS[part](subject)

@@ -1,5 +1,7 @@
 """Faults that begin with the second chunk or tile: many tokens and rows, large vocabularies (spec/04-loss, E)."""
 
+from dataclasses import replace
+
 import pytest
 import torch
 from torch import Tensor
@@ -25,7 +27,7 @@ def _ragged(seed: int, rows: int, time: int, vocab: int = 3) -> DistillationBatc
     mask[:, 1] = False
     recorded = student.log_softmax(-1).gather(-1, completions[..., None]).squeeze(-1)
     shift = torch.randn(rows, time, generator=generator, dtype=torch.float64)
-    return DistillationBatch(student, teacher, completions, mask, mask.any(-1), recorded + shift)
+    return DistillationBatch(student, teacher, completions, mask, mask.any(-1), (recorded + shift).clamp(max=0.0))
 
 
 def _compare(found: Gradient, expected: tuple[Tensor, Tensor], on: Setting, given: dict[str, object]) -> None:
@@ -55,6 +57,26 @@ def test_seventy_thousand_tokens(subject: Subject, shape: str) -> None:
         _compare(found, expected, on, {"rollouts": rows, "tokens of each, at most": time, "ratio_cap": ratio_cap})
 
 
+@pytest.mark.requirement("LOSS-091")
+def test_half_precision_of_many_tokens(subject: Subject) -> None:
+    """Seventy thousand tokens are counted exactly also where their logits are in half precision."""
+    batch = _ragged(74, 2, 35_000)
+    half = replace(
+        batch,
+        student_logits=batch.student_logits.bfloat16(),
+        teacher_logits=batch.teacher_logits.bfloat16(),
+        behaviour_log_probs=None,
+    )
+    on = subject.offered.one("loss", near=0.0, vocab=3)
+    found = subject.loss(half, **on.options)
+    value, gradient = losses_and_gradient(half, subject.profile, **on.options)
+    given = {"rollouts": 2, "tokens of each, at most": 35_000, "dtype": torch.bfloat16, **on.given}
+    assert_close(found.value, value, what="loss in nats", relative=1e-4, absolute=0.0, given=given)
+    # the gradient may come back in half precision: 2^-8 of each entry, and of the largest for cancellation
+    slack = 2**-9 * float(gradient.abs().max())
+    assert_close(found.student, gradient, what="gradient", relative=2**-7, absolute=slack, given=given)
+
+
 @pytest.mark.requirement("LOSS-120")
 @pytest.mark.parametrize("alpha", [0.0, 0.25, 1.0])
 def test_quarter_of_a_million_ids(subject: Subject, alpha: float) -> None:
@@ -78,14 +100,15 @@ def test_quarter_of_a_million_ids(subject: Subject, alpha: float) -> None:
     ],
 )
 def test_divergence_of_many_positions(subject: Subject, alpha: float) -> None:
-    """At all of 70,000 positions it is the divergence."""
-    on = subject.offered.one("divergence", at=alpha, vocab=3)
-    sides = torch.randn(2, 2, 35_000, 3, generator=input_generator(73), dtype=torch.float64).log_softmax(-1)
-    assert_close(
-        subject.divergence(*sides, **on.options),
-        divergences(*sides, **on.options, top_k_from=subject.profile.top_k_from),
-        what="divergence in nats",
-        relative=1e-9,
-        absolute=1e-12,
-        given={"positions": 70_000, **on.given},
-    )
+    """At all of 70,000 positions, and over 262,144 ids, it is the divergence."""
+    for positions, vocab in ((35_000, 3), (1, 262_144)):
+        on = subject.offered.one("divergence", at=alpha, vocab=vocab)
+        sides = torch.randn(2, 2, positions, vocab, generator=input_generator(73), dtype=torch.float64).log_softmax(-1)
+        assert_close(
+            subject.divergence(*sides, **on.options),
+            divergences(*sides, **on.options, top_k_from=subject.profile.top_k_from),
+            what="divergence in nats",
+            relative=1e-9,
+            absolute=1e-12,
+            given={"positions": 2 * positions, "vocab": vocab, **on.given},
+        )

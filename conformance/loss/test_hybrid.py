@@ -272,3 +272,21 @@ def test_many_rollouts(subject: Subject, groups: int, size: int) -> None:
         absolute=1e-7 / rows,
         given={"groups": groups, "rollouts of each": size},
     )
+
+
+@pytest.mark.requirement("LOSS-072")
+def test_many_rollouts_without_a_reward(subject: Subject) -> None:
+    """At weight 0 each of 1,500 rollouts is moved by its own teacher."""
+    sides = torch.randn(2, 1_500, 1, 3, generator=input_generator(37), dtype=torch.float64)
+    true = torch.ones(1_500, 1, dtype=torch.bool)
+    batch = DistillationBatch(sides[0], sides[1], torch.zeros(1_500, 1, dtype=torch.long), true, true[:, 0])
+    rewards, ids = torch.zeros(1_500, dtype=torch.float64), torch.zeros(1_500, dtype=torch.long)
+    found = subject.hybrid_loss(batch, rewards, ids, reward_weight=0.0, support=SAMPLED_TOKEN).student
+    advantage = (sides[1].log_softmax(-1) - sides[0].log_softmax(-1))[..., :1]
+    weights = token_weights(batch.loss_mask, subject.profile.aggregation)[..., None]
+    if subject.profile.hybrid == "advantage":
+        weights = torch.full_like(weights, 1 / 1_500)
+    given = {"reward_weight": 0.0, "rollouts": 1_500}
+    assert_close(
+        found, -weights * advantage * _score(batch), what="gradient", relative=1e-9, absolute=1e-13, given=given
+    )

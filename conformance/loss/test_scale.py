@@ -350,11 +350,17 @@ def test_nan_reward_is_not_hidden(subject: Subject) -> None:
 @pytest.mark.needs("hybrid_loss")
 @pytest.mark.parametrize("side", ["student_logits", "teacher_logits"])
 def test_nan_logits_of_the_hybrid_are_not_hidden(subject: Subject, side: str) -> None:
-    """A single NaN, at a token that counts, beside rewards that differ."""
-    batch, groups = on_policy(random_batch(96)), torch.tensor([0, 0, 0, 0])
-    logits = getattr(batch, side).clone()
-    logits[1, 2] = torch.nan
-    batch, rewards = replace(batch, **{side: logits}), torch.tensor([1.0, 0.0, 0.3, 0.5], dtype=torch.float64)
+    """NaN at a token that counts, beside rewards that differ; row 2 has no teacher, and counts by its reward."""
+    rewards, groups = torch.tensor([1.0, 0.0, 0.3, 0.5], dtype=torch.float64), torch.tensor([0, 0, 0, 0])
     options: dict[str, Any] = {"reward_weight": 0.5, "support": SAMPLED_TOKEN}
-    found = _in_place_of_nan(subject, "hybrid_loss", lambda it: it.hybrid_loss(batch, rewards, groups, **options))
-    assert_that(found is None, "a surrogate and a gradient of NaN, or an error", str(found), {side: "NaN that counts"})
+    for row in (1, 2) if side == "student_logits" else (1,):
+        batch = on_policy(random_batch(96))
+        logits = getattr(batch, side).clone()
+        logits[row, 2] = torch.nan
+        dirty = replace(batch, **{side: logits})
+
+        def call(it: Subject, dirty: DistillationBatch = dirty) -> Gradient:
+            return it.hybrid_loss(dirty, rewards, groups, **options)
+
+        found, given = _in_place_of_nan(subject, "hybrid_loss", call), {side: "NaN that counts", "row": row}
+        assert_that(found is None, "a surrogate and a gradient of NaN, or an error", str(found), given)

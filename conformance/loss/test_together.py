@@ -207,9 +207,10 @@ def test_padded_vocabulary_in_the_hybrid(subject: Subject) -> None:
     ]
     padded = replace(batch, student_logits=sides[0], teacher_logits=sides[1])
     options: dict[str, Any] = {"reward_weight": 0.5, "support": SAMPLED_TOKEN}
-    plain, found = (subject.hybrid_loss(it, REWARDS, GROUPS, **options).student for it in (batch, padded))
-    expected = torch.nn.functional.pad(plain, (0, 2))
-    assert_close(found, expected, what="gradient", relative=1e-9, given={"tokens without mass": 2})
+    plain, found = (subject.hybrid_loss(it, REWARDS, GROUPS, **options) for it in (batch, padded))
+    expected, given = torch.nn.functional.pad(plain.student, (0, 2)), {"tokens without mass": 2}
+    assert_finite(found.value, what="surrogate", given=given)
+    assert_close(found.student, expected, what="gradient", relative=1e-9, given=given)
 
 
 @pytest.mark.requirement("LOSS-051")
@@ -259,6 +260,17 @@ def test_gradient_reaches_the_sampled_id(subject: Subject) -> None:
     recorded = student.log_softmax(-1).gather(-1, ids[..., None]).squeeze(-1) + 0.5
     batch = DistillationBatch(student, teacher, ids, true, true[:, 0], recorded)
     _compare(subject, batch, Setting(1.0, SAMPLED_TOKEN), {"completions": ids, "vocab": vocab}, ratio_cap=2.0)
+
+
+@pytest.mark.requirement("LOSS-030")
+def test_surrogate_of_a_sure_student(subject: Subject) -> None:
+    """A sampled token that the student is sure of to a billionth, and the teacher is not, has its small gradient."""
+    true = torch.tensor([[True]])
+    student = torch.tensor([[[20.7, 0.0]]], dtype=torch.float64)
+    batch = DistillationBatch(student, 0 * student, torch.tensor([[0]]), true, true[0])
+    found = subject.loss(batch, alpha=1.0, support=SAMPLED_TOKEN).student
+    _, expected = losses_and_gradient(batch, subject.profile, alpha=1.0, support=SAMPLED_TOKEN)
+    assert_close(found, expected, what="gradient", relative=1e-6, given={"student_logits": student})
 
 
 @pytest.mark.requirement("LOSS-122")

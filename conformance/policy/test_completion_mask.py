@@ -19,6 +19,8 @@ CASES = {
     "ends with the last token": ([5, 6, 7, 8, 2], {2}, [1, 1, 1, 1, 1]),
     "end id is zero": ([5, 6, 0, 7, 0], {0}, [1, 1, 1, 0, 0]),
     "ids beyond 16 bits": ([86_109, 20_573, 151_645, 86_109, 151_645], {151_645}, [1, 1, 1, 0, 0]),
+    "one token, which ends": ([2], {2}, [1]),
+    "one token, which does not end": ([5], {2}, [1]),
     "no end id": ([5, 2, 7, 8, 2], set[int](), [1, 1, 1, 1, 1]),
 }
 
