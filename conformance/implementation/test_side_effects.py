@@ -8,7 +8,6 @@ import sys
 import warnings
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import replace
 from pathlib import Path
 from typing import Any, NoReturn
 
@@ -20,7 +19,7 @@ from sdpo_ref.verification.checks.attempts import group_of, note, prompt, rules_
 from sdpo_ref.verification.checks.comparison import assert_that
 from sdpo_ref.verification.checks.inputs import every_row, input_generator, on_policy, random_batch
 from sdpo_ref.verification.checks.mismatch import NotAskedError
-from sdpo_ref.verification.checks.problems import step_problem
+from sdpo_ref.verification.checks.problems import problem_on
 from sdpo_ref.verification.checks.subject import Subject
 from sdpo_ref.verification.suite.capabilities import not_offered
 
@@ -72,8 +71,8 @@ CALLS: Mapping[str, Callable[[Subject], object]] = {
     "completion_mask": lambda it: it.completion_mask(torch.tensor([[3, 2, 2, 7], [5, 5, 5, 5]]), end_ids={2}),
     "context": lambda it: it.context(group_of(0, [0.0, 1.0], [note(0, 0)] * 2), rules_of(it.profile)),
     "demonstration_context": lambda it: it.demonstration_context(prompt(0), "shown"),
-    "step": lambda it: it.step(step_problem(steps_per_iteration=(((4, 2),), ((1, 3),)))),
-    "step.live": lambda it: it.step(replace(step_problem(), teacher="live")),
+    "step": lambda it: it.step(problem_on(it.offered.each("step")[0], steps_per_iteration=(((4, 2),), ((1, 3),)))),
+    "step.live": lambda it: it.step(problem_on(it.offered.each("step")[0], teacher="live")),
     "trust_region": lambda it: it.trust_region(*_logits(3), mix=0.5),
     "low_rank_average": _low_rank,
     "defaults": lambda it: it.defaults() if it.offers("defaults") else _not_asked(),

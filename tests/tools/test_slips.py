@@ -1,13 +1,19 @@
 """Batteries of slips: each is one piece of the reference that is there, and says what forbids it."""
 
+import re
+import subprocess
+import sys
+from pathlib import Path
+
 import pytest
 
 from sdpo_ref._resources import content
 from sdpo_ref.errors import IntegrityError
 from sdpo_ref.verification.suite.spec_text import read_catalogue
-from tools.slips.__main__ import noticed, render
+from tools.slips.__main__ import render
 from tools.slips.battery import BATTERIES, Slip, read, slips
 
+ROOT = Path(__file__).parent.parent.parent
 SLIP = "[[slip]]\nname = 'n'\nkind = 'k'\nfile = 'bundled.py'\nline = 'l'\ninstead = 'i'\n"
 
 
@@ -57,7 +63,9 @@ def test_table_tells_noticed_and_outside_apart() -> None:
 @pytest.mark.slow
 def test_command_notices_a_slip_in_a_process_of_its_own() -> None:
     """A slip that changes a setting of the process is noticed, and the setting stays."""
-    chosen = [it for it in slips("first") if it.name in ("context_seeds_python", "question_stripped")]
-    found = noticed("first", chosen)
-    assert all("::" in check for check in found.values())
-    assert list(found) == [it.name for it in chosen]
+    chosen = ["context_seeds_python", "question_stripped"]
+    command = [sys.executable, "-m", "tools.slips", "first", "--only", *chosen]
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    assert all(re.search(rf"^{name}: \S+::", done.stderr, re.MULTILINE) for name in chosen), done.stderr
+    assert "| **all** | 2 | 2 (100.0%) |" in done.stdout

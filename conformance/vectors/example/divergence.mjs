@@ -56,7 +56,7 @@ export function divergence(student, teacher, { alpha, support, topKFrom = "stude
   const slopes = slope(s, t, mixture, alpha);
   cells.forEach((tokens, cell) => {
     const mass = logSumExp(tokens.map((id) => student[id]));
-    for (const id of tokens) if (student[id] > -Infinity) gradient[id] = slopes[cell] * Math.exp(student[id] - mass);
+    for (const id of tokens) if (student[id] !== -Infinity) gradient[id] = slopes[cell] * Math.exp(student[id] - mass);
   });
   return { value, gradient };
 }
