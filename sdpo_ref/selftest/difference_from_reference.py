@@ -90,7 +90,13 @@ def _between(got: Answer, wanted: Answer) -> str:
 @cache
 def _answers_of_reference(name: str) -> list[Answer]:
     """Computed once in a process."""
-    return _answers(Subject(make()), probes_of()[name][1])
+    return _answers(_reference(), probes_of()[name][1])
+
+
+@cache
+def _reference() -> Subject:
+    """One for all calls: how exact its parts are is measured once."""
+    return Subject(make())
 
 
 def _answers(subject: Subject, call: object) -> list[Answer]:
