@@ -52,17 +52,17 @@ def token_weights(loss_mask: Tensor, aggregation: str) -> Tensor:
     """The weight of each token of a batch in its loss, written out from the table in spec/04-loss, E.
 
     Args:
-        loss_mask: True where a token counts; at least one does.
+        loss_mask: True where a token counts.
         aggregation: which mean.
 
     Returns:
-        Weights; zero where the mask is False.
+        Weights; zero where the mask is False, and everywhere if nothing counts.
     """
     counted = loss_mask.double()
     (rows, time), in_row = loss_mask.shape, counted.sum(-1, keepdim=True).clamp(min=1)
-    active = (counted.sum(-1) > 0).sum()
+    active = (counted.sum(-1) > 0).sum().clamp(min=1)
     return {
-        "token_mean": counted / counted.sum(),
+        "token_mean": counted / counted.sum().clamp(min=1),
         "row_mean": counted / (in_row * active),
         "row_mean_all": counted / (in_row * rows),
         "row_sum": counted / active,
