@@ -81,10 +81,10 @@ def run(
         asked = {it.mutant.id for it in targets if it.mutant is not None and not it.mutant.isolated}
         missing = sorted(asked - read_known_answers(conformance).wrong.keys())
         lines += [f"{name} has no answers on file; write them with `selftest --answers`" for name in missing]
-    elif not only:
-        _write(conformance, matrix, catalogue)
     for line in lines:
         console.print(f"  {line}", soft_wrap=True, markup=False)
+    if not check and not only:
+        _write(conformance, matrix, catalogue)
     killed = sum(1 for row in matrix.rows if row.failed)
     console.print(
         f"{killed} of {len(matrix.rows)} mutants killed, {len(matrix.benign)} right variants, "
@@ -121,10 +121,10 @@ def _write_answers(conformance: Path) -> None:
 
 
 def _write(conformance: Path, matrix: KillMatrix, catalogue: Catalogue) -> None:
-    _write_answers(conformance)
     write_kill_matrix(conformance, matrix)
     record_golden(conformance, [FILE.as_posix()])
     _write_page(conformance, matrix, catalogue)
+    _write_answers(conformance)
 
 
 def _write_page(conformance: Path, matrix: KillMatrix, catalogue: Catalogue) -> None:

@@ -117,11 +117,16 @@ def test_file_holds_what_was_written(tmp_path: Path, filed: KillMatrix) -> None:
 NAMES = st.lists(st.sampled_from(["a::b[1]", "a::b[2]", "c::d"]), unique=True)
 
 
-@given(NAMES, st.floats(0, 1e6) | st.just(float("inf")) | st.none())
-def test_round_trip(tmp_path_factory: pytest.TempPathFactory, checks: list[str], wrong: float | None) -> None:
-    """Any set of checks and any margin survives the file."""
+UNITS = st.floats(0, 1e6) | st.just(float("inf"))
+
+
+@given(NAMES, UNITS, UNITS | st.none())
+def test_round_trip(
+    tmp_path_factory: pytest.TempPathFactory, checks: list[str], benign: float, wrong: float | None
+) -> None:
+    """Any set of checks and any margin survives the file, also that of a right variant whose answer is not finite."""
     row = Row("M001", "x", "f", "M001", "w", "e", ("LOSS-001",), (), frozenset(checks), Liveness("p", "d"))
-    matrix = KillMatrix((row,), dict.fromkeys(checks, "loss"), {"r": ()}, (Tolerance("a", 1e-9, 0.0, 0.5, wrong),))
+    matrix = KillMatrix((row,), dict.fromkeys(checks, "loss"), {"r": ()}, (Tolerance("a", 1e-9, 0.0, benign, wrong),))
     folder = tmp_path_factory.mktemp("matrix")
     write_kill_matrix(folder, matrix)
     assert read_kill_matrix(folder) == matrix

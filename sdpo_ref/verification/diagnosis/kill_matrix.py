@@ -67,7 +67,7 @@ class Tolerance:
         check: the check function that has it.
         relative: its relative part.
         absolute: its absolute part.
-        benign: the largest error of a right implementation.
+        benign: the largest error of a right implementation; infinite if it is not finite.
         wrong: the smallest error by which a mutant fails it; infinite if it is not finite, ``None`` if none does.
     """
 
@@ -139,7 +139,7 @@ def _lines(items: list[Any]) -> str:
 
 def _finite(tolerance: Tolerance) -> dict[str, Any]:
     """JSON has no infinity; a text stands for it."""
-    return {**asdict(tolerance), "wrong": "inf" if tolerance.wrong == float("inf") else tolerance.wrong}
+    return {name: "inf" if value == float("inf") else value for name, value in asdict(tolerance).items()}
 
 
 def _parse(document: Mapping[str, Any]) -> KillMatrix:
@@ -164,7 +164,7 @@ def _parse(document: Mapping[str, Any]) -> KillMatrix:
         parts=parts,
         benign={entry["name"]: tuple(entry["failed"]) for entry in document["benign"]},
         tolerances=tuple(
-            Tolerance(**{**fields, "wrong": float("inf") if fields["wrong"] == "inf" else fields["wrong"]})
+            Tolerance(**{name: float("inf") if value == "inf" else value for name, value in fields.items()})
             for fields in document["tolerances"]
         ),
     )
