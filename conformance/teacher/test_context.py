@@ -548,7 +548,8 @@ def test_little_room_for_evidence(subject: Subject, kind: str) -> None:
     """At every limit from the question's length to that at which all fits, a usable row reads some of its evidence."""
     attempts = _with_evidence(kind, LETTER * 300)
     whole = text_of(_limited(subject, attempts, None))
-    for limit in (*range(len(question(0)), len(whole) - whole.count(LETTER) + 4), len(whole) - 100):
+    least = len(question(0))
+    for limit in (*range(least, len(whole) - whole.count(LETTER) + 4), max(least, len(whole) - 100)):
         context = _limited(subject, attempts, limit)
         assert_that(
             not context.usable or LETTER in text_of(context),
