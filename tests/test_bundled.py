@@ -129,8 +129,8 @@ print(verify("sdpo_ref.bundled:fused", only=only, level=1, in_process=True))
 def test_the_suite_finds_nothing_in_the_fused_loss() -> None:
     """In Triton's interpreter, where float32 is a SHOULD not met (CONF-003).
 
-    The checks of formulas, with 10 examples of a property (60 in a run by a user), in one process: the sizes of training
-    take the interpreter an hour. What a mask, a dtype or a gradient does is in tests/losses.
+    The checks of formulas, with 10 examples of a property (60 in a run by a user), in one process: the sizes of
+    training take the interpreter an hour. What a mask, a dtype or a gradient does is in tests/losses.
     """
     done = subprocess.run(
         [sys.executable, "-c", IN_THE_INTERPRETER],

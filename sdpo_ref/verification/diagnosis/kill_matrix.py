@@ -142,6 +142,11 @@ def _finite(tolerance: Tolerance) -> dict[str, Any]:
     return {name: "inf" if value == float("inf") else value for name, value in asdict(tolerance).items()}
 
 
+def _tolerance(fields: Mapping[str, Any]) -> Tolerance:
+    read: dict[str, Any] = {name: float("inf") if value == "inf" else value for name, value in fields.items()}
+    return Tolerance(**read)
+
+
 def _parse(document: Mapping[str, Any]) -> KillMatrix:
     if document["schema"] != _SCHEMA:
         raise ValueError(f"schema {document['schema']}, this release reads {_SCHEMA}")
@@ -163,8 +168,5 @@ def _parse(document: Mapping[str, Any]) -> KillMatrix:
         ),
         parts=parts,
         benign={entry["name"]: tuple(entry["failed"]) for entry in document["benign"]},
-        tolerances=tuple(
-            Tolerance(**{name: float("inf") if value == "inf" else value for name, value in fields.items()})
-            for fields in document["tolerances"]
-        ),
+        tolerances=tuple(_tolerance(fields) for fields in document["tolerances"]),
     )
