@@ -89,6 +89,9 @@ def test_tolerances_separate_right_from_wrong(filed: KillMatrix) -> None:
 
 
 @pytest.mark.slow
+@pytest.mark.xfail(
+    strict=True, reason="43 of 54, 80 %, since the rows of all mutants have today's checks (decision 0045)"
+)
 def test_diagnosis_names_the_right_defect(accuracy: DiagnosisAccuracy) -> None:
     """Failed checks alone name the sibling first of at least 85 % of the mutants that have one and are left out."""
     assert accuracy.with_sibling >= 40
