@@ -8,7 +8,7 @@ from torch import Tensor
 
 from sdpo_ref.functional.importance import importance_ratio
 from sdpo_ref.losses.chunked.sources import HiddenSource, LogitsSource
-from sdpo_ref.losses.chunked.supports import token_losses_
+from sdpo_ref.losses.chunked.supports import PRECISE_BELOW, PRECISE_BELOW_IF_ROUNDED, token_losses_
 from sdpo_ref.losses.chunked.tokens import CountedTokens, tokens_per_tile
 from sdpo_ref.losses.options import LossOptions
 
@@ -60,7 +60,7 @@ def evaluate(
         student, teacher = source.logits(chunk, out=both[: 2 * len(chunk)])
         losses[rows], ratios = _tiles_(student, teacher, chunk, plan.options)
         if weights is not None and any(needed):
-            scale = weights[rows] * ratios / plan.options.temperature
+            scale = weights[rows] * ratios.to(plan.dtype) / plan.options.temperature
             source.accumulate(gradients, chunk, student, scale, first=start == 0)
         start = rows.stop
     return losses, gradients
@@ -87,11 +87,21 @@ def _tile_(
     tokens: CountedTokens,
     options: LossOptions,
 ) -> tuple[Float[Tensor, " token"], Float[Tensor, " token"]]:
-    if options.temperature != 1.0:
-        student.div_(options.temperature)
-        teacher.div_(options.temperature)
-    ratios = torch.ones(len(tokens), dtype=student.dtype, device=student.device)
+    """A few rows in float64; the one rounding of their gradient is that into the student's logits."""
+    wide_student = _wide(student, temperature=options.temperature)
+    wide_teacher = _wide(teacher, temperature=options.temperature)
+    ratios = wide_student.new_ones(len(tokens))
     if options.ratio_cap is not None and tokens.behaviour_log_probs is not None:
-        log_probs = (student.gather(-1, tokens.token_ids[:, None]) - student.logsumexp(-1, keepdim=True)).squeeze(-1)
+        own = wide_student.gather(-1, tokens.token_ids[:, None])
+        log_probs = (own - wide_student.logsumexp(-1, keepdim=True)).squeeze(-1)
         ratios = importance_ratio(log_probs, tokens.behaviour_log_probs, ratio_cap=options.ratio_cap)
-    return token_losses_(student, teacher, tokens.token_ids, options) * ratios, ratios
+    precise_below = PRECISE_BELOW if student.dtype == torch.float64 else PRECISE_BELOW_IF_ROUNDED
+    losses = token_losses_(wide_student, wide_teacher, tokens.token_ids, options, precise_below=precise_below)
+    student.copy_(wide_student)
+    return losses * ratios, ratios
+
+
+def _wide(logits: Float[Tensor, "token vocab"], *, temperature: float) -> Float[Tensor, "token vocab"]:
+    """Logits at a temperature in float64, the largest of each row taken off, which leaves its softmax as it is."""
+    wide = logits.to(torch.float64).sub_(logits.amax(-1, keepdim=True))
+    return wide if temperature == 1.0 else wide.div_(temperature)

@@ -52,10 +52,13 @@ from sdpo_ref.functional.sampled_token import sampled_token_surrogate
 from sdpo_ref.functional.support import renormalized, top_k_ids
 from sdpo_ref.losses.options import LossOptions
 
-_SMALL = 0.25
+PRECISE_BELOW = 0.25
 """Nats below which a KL divergence is summed from terms that cannot be negative.
 
 Above it the difference of two sums has as many digits; below it they cancel."""
+
+PRECISE_BELOW_IF_ROUNDED = 1e-6
+"""The same where the result is rounded to float32 or less: what float64 has left after cancelling is still enough."""
 
 
 def token_losses_(
@@ -63,6 +66,8 @@ def token_losses_(
     teacher: Float[Tensor, "token vocab"],
     token_ids: Int[Tensor, " token"],
     options: LossOptions,
+    *,
+    precise_below: float = PRECISE_BELOW,
 ) -> Float[Tensor, " token"]:
     """The loss of each row; the student's logits are overwritten by the gradient with respect to them.
 
@@ -71,6 +76,7 @@ def token_losses_(
         teacher: logits at the temperature of the loss; overwritten.
         token_ids: the sampled token of each row.
         options: of the loss.
+        precise_below: nats below which a KL divergence is summed without cancellation.
 
     Returns:
         Nats (``sampled_token``: nats squared).
@@ -91,12 +97,12 @@ def token_losses_(
     if support.kind == "sampled_token":
         return _sampled_token_(student, teacher, token_ids, alpha=alpha)
     if support.k is None or support.k >= student.shape[-1]:
-        return divergence_(student, teacher, alpha=alpha)
+        return divergence_(student, teacher, alpha=alpha, precise_below=precise_below)
     head_ids = top_k_ids(student if options.top_k_from == "student" else teacher, k=support.k)
     if support.kind == "top_k_tail":
-        return _with_tail_(student, teacher, head_ids, alpha=alpha)
+        return _with_tail_(student, teacher, head_ids, alpha=alpha, precise_below=precise_below)
     cells = renormalized(student, head_ids)
-    value = divergence_(cells, renormalized(teacher, head_ids), alpha=alpha)
+    value = divergence_(cells, renormalized(teacher, head_ids), alpha=alpha, precise_below=precise_below)
     student.zero_().scatter_(-1, head_ids, cells)
     return value
 
@@ -107,11 +113,13 @@ def _with_tail_(
     head_ids: Int[Tensor, "token head"],
     *,
     alpha: float,
+    precise_below: float,
 ) -> Float[Tensor, " token"]:
     """The head's cells and one for all other tokens, whose mass is summed over these tokens (LOSS-025)."""
     cells, tail = _head_and_tail(student, head_ids)
     tail_total = cells[:, -1:].clone()
-    value = divergence_(cells, _head_and_tail(teacher, head_ids)[0], alpha=alpha)
+    teacher_cells, _ = _head_and_tail(teacher, head_ids)
+    value = divergence_(cells, teacher_cells, alpha=alpha, precise_below=precise_below)
     share = tail.sub_(torch.where(tail_total == -torch.inf, 0.0, tail_total)).exp_()
     torch.mul(share, cells[:, -1:], out=student).scatter_(-1, head_ids, cells[:, :-1])
     return value
@@ -142,14 +150,19 @@ def _sampled_token_(
 
 
 def divergence_(
-    student: Float[Tensor, "token cell"], teacher: Float[Tensor, "token cell"], *, alpha: float
+    student: Float[Tensor, "token cell"],
+    teacher: Float[Tensor, "token cell"],
+    *,
+    alpha: float,
+    precise_below: float = PRECISE_BELOW,
 ) -> Float[Tensor, " token"]:
     """The divergence of each row; the student's logits are overwritten by the gradient with respect to them.
 
     Args:
-        student: logits of the student over the cells; becomes the gradient.
-        teacher: logits of the teacher over the same cells; overwritten.
+        student: logits of the student over the cells, the largest not far from zero; becomes the gradient.
+        teacher: logits of the teacher over the same cells, likewise; overwritten.
         alpha: interpolation coefficient in ``[0, 1]``, as in :func:`~sdpo_ref.functional.divergence.generalized_jsd`.
+        precise_below: nats below which a KL divergence is summed without cancellation.
 
     Returns:
         Nats; never negative.
@@ -162,34 +175,45 @@ def divergence_(
         tensor([[-0.4000,  0.4000]])
     """
     log_ratio = student - teacher
-    p, log_normalizer_p = _softmax_(student)
-    q, log_normalizer_q = _softmax_(teacher)
-    gap = log_normalizer_p - log_normalizer_q
+    p, total_p = _softmax_(student)
     if alpha == 1.0:
-        value = _kl(log_ratio, p, q, gap, product=q)
+        q, total_q = _exponentials_(teacher)
+        gap = total_p.log() - total_q.log()
+        value = _kl(log_ratio, p, q, total_q, gap, product=q, precise_below=precise_below)
         torch.mul(p, log_ratio, out=student)
         return value
+    q, total_q = _softmax_(teacher)
+    gap = total_p.log_().sub_(total_q.log_())
     if alpha == 0.0:
-        value = _kl(log_ratio.neg_(), q, p, -gap, product=torch.empty_like(p))
+        value = _kl(
+            log_ratio.neg_(), q, p, torch.ones_like(gap), -gap, product=torch.empty_like(p), precise_below=precise_below
+        )
         torch.sub(p, q, out=student)
         return value
     return _interior_(_bounded_(log_ratio.sub_(gap), p, q), p, q, alpha=alpha)
 
 
+def _exponentials_(logits: Float[Tensor, "token cell"]) -> tuple[Float[Tensor, "token cell"], Float[Tensor, "token 1"]]:
+    """Exponentials in place of the logits, and the sum of each row."""
+    exponentials = logits.exp_()
+    return exponentials, exponentials.sum(-1, keepdim=True)
+
+
 def _softmax_(logits: Float[Tensor, "token cell"]) -> tuple[Float[Tensor, "token cell"], Float[Tensor, "token 1"]]:
-    """Probabilities, in place of the logits, and the logarithm of their normaliser."""
-    largest = logits.amax(-1, keepdim=True)
-    total = logits.sub_(largest).exp_().sum(-1, keepdim=True)
-    return logits.mul_(total.reciprocal()), total.log_().add_(largest)
+    """Probabilities in place of the logits, and what their exponentials sum to."""
+    exponentials, total = _exponentials_(logits)
+    return exponentials.mul_(total.reciprocal()), total
 
 
 def _kl(
     log_ratio: Float[Tensor, "token cell"],
     p: Float[Tensor, "token cell"],
     q: Float[Tensor, "token cell"],
+    total: Float[Tensor, "token 1"],
     gap: Float[Tensor, "token 1"],
     *,
     product: Float[Tensor, "token cell"],
+    precise_below: float,
 ) -> Float[Tensor, " token"]:
     r"""KL(p ‖ q) from unnormalised logits; the log-ratio is overwritten by its distance from its mean.
 
@@ -206,26 +230,28 @@ def _kl(
     Args:
         log_ratio: difference of logits, p's minus q's; becomes :math:`c`.
         p: the distribution that weights.
-        q: the other.
+        q: the other, times ``total``.
+        total: what ``q`` sums to.
         gap: difference of the logarithms of the normalisers.
         product: room for one more block; may be ``q``, which is read before.
+        precise_below: nats below which the second form is taken.
     """
     unreached = is_infinite = None
     if not math.isfinite(log_ratio.sum().item()):
         is_infinite = (log_ratio == torch.inf).any(-1, keepdim=True)
         without_mass = p == 0.0
         log_ratio.masked_fill_(without_mass, 0.0)
-        unreached = q.masked_fill(~without_mass, 0.0).sum(-1)
+        unreached = (q.masked_fill(~without_mass, 0.0).sum(-1, keepdim=True) / total).squeeze(-1)
     mean = torch.mul(p, log_ratio, out=product).sum(-1, keepdim=True)
     if is_infinite is not None:
         mean.masked_fill_(is_infinite, torch.inf)
     centered = log_ratio.sub_(mean)
     plain = (mean - gap).squeeze(-1)
-    if not plain.min().item() < _SMALL:
+    if not plain.min().item() < precise_below:
         return plain
     excess = torch.neg(centered, out=product).expm1_().add_(centered).mul_(p).sum(-1)
     precise = excess.log1p_() if unreached is None else excess.log1p_() - torch.log1p(-unreached)
-    return torch.where((plain < _SMALL) & precise.isfinite(), precise, plain)
+    return torch.where((plain < precise_below) & precise.isfinite(), precise, plain)
 
 
 def _bounded_(
