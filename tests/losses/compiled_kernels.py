@@ -15,7 +15,7 @@ from triton.compiler import ASTSource
 from sdpo_ref.losses.fused import launch
 from sdpo_ref.losses.fused.kernels.cells import cells_kernel, tail_cells_kernel, tail_gradient_kernel
 from sdpo_ref.losses.fused.kernels.gathered import gathered_logits_kernel, weighted_rows_kernel
-from sdpo_ref.losses.fused.kernels.rows import normalizers_kernel, rows_kernel
+from sdpo_ref.losses.fused.kernels.rows import rows_kernel, token_log_probs_kernel
 
 HOPPER = GPUTarget("cuda", 90, 32)
 
@@ -40,7 +40,7 @@ KERNELS: list[tuple[Any, dict[str, Any], int]] = [
     *((cells_kernel, {**end, "BLOCK": 128}, 1) for end in ENDS.values()),
     (tail_cells_kernel, {"BLOCK": launch.BLOCK, "HEAD_BLOCK": 128}, 8),
     (tail_gradient_kernel, {"BLOCK": launch.BLOCK, "HEAD_BLOCK": 128}, 8),
-    (normalizers_kernel, {"BLOCK": launch.BLOCK}, 8),
+    (token_log_probs_kernel, {"BLOCK": launch.BLOCK}, 8),
     (gathered_logits_kernel, {"HAS_BIAS": True, "CELLS": 16, "BLOCK": 256}, 4),
     (weighted_rows_kernel, {"ENTRIES": 8, "BLOCK": 1024}, 8),
 ]

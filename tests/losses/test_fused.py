@@ -221,7 +221,8 @@ def test_any_upstream_factor_of_each_token(dtype: torch.dtype, support: Support)
         in_float64(batch),
     )
     found = answers(lambda each: weighted(fused.sdpo_token_losses(each, alpha=1.0, support=support)), batch)
-    slack = {torch.float32: 5e-6, torch.bfloat16: 2.0**-7, torch.float16: 2.0**-10}[dtype]
+    # The factors have both signs, so that the sum is a tenth of its terms.
+    slack = {torch.float32: 1e-5, torch.bfloat16: 2.0**-7, torch.float16: 2.0**-10}[dtype]
     assert max(errors(found, truth).values()) < slack
 
 
@@ -308,9 +309,10 @@ def test_the_tail_has_its_digits(tail: float) -> None:
     ids = torch.full((4, 1), 7)
     weights = torch.ones(4, 1)
     packed = packed_tokens(Tokens(ids, weights.bool(), None), weights)
-    student, _ = launch.tail_cells(logits.clone(), logits.clone(), ids, packed, temperature=1.0)
+    cells, origins = launch.tail_cells(logits.clone(), logits.clone(), ids, packed, temperature=1.0)
+    tail = origins[:, 0].double() + cells.student[:, 1]
     expected = logits.double().index_fill(1, torch.tensor([7]), -torch.inf).logsumexp(1)
-    assert torch.allclose(student[:, 1].double(), expected, rtol=0.0, atol=1e-5)
+    assert torch.allclose(tail, expected, rtol=0.0, atol=1e-5)
 
 
 def test_a_support_without_mass_gives_nan() -> None:

@@ -96,8 +96,8 @@ def _tile_(
         log_probs = (own - wide_student.logsumexp(-1, keepdim=True)).squeeze(-1)
         ratios = importance_ratio(log_probs, tokens.behaviour_log_probs, ratio_cap=options.ratio_cap)
     precise_below = PRECISE_BELOW if student.dtype == torch.float64 else PRECISE_BELOW_IF_ROUNDED
-    losses = token_losses_(wide_student, wide_teacher, tokens.token_ids, options, precise_below=precise_below)
-    student.copy_(wide_student)
+    losses, gradient = token_losses_(wide_student, wide_teacher, tokens.token_ids, options, precise_below=precise_below)
+    student.copy_(gradient)
     return losses * ratios, ratios
 
 

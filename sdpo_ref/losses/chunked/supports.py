@@ -52,6 +52,9 @@ from sdpo_ref.functional.sampled_token import sampled_token_surrogate
 from sdpo_ref.functional.support import renormalized, top_k_ids
 from sdpo_ref.losses.options import LossOptions
 
+LossAndGradient = tuple[Float[Tensor, " token"], Float[Tensor, "token vocab"]]
+"""The loss of each row, and its gradient with respect to each of the student's logits."""
+
 PRECISE_BELOW = 0.25
 """Nats below which a KL divergence is summed from terms that cannot be negative.
 
@@ -59,6 +62,9 @@ Above it the difference of two sums has as many digits; below it they cancel."""
 
 PRECISE_BELOW_IF_ROUNDED = 1e-6
 """The same where the result is rounded to float32 or less: what float64 has left after cancelling is still enough."""
+
+_NEARLY_ALL = 0.99
+"""Mass of one cell from which on its entry of the gradient loses digits that the others have."""
 
 
 def token_losses_(
@@ -68,18 +74,18 @@ def token_losses_(
     options: LossOptions,
     *,
     precise_below: float = PRECISE_BELOW,
-) -> Float[Tensor, " token"]:
-    """The loss of each row; the student's logits are overwritten by the gradient with respect to them.
+) -> LossAndGradient:
+    """The loss of each row, and its gradient with respect to the student's logits.
 
     Args:
-        student: logits at the temperature of the loss; becomes the gradient.
-        teacher: logits at the temperature of the loss; overwritten.
+        student: logits at the temperature of the loss, the largest of each row zero; overwritten.
+        teacher: likewise.
         token_ids: the sampled token of each row.
         options: of the loss.
         precise_below: nats below which a KL divergence is summed without cancellation.
 
     Returns:
-        Nats (``sampled_token``: nats squared).
+        Nats (``sampled_token``: nats squared), and the gradient, in memory of its own or of an argument.
 
     Raises:
         InvalidInputError: if a row cannot be renormalised on its top-k tokens.
@@ -88,9 +94,10 @@ def token_losses_(
         >>> from sdpo_ref.types import SAMPLED_TOKEN
         >>> student, teacher = torch.tensor([[0.5, 0.5]]).log(), torch.tensor([[0.25, 0.75]]).log()
         >>> token = torch.tensor([0])
-        >>> token_losses_(student, teacher, token, LossOptions(alpha=1.0, support=SAMPLED_TOKEN))
+        >>> loss, gradient = token_losses_(student, teacher, token, LossOptions(alpha=1.0, support=SAMPLED_TOKEN))
+        >>> loss
         tensor([-0.4805])
-        >>> student  # log 2 times (1 - 0.5), and log 2 times (0 - 0.5)
+        >>> gradient  # log 2 times (1 - 0.5), and log 2 times (0 - 0.5)
         tensor([[ 0.3466, -0.3466]])
     """
     alpha, support = options.alpha, options.support
@@ -102,9 +109,8 @@ def token_losses_(
     if support.kind == "top_k_tail":
         return _with_tail_(student, teacher, head_ids, alpha=alpha, precise_below=precise_below)
     cells = renormalized(student, head_ids)
-    value = divergence_(cells, renormalized(teacher, head_ids), alpha=alpha, precise_below=precise_below)
-    student.zero_().scatter_(-1, head_ids, cells)
-    return value
+    value, of_cells = divergence_(cells, renormalized(teacher, head_ids), alpha=alpha, precise_below=precise_below)
+    return value, student.zero_().scatter_(-1, head_ids, of_cells)
 
 
 def _with_tail_(
@@ -114,15 +120,14 @@ def _with_tail_(
     *,
     alpha: float,
     precise_below: float,
-) -> Float[Tensor, " token"]:
+) -> LossAndGradient:
     """The head's cells and one for all other tokens, whose mass is summed over these tokens (LOSS-025)."""
     cells, tail = _head_and_tail(student, head_ids)
     tail_total = cells[:, -1:].clone()
     teacher_cells, _ = _head_and_tail(teacher, head_ids)
-    value = divergence_(cells, teacher_cells, alpha=alpha, precise_below=precise_below)
+    value, of_cells = divergence_(cells, teacher_cells, alpha=alpha, precise_below=precise_below)
     share = tail.sub_(torch.where(tail_total == -torch.inf, 0.0, tail_total)).exp_()
-    torch.mul(share, cells[:, -1:], out=student).scatter_(-1, head_ids, cells[:, :-1])
-    return value
+    return value, share.mul_(of_cells[:, -1:]).scatter_(-1, head_ids, of_cells[:, :-1])
 
 
 def _head_and_tail(
@@ -139,14 +144,14 @@ def _sampled_token_(
     token_ids: Int[Tensor, " token"],
     *,
     alpha: float,
-) -> Float[Tensor, " token"]:
+) -> LossAndGradient:
     """The surrogate whose expected gradient is that of the reverse KL (LOSS-030)."""
     ids = token_ids[:, None]
-    log_p = student.log_softmax(-1)
-    log_p_y, log_q_y = token_log_probs(log_p, token_ids), (teacher.gather(-1, ids) - teacher.logsumexp(-1, True))[:, 0]
+    p, log_q = student.log_softmax(-1), teacher.log_softmax(-1)
+    log_p_y, log_q_y = token_log_probs(p, token_ids), token_log_probs(log_q, token_ids)
     bracket = (log_p_y - log_q_y)[:, None]
-    torch.mul(log_p.exp_(), -bracket, out=student).scatter_add_(-1, ids, bracket)
-    return sampled_token_surrogate(log_p_y, log_q_y, alpha=alpha)
+    gradient = torch.mul(p.exp_(), -bracket, out=student).scatter_add_(-1, ids, bracket)
+    return sampled_token_surrogate(log_p_y, log_q_y, alpha=alpha), _balanced_(gradient, p)
 
 
 def divergence_(
@@ -155,24 +160,22 @@ def divergence_(
     *,
     alpha: float,
     precise_below: float = PRECISE_BELOW,
-) -> Float[Tensor, " token"]:
-    """The divergence of each row; the student's logits are overwritten by the gradient with respect to them.
+) -> LossAndGradient:
+    """The divergence of each row, and its gradient with respect to the student's logits.
 
     Args:
-        student: logits of the student over the cells, the largest not far from zero; becomes the gradient.
-        teacher: logits of the teacher over the same cells, likewise; overwritten.
+        student: logits of the student over the cells, the largest not far from zero; overwritten.
+        teacher: logits of the teacher over the same cells, likewise.
         alpha: interpolation coefficient in ``[0, 1]``, as in :func:`~sdpo_ref.functional.divergence.generalized_jsd`.
         precise_below: nats below which a KL divergence is summed without cancellation.
 
     Returns:
-        Nats; never negative.
+        Nats, never negative, and the gradient.
 
     Example:
         >>> student, teacher = torch.tensor([[0.5, 0.5]]).log(), torch.tensor([[0.9, 0.1]]).log()
-        >>> divergence_(student, teacher, alpha=0.0)  # 0.9 log(0.9 / 0.5) + 0.1 log(0.1 / 0.5)
-        tensor([0.3681])
-        >>> student  # p - q
-        tensor([[-0.4000,  0.4000]])
+        >>> divergence_(student, teacher, alpha=0.0)  # 0.9 log(0.9 / 0.5) + 0.1 log(0.1 / 0.5), and p - q
+        (tensor([0.3681]), tensor([[-0.4000,  0.4000]]))
     """
     log_ratio = student - teacher
     p, total_p = _softmax_(student)
@@ -180,17 +183,31 @@ def divergence_(
         q, total_q = _exponentials_(teacher)
         gap = total_p.log() - total_q.log()
         value = _kl(log_ratio, p, q, total_q, gap, product=q, precise_below=precise_below)
-        torch.mul(p, log_ratio, out=student)
-        return value
+        return value, _balanced_(log_ratio.mul_(p), p)
     q, total_q = _softmax_(teacher)
-    gap = total_p.log_().sub_(total_q.log_())
+    gap = total_p.log() - total_q.log()
     if alpha == 0.0:
-        value = _kl(
-            log_ratio.neg_(), q, p, torch.ones_like(gap), -gap, product=torch.empty_like(p), precise_below=precise_below
-        )
-        torch.sub(p, q, out=student)
-        return value
-    return _interior_(_bounded_(log_ratio.sub_(gap), p, q), p, q, alpha=alpha)
+        one, product = torch.ones_like(gap), torch.empty_like(p)
+        value = _kl(log_ratio.neg_(), q, p, one, -gap, product=product, precise_below=precise_below)
+        return value, _balanced_(torch.sub(p, q, out=q), p)
+    value, gradient = _interior_(_bounded_(log_ratio.sub_(gap), p, q), p, q, alpha=alpha)
+    return value, _balanced_(gradient, p)
+
+
+def _balanced_(gradient: Float[Tensor, "token cell"], p: Float[Tensor, "token cell"]) -> Float[Tensor, "token cell"]:
+    r"""The gradient of each row without what rounding has left in its sum, which is zero.
+
+    Where one cell o has nearly all the mass, its entry is a small difference of large numbers; the others are small
+    themselves and have all their digits. Taking off :math:`p_v \sum_u g_u`, which is zero, makes of the one
+
+    .. math::
+        g_o - p_o \sum_u g_u = (1 - p_o)\, g_o - p_o \sum_{v \neq o} g_v
+
+    so that what was wrong with it counts no more. Where no cell has so much there is nothing to mend.
+    """
+    if p.amax().item() < _NEARLY_ALL:
+        return gradient
+    return gradient.addcmul_(p, gradient.sum(-1, keepdim=True), value=-1.0)
 
 
 def _exponentials_(logits: Float[Tensor, "token cell"]) -> tuple[Float[Tensor, "token cell"], Float[Tensor, "token 1"]]:
@@ -273,8 +290,8 @@ def _interior_(
     q: Float[Tensor, "token cell"],
     *,
     alpha: float,
-) -> Float[Tensor, " token"]:
-    r"""The divergence between the ends; p is overwritten by its gradient with respect to the student's logits.
+) -> LossAndGradient:
+    r"""The divergence between the ends, and its gradient with respect to the student's logits.
 
     .. math::
         r = \log (p / m) = -\log (1 + \alpha (e^{-x} - 1)), \qquad
@@ -291,5 +308,5 @@ def _interior_(
         p_over_mixture = torch.add(q_over_mixture, log_ratio, out=log_ratio)
     of_student = p_over_mixture.mul_(p).mul_(1.0 - alpha)
     of_teacher = q_over_mixture.mul_(q).mul_(alpha)
-    torch.sub(of_student, p.mul_(of_student.sum(-1, keepdim=True)), out=p)
-    return of_student.add_(of_teacher).sum(-1).clamp_(min=0.0)
+    value = torch.add(of_student, of_teacher, out=of_teacher).sum(-1).clamp_(min=0.0)
+    return value, of_student.addcmul_(p, of_student.sum(-1, keepdim=True), value=-1.0)

@@ -1,5 +1,7 @@
 """Kernels as functions of tensors: grids, block sizes and warps. Importing this file imports Triton."""
 
+from dataclasses import dataclass
+
 import torch
 import triton
 from jaxtyping import Float, Int
@@ -7,7 +9,7 @@ from torch import Tensor
 
 from sdpo_ref.losses.fused.kernels.cells import cells_kernel, tail_cells_kernel, tail_gradient_kernel
 from sdpo_ref.losses.fused.kernels.gathered import gathered_logits_kernel, weighted_rows_kernel
-from sdpo_ref.losses.fused.kernels.rows import normalizers_kernel, rows_kernel
+from sdpo_ref.losses.fused.kernels.rows import rows_kernel, token_log_probs_kernel
 from sdpo_ref.losses.fused.tokens import PackedTokens
 from sdpo_ref.losses.options import LossOptions
 
@@ -81,26 +83,40 @@ def rows(
     return losses
 
 
-def cells(
-    student: Float[Tensor, "row cell"], teacher: Float[Tensor, "row cell"], packed: PackedTokens, *, alpha: float
-) -> tuple[Float[Tensor, " row"], Float[Tensor, "row cell"]]:
+@dataclass(frozen=True)
+class Cells:
+    """The cells of some rows, measured from an origin of each side that is any constant of the row.
+
+    Attributes:
+        student: logits at the temperature of the loss, float32, contiguous.
+        teacher: the same.
+        gaps: the second minus the first, with its digits where it is small; zero where neither has mass.
+    """
+
+    student: Float[Tensor, "row cell"]
+    teacher: Float[Tensor, "row cell"]
+    gaps: Float[Tensor, "row cell"]
+
+
+def cells(of: Cells, packed: PackedTokens, *, alpha: float) -> tuple[Float[Tensor, " row"], Float[Tensor, "row cell"]]:
     """Divergence on cells that are gathered already.
 
     Args:
-        student: logits at the temperature of the loss, float32, contiguous.
-        teacher: the same.
+        of: the cells.
         packed: which rows count.
         alpha: interpolation coefficient.
 
     Returns:
         The divergence of each row, and its gradient over the student's cells; zero in rows that do not count.
     """
+    student = of.student
     count = student.shape[1]
     losses, slopes = torch.empty(student.shape[0], device=student.device), torch.empty_like(student)
     block = triton.next_power_of_2(count)
     cells_kernel[(student.shape[0],)](
         student,
-        teacher,
+        of.teacher,
+        of.gaps,
         slopes,
         losses,
         packed.count,
@@ -124,7 +140,7 @@ def tail_cells(
     packed: PackedTokens,
     *,
     temperature: float,
-) -> tuple[Float[Tensor, "row cell"], Float[Tensor, "row cell"]]:
+) -> tuple[Cells, Float[Tensor, "row three"]]:
     """The k + 1 cells of a support with a tail, of both sides; the head's logits are overwritten with -inf.
 
     Args:
@@ -135,10 +151,12 @@ def tail_cells(
         temperature: divides the logits.
 
     Returns:
-        Logits of the cells at the temperature; the last is the log of the tail's sum.
+        The cells, of which the last is the tail, with the student's largest logit as its origin; and for each row that
+        logit, the largest of the tail, and one over the sum of the tail's exponentials above it.
     """
     size, k = ids.shape
-    out = torch.empty(2, size, k + 1, device=student.device)
+    out = torch.empty(3, size, k + 1, device=student.device)
+    origins = torch.empty(size, 3, device=student.device)
     block = _block(student.shape[1], BLOCK)
     tail_cells_kernel[(size,)](
         student,
@@ -146,6 +164,8 @@ def tail_cells(
         ids,
         out[0],
         out[1],
+        out[2],
+        origins,
         packed.count,
         packed.first,
         student.shape[1],
@@ -157,7 +177,7 @@ def tail_cells(
         num_warps=_warps(block),
         **_ARITHMETIC,
     )
-    return out[0], out[1]
+    return Cells(out[0], out[1], out[2]), origins
 
 
 def tail_gradient(
@@ -165,7 +185,7 @@ def tail_gradient(
     gradient: Float[Tensor, "row vocab"],
     *,
     ids: Int[Tensor, "row k"],
-    student_cells: Float[Tensor, "row cell"],
+    origins: Float[Tensor, "row three"],
     slopes: Float[Tensor, "row cell"],
     packed: PackedTokens,
     temperature: float,
@@ -176,7 +196,7 @@ def tail_gradient(
         student: as :func:`tail_cells` left it.
         gradient: out; may be the memory of ``student``.
         ids: the head.
-        student_cells: from :func:`tail_cells`.
+        origins: from :func:`tail_cells`.
         slopes: weighted gradient of each cell.
         packed: which rows count.
         temperature: divides the logits.
@@ -185,7 +205,7 @@ def tail_gradient(
     tail_gradient_kernel[(student.shape[0],)](
         student,
         ids,
-        student_cells,
+        origins,
         slopes,
         gradient,
         packed.count,
@@ -202,24 +222,25 @@ def tail_gradient(
     )
 
 
-def normalizers(
+def token_log_probs(
     logits: Float[Tensor, "row vocab"], packed: PackedTokens, *, temperature: float
 ) -> Float[Tensor, " row"]:
-    """Log of the sum of exponentials of each row.
+    """Log-probability of the sampled token of each row.
 
     Args:
         logits: unit stride in a row.
-        packed: which rows count.
+        packed: sampled tokens, and which rows count.
         temperature: divides the logits.
 
     Returns:
         Float32; zero in rows that do not count.
     """
-    sums = torch.empty(logits.shape[0], device=logits.device)
+    found = torch.empty(logits.shape[0], device=logits.device)
     block = _block(logits.shape[1], BLOCK)
-    normalizers_kernel[(logits.shape[0],)](
+    token_log_probs_kernel[(logits.shape[0],)](
         logits,
-        sums,
+        packed.token_ids,
+        found,
         packed.count,
         packed.first,
         logits.shape[1],
@@ -229,7 +250,7 @@ def normalizers(
         num_warps=_warps(block),
         **_ARITHMETIC,
     )
-    return sums
+    return found
 
 
 def gathered_logits(

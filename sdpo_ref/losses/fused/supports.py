@@ -59,26 +59,25 @@ def _top_k_losses_(
     has_tail = options.support.kind == "top_k_tail"
     chooser = student if options.top_k_from == "student" else teacher
     ids = chooser.topk(min(k, chooser.shape[1]), dim=1, sorted=False).indices
-    token_logits = student.gather(1, rows.token_ids[:, None])[:, 0] / options.temperature
-
+    tail_origins = None
     if has_tail:
-        student_cells, teacher_cells = launch.tail_cells(student, teacher, ids, rows, temperature=options.temperature)
-        normalizers = student_cells.logsumexp(1)
+        token_logits = student.gather(1, rows.token_ids[:, None])[:, 0]
+        cells, tail_origins = launch.tail_cells(student, teacher, ids, rows, temperature=options.temperature)
+        above = (token_logits - tail_origins[:, 0]) / options.temperature
+        ratio = importance_ratios(above - cells.student.logsumexp(1), rows, options)
     else:
-        student_cells = student.gather(1, ids) / options.temperature
-        teacher_cells = teacher.gather(1, ids) / options.temperature
-        normalizers = student_normalizers(student, rows, options)
-    ratio = importance_ratios(token_logits - normalizers, rows, options)
+        cells = _cells(student.gather(1, ids), teacher.gather(1, ids), temperature=options.temperature)
+        ratio = importance_ratios(student_token_log_probs(student, rows, options), rows, options)
 
-    losses, slopes = launch.cells(student_cells, teacher_cells, rows, alpha=options.alpha)
+    losses, slopes = launch.cells(cells, rows, alpha=options.alpha)
     if gradient is not None:
         slopes = slopes * (rows.weights * ratio)[:, None]
-        if has_tail:
+        if tail_origins is not None:
             launch.tail_gradient(
                 student,
                 gradient,
                 ids=ids,
-                student_cells=student_cells,
+                origins=tail_origins,
                 slopes=slopes,
                 packed=rows,
                 temperature=options.temperature,
@@ -88,14 +87,29 @@ def _top_k_losses_(
     return losses * ratio
 
 
-def student_normalizers(
+def _cells(
+    student: Float[Tensor, "row cell"], teacher: Float[Tensor, "row cell"], *, temperature: float
+) -> launch.Cells:
+    """Cells without a tail, from logits; a few for each row, so they are subtracted in float64."""
+    above, teacher_above = (_above_largest(side.double()) / temperature for side in (student, teacher))
+    neither = (above == -torch.inf) & (teacher_above == -torch.inf)
+    gaps = torch.where(neither, 0.0, teacher_above - above)
+    return launch.Cells(above.float(), teacher_above.float(), gaps.float())
+
+
+def _above_largest(cells: Float[Tensor, "row cell"]) -> Float[Tensor, "row cell"]:
+    largest = cells.amax(1, keepdim=True)
+    return cells - torch.where(largest == -torch.inf, 0.0, largest)
+
+
+def student_token_log_probs(
     student: Float[Tensor, "row vocab"], rows: PackedTokens, options: LossOptions
 ) -> Float[Tensor, " row"]:
-    """Log-normalisers over the vocabulary, which a renormalised support needs for the importance ratio only.
+    """Log-probabilities of the sampled tokens, which a renormalised support needs for the importance ratio only.
 
     Args:
         student: logits, float32.
-        rows: which rows count.
+        rows: sampled tokens, and which rows count.
         options: of the loss.
 
     Returns:
@@ -103,7 +117,7 @@ def student_normalizers(
     """
     if options.ratio_cap is None:
         return student.new_zeros(student.shape[0])
-    return launch.normalizers(student, rows, temperature=options.temperature)
+    return launch.token_log_probs(student, rows, temperature=options.temperature)
 
 
 def importance_ratios(
@@ -190,11 +204,9 @@ def _chunk(
 
     ratios = torch.ones_like(rows.weights)
     if options.ratio_cap is not None:
-        token_logits = logits.gather(1, rows.token_ids[:, None])[:, 0] / options.temperature
-        ratios = importance_ratios(token_logits - student_normalizers(logits, rows, options), rows, options)
-    losses, slopes = launch.cells(
-        student_cells / options.temperature, teacher_cells / options.temperature, rows, alpha=options.alpha
-    )
+        ratios = importance_ratios(student_token_log_probs(logits, rows, options), rows, options)
+    cells = _cells(student_cells, teacher_cells, temperature=options.temperature)
+    losses, slopes = launch.cells(cells, rows, alpha=options.alpha)
     return losses * ratios, ids, slopes * (rows.weights * ratios)[:, None]
 
 

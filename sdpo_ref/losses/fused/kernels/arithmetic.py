@@ -1,9 +1,27 @@
 """The mathematics of one cell, as ``sdpo_ref.functional.divergence`` has it, without digits lost to cancellation.
 
 ``log_ratio`` is log p_T - log p_S of the cell; ``student`` and ``teacher`` are its probabilities. A cell without mass
-on either side adds exactly nothing. At the end are the parts of one pass over a row of logits, which takes normalisers
-online: a program reads ``BLOCK`` columns at a time, and each of these columns has its own maximum and sum until the row
-has ended.
+on either side adds exactly nothing, and is found by comparing with zero: ``where(p > 0, f(p), 0)`` would hide NaN.
+
+Everything is measured from one cell, the *origin*: the student's most likely token o. With the student's logits s, the
+teacher's t, and the temperature,
+
+    a = (s - s_o) / temperature        the student above the origin, at most zero
+    b = (t - t_o) / temperature        the teacher above the origin
+    gap = b - a                        zero at the origin, by construction
+    A = sum exp(a) = 1 + rest          the normalisers
+    B = sum exp(b) = A + surplus       with surplus = sum exp(a) (exp(gap) - 1)
+    log_ratio = gap + log A - log B
+
+That is what keeps the digits. A constant in the logits of a side is gone before anything is rounded. Where student and
+teacher are close, gap, surplus and log A - log B = -log(1 + surplus / A) are small numbers with all their digits, not
+differences of large ones. Where one token has nearly all the mass, it is the origin: rest, surplus and the mean of the
+gap under the student are then sums over the other tokens, as small as the gradient that is made of them; a sum over all
+tokens would be one plus something that is rounded away.
+
+At the end are the parts of one pass over a row of logits. The teacher's normaliser is taken online, since its largest
+logit may lie far above its origin: a program reads ``BLOCK`` columns at a time, and each of these columns has its own
+maximum and sum until the row has ended.
 """
 
 from typing import no_type_check
@@ -33,13 +51,32 @@ def exp_minus_one(x):
 
 @triton.jit
 @no_type_check
-def log_ratio_of(student_logits, teacher_logits, log_normalizers):
-    """Log p_T - log p_S; the logits are subtracted first, which is exact where they are close.
+def difference(x, y):
+    """X - y, and what its rounding left out: the two together are exact (Knuth's two-sum)."""
+    rounded = x - y
+    back = rounded - x
+    rest = (x - (rounded - back)) - (y + back)
+    return rounded, tl.where(tl.abs(rounded) == float("inf"), 0.0, rest)
 
-    ``log_normalizers`` is that of the student minus that of the teacher. Zero where neither side has mass.
+
+@triton.jit
+@no_type_check
+def from_origin(student, teacher, student_origin, teacher_origin, inverse_temperature):
+    """A cell's logits measured from those of the origin, at the temperature of the loss.
+
+    What is common to all logits of a side goes before anything is rounded, and so does what is common to both sides.
+
+    Returns:
+        student: its logit above the student's origin.
+        teacher: its logit above the teacher's origin.
+        gap: the second minus the first, with all its digits also where they are close; zero where neither has mass.
     """
-    neither = (student_logits == -float("inf")) & (teacher_logits == -float("inf"))
-    return tl.where(neither, 0.0, teacher_logits - student_logits + log_normalizers)
+    above, above_rest = difference(student, student_origin)
+    teacher_above, teacher_rest = difference(teacher, teacher_origin)
+    gap = (teacher_above - above) + (teacher_rest - above_rest)
+    neither = (student == -float("inf")) & (teacher == -float("inf"))
+    gap = tl.where(neither, 0.0, gap)
+    return above * inverse_temperature, teacher_above * inverse_temperature, gap * inverse_temperature
 
 
 @triton.jit
@@ -47,7 +84,7 @@ def log_ratio_of(student_logits, teacher_logits, log_normalizers):
 def kl_term(p, q, log_ratio):
     """The cell's term q - p - p log(q/p) of KL(p‖q), never negative; ``log_ratio`` is log q - log p."""
     near = p * excess(tl.minimum(log_ratio, 8.0))
-    far = q - p - p * tl.where(p > 0.0, log_ratio, 0.0)
+    far = q - p - p * tl.where(p == 0.0, 0.0, log_ratio)
     return tl.where(log_ratio == -float("inf"), float("inf"), tl.where(log_ratio < 8.0, near, far))
 
 
@@ -59,6 +96,13 @@ def y_minus_log_one_plus(y):
     s2 = s * s
     series = 1 / 3 + s2 * (1 / 5 + s2 * (1 / 7 + s2 * (1 / 9 + s2 * (1 / 11))))
     return s * y - 2.0 * s * s2 * series
+
+
+@triton.jit
+@no_type_check
+def log_one_plus(y):
+    """Log(1 + y) with the digits of a small y."""
+    return tl.where(tl.abs(y) < 0.3, y - y_minus_log_one_plus(y), tl.log(1.0 + y))
 
 
 @triton.jit
@@ -78,8 +122,8 @@ def mixture_terms(student, teacher, log_ratio, alpha, student_share):
 
     to_student = tl.where(student_near, student_y - student_psi, tl.maximum(log_ratio, 0.0) + inner)
     to_teacher = tl.maximum(-log_ratio, 0.0) + inner
-    student_far = alpha * (teacher - student) - tl.where(student > 0.0, student * to_student, 0.0)
-    teacher_far = student_share * (student - teacher) - tl.where(teacher > 0.0, teacher * to_teacher, 0.0)
+    student_far = alpha * (teacher - student) - tl.where(student == 0.0, 0.0, student * to_student)
+    teacher_far = student_share * (student - teacher) - tl.where(teacher == 0.0, 0.0, teacher * to_teacher)
     return (
         tl.where(student_near, student * student_psi, student_far),
         tl.where(teacher_near, teacher * teacher_psi, teacher_far),
@@ -97,60 +141,83 @@ def forward_slope(student, teacher, log_ratio):
 
 @triton.jit
 @no_type_check
-def reverse_slope(student, gap, center):
-    """Gradient p_S (log(p_S/p_T) - KL(p_S‖p_T)) of the reverse KL.
+def centered_slope(student, value, center):
+    """Gradient p_S (mean - value) of a divergence whose derivative by p_S is minus ``value``, up to a constant.
 
-    Its constants cancel: ``gap`` is the student's logit minus the teacher's, and ``center`` its mean under the student,
-    so that no digit is lost where the divergence is large.
+    ``center`` is the mean of ``value`` under the student. Both are measured from the student's most likely token, whose
+    value is exactly zero: where that token has nearly all the mass, the mean is as small as the gradient, and a
+    difference of two large numbers would have nothing left. The reverse KL has ``value`` = the gap, the mixture
+    log(m / p_S), to be multiplied by 1 - alpha.
     """
-    return tl.where(student > 0.0, student * (gap - center), 0.0)
+    return tl.where(student == 0.0, 0.0, student * (center - value))
 
 
 @triton.jit
 @no_type_check
-def finite_or_zero(gap):
-    """A gap of logits for a mean under the student: a cell that one side excludes has no part in it."""
-    return tl.where(tl.abs(gap) < float("inf"), gap, 0.0)
+def weighted(student, value):
+    """A term of the mean under the student: a cell that one side excludes has no part in it. NaN stays NaN."""
+    return tl.where((student == 0.0) | (tl.abs(value) == float("inf")), 0.0, student * value)
 
 
 @triton.jit
 @no_type_check
-def mixture_slope(student, to_mixture, divergence):
-    """Gradient p_S (log(p_S/m) - KL(p_S‖m)), with ``to_mixture`` = log(m/p_S); to be multiplied by 1 - alpha."""
-    return tl.where(student > 0.0, student * (-to_mixture - divergence), 0.0)
+def load_logits(row, columns, vocab):
+    """Logits of a block; -inf behind the end of the vocabulary."""
+    return tl.load(row + columns, mask=columns < vocab, other=-float("inf")).to(tl.float32)
 
 
 @triton.jit
 @no_type_check
-def load_logits(row, columns, vocab, inverse_temperature):
-    """Logits at the temperature of the loss; -inf behind the end of the vocabulary."""
-    return tl.load(row + columns, mask=columns < vocab, other=-float("inf")).to(tl.float32) * inverse_temperature
+def most_likely(row, vocab, BLOCK: tl.constexpr):
+    """Where a row has its largest logit; zero if it has none above -inf. The first sweep over a row."""
+    peak = tl.full([BLOCK], -float("inf"), tl.float32)
+    place = tl.zeros([BLOCK], tl.int32)
+    for start in range(0, vocab, BLOCK):
+        columns = start + tl.arange(0, BLOCK)
+        logits = load_logits(row, columns, vocab)
+        place = tl.where(logits > peak, columns, place)
+        peak = tl.where(logits > peak, logits, peak)
+    return tl.min(tl.where(peak == tl.max(peak, 0), place, vocab - 1), 0)
 
 
 @triton.jit
 @no_type_check
-def push(peak, total, logits):
-    """One more logit in each column of the block, with one exponential: new maximum and sum, and how both were scaled.
+def excess_mass(student_exp, teacher_exp, gap):
+    """Exp of the teacher's logit minus exp of the student's, both above the origin; close ones are not subtracted."""
+    return tl.where(tl.abs(gap) < 0.5, student_exp * (gap + excess(gap)), teacher_exp - student_exp)
 
-    Returns:
-        peak: the new maximum.
-        total: sum of exp(logit - peak).
-        kept: factor that what was summed before is multiplied by.
-        added: factor of what is added now.
+
+@triton.jit
+@no_type_check
+def log_of_normalizers(rest, surplus, teacher_above, teacher_log_sum):
+    """Log of the student's normaliser minus log of the teacher's, both above the origin.
+
+    The student's is A = 1 + ``rest``, of which the one is the origin itself; the teacher's is A + ``surplus``. Where
+    they are close, the difference of the logarithms is -log(1 + surplus / A), as small as it should be; else it is the
+    difference of two logarithms, the teacher's ``teacher_above + teacher_log_sum``.
     """
-    step = logits - peak
+    share = surplus / (1.0 + rest)
+    far = log_one_plus(rest) - teacher_above - teacher_log_sum
+    return tl.where(tl.abs(share) < 0.3, -log_one_plus(share), far)
+
+
+@triton.jit
+@no_type_check
+def push(peak, total, logits, inverse_temperature):
+    """One more logit in each column of the block, with one exponential: new maximum and sum of exp(logit - peak)."""
+    step = (logits - peak) * inverse_temperature
     decay = tl.exp(-tl.abs(step))
     kept = tl.where(step > 0.0, decay, 1.0)
     added = tl.where(step > 0.0, 1.0, decay)
-    return tl.maximum(peak, logits), total * kept + added, kept, added
+    return tl.maximum(peak, logits), total * kept + added
 
 
 @triton.jit
 @no_type_check
-def close(peak, total):
-    """The row's maximum, and the logarithm of its sum relative to that maximum."""
+def close(peak, total, inverse_temperature):
+    """The row's maximum, and its sum relative to that maximum."""
     top = tl.max(peak, 0)
-    return top, tl.log(tl.sum(total * tl.exp(peak - top), 0))
+    return top, tl.sum(total * tl.exp((peak - top) * inverse_temperature), 0)
 
 
 @triton.jit

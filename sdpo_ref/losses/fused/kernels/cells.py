@@ -1,6 +1,8 @@
 """The top-k supports: the divergence on a few cells that are already gathered, and the cell of the tail.
 
-The log-mass of the tail is summed over the tail itself, and its gradient is distributed over the tail's tokens.
+The log-mass of the tail is summed over the tail itself, and its gradient is distributed over the tail's tokens. The gap
+of the tail's cell comes from its tokens' gaps and not from two logarithms, so that it has its digits where it is small;
+hence cells are given by three numbers and not by two.
 """
 
 from typing import no_type_check
@@ -10,17 +12,20 @@ import triton.language as tl
 
 from sdpo_ref.losses.fused.kernels.arithmetic import (
     LOWEST,
+    centered_slope,
     close,
-    finite_or_zero,
+    excess_mass,
     forward_slope,
+    from_origin,
     kl_term,
     load_logits,
-    log_ratio_of,
-    mixture_slope,
+    log_of_normalizers,
+    log_one_plus,
     mixture_terms,
+    most_likely,
     push,
-    reverse_slope,
     store_zeros,
+    weighted,
 )
 
 
@@ -29,6 +34,7 @@ from sdpo_ref.losses.fused.kernels.arithmetic import (
 def cells_kernel(
     student,
     teacher,
+    gaps,
     slopes,
     losses,
     count,
@@ -46,8 +52,9 @@ def cells_kernel(
     the renormalised support.
 
     Args:
-        student: logits [row, cell], contiguous, float32, at the temperature of the loss.
-        teacher: the same.
+        student: logits [row, cell], contiguous, float32, at the temperature of the loss, above any constant of the row.
+        teacher: the same, above a constant of its own.
+        gaps: [row, cell], the second minus the first, from before these were rounded; zero where neither has mass.
         slopes: [row, cell], out, unweighted.
         losses: [row], out.
         count: [], how many packed rows count.
@@ -70,28 +77,43 @@ def cells_kernel(
 
     student_logits = tl.load(student + places, mask=inside, other=-float("inf"))
     teacher_logits = tl.load(teacher + places, mask=inside, other=-float("inf"))
+    gap = tl.load(gaps + places, mask=inside, other=0.0)
     student_top, teacher_top = tl.max(student_logits, 0), tl.max(teacher_logits, 0)
-    student_log_sum = tl.log(tl.sum(tl.exp(student_logits - student_top), 0))
-    teacher_log_sum = tl.log(tl.sum(tl.exp(teacher_logits - teacher_top), 0))
-    student_prob = tl.exp(student_logits - student_top - student_log_sum)
-    teacher_prob = tl.exp(teacher_logits - teacher_top - teacher_log_sum)
-    log_normalizers = (student_top - teacher_top) + (student_log_sum - teacher_log_sum)
-    log_ratio = log_ratio_of(student_logits, teacher_logits, log_normalizers)
+    origin = tl.min(tl.where(student_logits == student_top, columns, cells - 1), 0)
+    is_origin = columns == origin
+    teacher_origin = tl.sum(tl.where(is_origin, teacher_logits, 0.0), 0)
+    gap_origin = tl.sum(tl.where(is_origin, gap, 0.0), 0)
+    # A teacher that excludes the student's most likely cell is measured from its own.
+    is_excluded = teacher_origin == -float("inf")
+    teacher_origin = tl.where(is_excluded, teacher_top, teacher_origin)
+    gap_origin = tl.where(is_excluded, teacher_top - student_top, gap_origin)
+    neither = (student_logits == -float("inf")) & (teacher_logits == -float("inf"))
+    gap = tl.where(neither, 0.0, gap - gap_origin)
+
+    student_exp = tl.exp(student_logits - student_top)
+    rest = tl.sum(tl.where(is_origin, 0.0, student_exp), 0)
+    surplus = tl.sum(excess_mass(student_exp, tl.exp(teacher_logits - teacher_origin), gap), 0)
+    teacher_exp = tl.exp(teacher_logits - teacher_top)
+    teacher_sum = tl.sum(teacher_exp, 0)
+    student_prob, teacher_prob = student_exp / (1.0 + rest), teacher_exp / teacher_sum
+    normalizers = log_of_normalizers(rest, surplus, teacher_top - teacher_origin, tl.log(teacher_sum))
+    log_ratio = gap + normalizers
 
     if FORWARD:
         loss = tl.sum(kl_term(teacher_prob, student_prob, -log_ratio), 0)
         slope = forward_slope(student_prob, teacher_prob, log_ratio)
     elif REVERSE:
         loss = tl.sum(kl_term(student_prob, teacher_prob, log_ratio), 0)
-        gap = student_logits - teacher_logits
-        slope = reverse_slope(student_prob, gap, tl.sum(student_prob * finite_or_zero(gap), 0))
+        slope = centered_slope(student_prob, gap, tl.sum(weighted(student_prob, gap), 0))
     else:
         student_terms, teacher_terms, to_mixture = mixture_terms(
             student_prob, teacher_prob, log_ratio, alpha, student_share
         )
-        divergence = tl.sum(student_terms, 0)
-        loss = student_share * divergence + alpha * tl.sum(teacher_terms, 0)
-        slope = student_share * mixture_slope(student_prob, to_mixture, divergence)
+        loss = student_share * tl.sum(student_terms, 0) + alpha * tl.sum(teacher_terms, 0)
+        from_student = to_mixture - tl.sum(tl.where(is_origin, to_mixture, 0.0), 0)
+        slope = student_share * centered_slope(
+            student_prob, from_student, tl.sum(weighted(student_prob, from_student), 0)
+        )
     tl.store(losses + row, loss)
     tl.store(slopes + places, slope, mask=inside)
 
@@ -104,6 +126,8 @@ def tail_cells_kernel(
     ids,
     student_cells,
     teacher_cells,
+    gaps,
+    origins,
     count,
     first,
     vocab,
@@ -119,8 +143,11 @@ def tail_cells_kernel(
         student: logits [row, vocab], float32; overwritten at the head's ids.
         teacher: the same.
         ids: [row, k], distinct token ids of the head.
-        student_cells: [row, k + 1], out: the head's logits and the log of the tail's sum.
+        student_cells: [row, k + 1], out: the head's logits and the log of the tail's sum, above the row's origin.
         teacher_cells: the same.
+        gaps: [row, k + 1], out: the second minus the first, with the digits that these have not.
+        origins: [row, 3], out: the student's largest logit, the largest of its tail, and one over the sum of the tail's
+            exponentials above that.
         count: [], how many packed rows count.
         first: packed position of the chunk's first row.
         vocab: columns.
@@ -137,34 +164,70 @@ def tail_cells_kernel(
     teacher += row * logits_stride
     student_cells += row * (k + 1)
     teacher_cells += row * (k + 1)
+    gaps += row * (k + 1)
 
+    origin = most_likely(student, vocab, BLOCK)
+    student_origin, teacher_origin = tl.load(student + origin), tl.load(teacher + origin)
     head = tl.arange(0, HEAD_BLOCK)
     inside = head < k
     chosen = tl.load(ids + row * k + head, mask=inside, other=0)
-    student_head = tl.load(student + chosen, mask=inside, other=0.0) * inverse_temperature
-    teacher_head = tl.load(teacher + chosen, mask=inside, other=0.0) * inverse_temperature
-    tl.store(student_cells + head, student_head, mask=inside)
-    tl.store(teacher_cells + head, teacher_head, mask=inside)
+    student_head = tl.load(student + chosen, mask=inside, other=-float("inf"))
+    teacher_head = tl.load(teacher + chosen, mask=inside, other=-float("inf"))
     tl.debug_barrier()
     gone = tl.full([HEAD_BLOCK], -float("inf"), tl.float32)
     tl.store(student + chosen, gone, mask=inside)
     tl.store(teacher + chosen, gone, mask=inside)
     tl.debug_barrier()
 
-    student_peak = tl.full([BLOCK], LOWEST, tl.float32)
+    # The tail by itself, measured from the student's most likely token in it.
+    of_tail = most_likely(student, vocab, BLOCK)
+    student_tail, teacher_tail = tl.load(student + of_tail), tl.load(teacher + of_tail)
+    is_empty = student_tail == -float("inf")
+    below = tl.where(is_empty, student_origin, student_tail)
+    rest = tl.zeros([BLOCK], tl.float32)
+    surplus = tl.zeros([BLOCK], tl.float32)
     teacher_peak = tl.full([BLOCK], LOWEST, tl.float32)
-    student_total = tl.zeros([BLOCK], tl.float32)
     teacher_total = tl.zeros([BLOCK], tl.float32)
     for start in range(0, vocab, BLOCK):
         columns = start + tl.arange(0, BLOCK)
-        student_logits = load_logits(student, columns, vocab, inverse_temperature)
-        teacher_logits = load_logits(teacher, columns, vocab, inverse_temperature)
-        student_peak, student_total, _, _ = push(student_peak, student_total, student_logits)
-        teacher_peak, teacher_total, _, _ = push(teacher_peak, teacher_total, teacher_logits)
-    student_top, student_log_sum = close(student_peak, student_total)
-    teacher_top, teacher_log_sum = close(teacher_peak, teacher_total)
-    tl.store(student_cells + k, student_top + student_log_sum)
-    tl.store(teacher_cells + k, teacher_top + teacher_log_sum)
+        student_logits = load_logits(student, columns, vocab)
+        teacher_logits = load_logits(teacher, columns, vocab)
+        student_above, teacher_above, gap = from_origin(
+            student_logits, teacher_logits, below, teacher_tail, inverse_temperature
+        )
+        student_exp = tl.exp(student_above)
+        rest += tl.where(columns == of_tail, 0.0, student_exp)
+        surplus += excess_mass(student_exp, tl.exp(teacher_above), gap)
+        teacher_peak, teacher_total = push(teacher_peak, teacher_total, teacher_logits, inverse_temperature)
+    student_rest = tl.sum(rest, 0)
+    teacher_top, teacher_sum = close(teacher_peak, teacher_total, inverse_temperature)
+    teacher_log_sum = tl.log(teacher_sum)
+
+    # A teacher that excludes the student's most likely token, of the row or of the tail, is measured from its own.
+    largest = tl.maximum(tl.max(teacher_head, 0), teacher_top)
+    teacher_origin = tl.where(teacher_origin == -float("inf"), largest, teacher_origin)
+    teacher_tail = tl.where(teacher_tail == -float("inf"), teacher_top, teacher_tail)
+
+    student_above, teacher_above, gap = from_origin(
+        student_head, teacher_head, student_origin, teacher_origin, inverse_temperature
+    )
+    tl.store(student_cells + head, student_above, mask=inside)
+    tl.store(teacher_cells + head, teacher_above, mask=inside)
+    tl.store(gaps + head, gap, mask=inside)
+
+    tail_above, _tail_teacher, tail_gap = from_origin(
+        student_tail, teacher_tail, student_origin, teacher_origin, inverse_temperature
+    )
+    tail_gap -= log_of_normalizers(
+        student_rest, tl.sum(surplus, 0), (teacher_top - teacher_tail) * inverse_temperature, teacher_log_sum
+    )
+    tail_gap = tl.where(is_empty, tl.where(teacher_sum == 0.0, 0.0, float("inf")), tail_gap)
+    tl.store(student_cells + k, tail_above + log_one_plus(student_rest))
+    tl.store(teacher_cells + k, (teacher_top - teacher_origin) * inverse_temperature + teacher_log_sum)
+    tl.store(gaps + k, tail_gap)
+    tl.store(origins + row * 3, student_origin)
+    tl.store(origins + row * 3 + 1, student_tail)
+    tl.store(origins + row * 3 + 2, 1.0 / (1.0 + student_rest))
 
 
 @triton.jit(do_not_specialize=["first"])
@@ -172,7 +235,7 @@ def tail_cells_kernel(
 def tail_gradient_kernel(
     student,
     ids,
-    student_cells,
+    origins,
     slopes,
     gradient,
     count,
@@ -190,7 +253,7 @@ def tail_gradient_kernel(
     Args:
         student: logits as :func:`tail_cells_kernel` left them.
         ids: [row, k].
-        student_cells: [row, k + 1].
+        origins: [row, 3], from there.
         slopes: [row, k + 1], weighted.
         gradient: [row, vocab], out; may be the memory of ``student``, in the same or a narrower dtype.
         count: [], how many packed rows count.
@@ -210,12 +273,14 @@ def tail_gradient_kernel(
         store_zeros(gradient, vocab, BLOCK)
         return
 
-    log_sum = tl.load(student_cells + row * (k + 1) + k)
+    tail = tl.load(origins + row * 3 + 1)
+    share_of_one = tl.load(origins + row * 3 + 2)
     slope = tl.load(slopes + row * (k + 1) + k)
     for start in range(0, vocab, BLOCK):
         columns = start + tl.arange(0, BLOCK)
-        logits = load_logits(student, columns, vocab, inverse_temperature)
-        share = tl.where(logits > -float("inf"), tl.exp(logits - log_sum), 0.0)
+        logits = load_logits(student, columns, vocab)
+        share = tl.exp((logits - tail) * inverse_temperature) * share_of_one
+        share = tl.where(logits == -float("inf"), 0.0, share)
         tl.debug_barrier()
         tl.store(gradient + columns, (share * slope).to(gradient.dtype.element_ty), mask=columns < vocab)
 

@@ -7,18 +7,22 @@ import triton.language as tl
 
 from sdpo_ref.losses.fused.kernels.arithmetic import (
     LOWEST,
+    centered_slope,
     close,
+    difference,
+    excess_mass,
     exp_minus_one,
-    finite_or_zero,
     forward_slope,
+    from_origin,
     kl_term,
     load_logits,
-    log_ratio_of,
-    mixture_slope,
+    log_of_normalizers,
+    log_one_plus,
     mixture_terms,
+    most_likely,
     push,
-    reverse_slope,
     store_zeros,
+    weighted,
 )
 
 
@@ -50,10 +54,11 @@ def rows_kernel(
 ):
     """Losses of the rows of a chunk, and their weighted gradient over the student's logits, which it may overwrite.
 
-    Sweep 1 takes both normalisers, and for the reverse KL the mean that its gradient subtracts. The next sweep
-    sums the terms of the value and writes the gradient. Between the ends of alpha the gradient needs the divergence
-    from the mixture first, hence one sweep more. Where the gradient is narrower than the logits, it lies over the
-    part of the row that has been read; the barriers keep it from overtaking the reads of other warps.
+    Sweep 1 finds the origin in the student's logits, sweep 2 takes both normalisers, and for the reverse KL the mean
+    that its gradient subtracts. The next sweep sums the terms of the value and writes the gradient. Between the ends
+    of alpha the gradient needs a mean over the mixture first, hence one sweep more. Where the gradient is narrower
+    than the logits, it lies over the part of the row that has been read; the barriers keep it from overtaking the
+    reads of other warps.
 
     Args:
         student: logits [row, vocab], float32.
@@ -89,29 +94,45 @@ def rows_kernel(
             store_zeros(gradient, vocab, BLOCK)
         return
 
-    student_peak = tl.full([BLOCK], LOWEST, tl.float32)
-    teacher_peak = tl.full([BLOCK], LOWEST, tl.float32)
-    student_total = tl.zeros([BLOCK], tl.float32)
-    teacher_total = tl.zeros([BLOCK], tl.float32)
+    origin = most_likely(student, vocab, BLOCK)
+    student_origin = tl.load(student + origin)
+    teacher_origin = tl.load(teacher + origin)
+
+    rest = tl.zeros([BLOCK], tl.float32)
+    surplus = tl.zeros([BLOCK], tl.float32)
     gaps = tl.zeros([BLOCK], tl.float32)
+    teacher_peak = tl.full([BLOCK], LOWEST, tl.float32)
+    teacher_total = tl.zeros([BLOCK], tl.float32)
     for start in range(0, vocab, BLOCK):
         columns = start + tl.arange(0, BLOCK)
-        student_logits = load_logits(student, columns, vocab, inverse_temperature)
-        teacher_logits = load_logits(teacher, columns, vocab, inverse_temperature)
-        student_peak, student_total, kept, added = push(student_peak, student_total, student_logits)
-        teacher_peak, teacher_total, _, _ = push(teacher_peak, teacher_total, teacher_logits)
+        student_logits = load_logits(student, columns, vocab)
+        teacher_logits = load_logits(teacher, columns, vocab)
+        student_above, teacher_above, gap = from_origin(
+            student_logits, teacher_logits, student_origin, teacher_origin, inverse_temperature
+        )
+        student_exp = tl.exp(student_above)
+        rest += tl.where(columns == origin, 0.0, student_exp)
+        surplus += excess_mass(student_exp, tl.exp(teacher_above), gap)
+        teacher_peak, teacher_total = push(teacher_peak, teacher_total, teacher_logits, inverse_temperature)
         if REVERSE and not SAMPLED:
-            gaps = gaps * kept + added * finite_or_zero(student_logits - teacher_logits)
-    student_top, student_log_sum = close(student_peak, student_total)
-    teacher_top, teacher_log_sum = close(teacher_peak, teacher_total)
-    log_normalizers = (student_top - teacher_top) + (student_log_sum - teacher_log_sum)
+            gaps += weighted(student_exp, gap)
+    student_rest = tl.sum(rest, 0)
+    teacher_top, teacher_sum = close(teacher_peak, teacher_total, inverse_temperature)
+    student_share_of_one = 1.0 / (1.0 + student_rest)
+    teacher_share_of_one = 1.0 / teacher_sum
+    # A teacher that excludes the student's most likely token is measured from its own.
+    teacher_origin = tl.where(teacher_origin == -float("inf"), teacher_top, teacher_origin)
+    teacher_top_above = (teacher_top - teacher_origin) * inverse_temperature
+    normalizers = log_of_normalizers(student_rest, tl.sum(surplus, 0), teacher_top_above, tl.log(teacher_sum))
 
     token = tl.load(token_ids + row)
-    token_logit = tl.load(student + token).to(tl.float32) * inverse_temperature
-    token_log_prob = token_logit - student_top - student_log_sum
+    token_above, _token_teacher, token_gap = from_origin(
+        tl.load(student + token), tl.load(teacher + token), student_origin, teacher_origin, inverse_temperature
+    )
+    token_log_prob = token_above - log_one_plus(student_rest)
     advantage = 0.0
     if SAMPLED:
-        advantage = token_logit - tl.load(teacher + token).to(tl.float32) * inverse_temperature - log_normalizers
+        advantage = -(token_gap + normalizers)
     ratio = 1.0
     if HAS_RATIO:
         log_importance = token_log_prob - tl.load(behaviour + row)
@@ -123,27 +144,41 @@ def rows_kernel(
         weight = tl.load(weights + row) * ratio
 
     center = 0.0
-    divergence = 0.0
+    at_origin = 0.0
     if REVERSE and not SAMPLED:
-        center = tl.sum(gaps * tl.exp(student_peak - student_top - student_log_sum), 0)
+        center = tl.sum(gaps, 0) * student_share_of_one
     if not (FORWARD or REVERSE or SAMPLED):
+        _student_at_origin, _teacher_at_origin, at_origin = mixture_terms(
+            student_share_of_one,
+            tl.exp((tl.load(teacher + origin) - teacher_top) * inverse_temperature) * teacher_share_of_one,
+            (tl.load(teacher + origin) - teacher_origin) * inverse_temperature + normalizers,
+            alpha,
+            student_share,
+        )
         student_terms = tl.zeros([BLOCK], tl.float32)
         teacher_terms = tl.zeros([BLOCK], tl.float32)
+        means = tl.zeros([BLOCK], tl.float32)
         for start in range(0, vocab, BLOCK):
             columns = start + tl.arange(0, BLOCK)
-            student_logits = load_logits(student, columns, vocab, inverse_temperature)
-            teacher_logits = load_logits(teacher, columns, vocab, inverse_temperature)
-            student_term, teacher_term, _ = mixture_terms(
-                tl.exp(student_logits - student_top - student_log_sum),
-                tl.exp(teacher_logits - teacher_top - teacher_log_sum),
-                log_ratio_of(student_logits, teacher_logits, log_normalizers),
+            student_logits = load_logits(student, columns, vocab)
+            teacher_logits = load_logits(teacher, columns, vocab)
+            student_above, teacher_above, gap = from_origin(
+                student_logits, teacher_logits, student_origin, teacher_origin, inverse_temperature
+            )
+            student_prob = tl.exp(student_above) * student_share_of_one
+            student_term, teacher_term, to_mixture = mixture_terms(
+                student_prob,
+                tl.exp((teacher_logits - teacher_top) * inverse_temperature) * teacher_share_of_one,
+                gap + normalizers,
                 alpha,
                 student_share,
             )
             student_terms += student_term
             teacher_terms += teacher_term
-        divergence = tl.sum(student_terms, 0)
-        tl.store(losses + row, ratio * (student_share * divergence + alpha * tl.sum(teacher_terms, 0)))
+            means += weighted(student_prob, to_mixture - at_origin)
+        center = tl.sum(means, 0)
+        divergence = student_share * tl.sum(student_terms, 0) + alpha * tl.sum(teacher_terms, 0)
+        tl.store(losses + row, ratio * divergence)
     if SAMPLED:
         tl.store(losses + row, ratio * advantage * token_log_prob)
 
@@ -152,24 +187,31 @@ def rows_kernel(
         terms = tl.zeros([BLOCK], tl.float32)
         for start in range(0, vocab, BLOCK):
             columns = start + tl.arange(0, BLOCK)
-            student_logits = load_logits(student, columns, vocab, inverse_temperature)
-            student_prob = tl.exp(student_logits - student_top - student_log_sum)
+            student_logits = load_logits(student, columns, vocab)
             if SAMPLED:
+                student_above, _rounding = difference(student_logits, student_origin)
+                student_prob = tl.exp(student_above * inverse_temperature) * student_share_of_one
                 own = -exp_minus_one(token_log_prob)
                 slope = advantage * tl.where(columns == token, own, -student_prob)
             else:
-                teacher_logits = load_logits(teacher, columns, vocab, inverse_temperature)
-                teacher_prob = tl.exp(teacher_logits - teacher_top - teacher_log_sum)
-                log_ratio = log_ratio_of(student_logits, teacher_logits, log_normalizers)
+                teacher_logits = load_logits(teacher, columns, vocab)
+                student_above, teacher_above, gap = from_origin(
+                    student_logits, teacher_logits, student_origin, teacher_origin, inverse_temperature
+                )
+                student_prob = tl.exp(student_above) * student_share_of_one
+                teacher_prob = tl.exp((teacher_logits - teacher_top) * inverse_temperature) * teacher_share_of_one
+                log_ratio = gap + normalizers
                 if FORWARD:
                     terms += kl_term(teacher_prob, student_prob, -log_ratio)
                     slope = forward_slope(student_prob, teacher_prob, log_ratio)
                 elif REVERSE:
                     terms += kl_term(student_prob, teacher_prob, log_ratio)
-                    slope = reverse_slope(student_prob, student_logits - teacher_logits, center)
+                    slope = centered_slope(student_prob, gap, center)
                 else:
-                    _, _, to_mixture = mixture_terms(student_prob, teacher_prob, log_ratio, alpha, student_share)
-                    slope = student_share * mixture_slope(student_prob, to_mixture, divergence)
+                    student_term, teacher_term, to_mixture = mixture_terms(
+                        student_prob, teacher_prob, log_ratio, alpha, student_share
+                    )
+                    slope = student_share * centered_slope(student_prob, to_mixture - at_origin, center)
             if WRITES:
                 tl.debug_barrier()
                 tl.store(gradient + columns, (weight * slope).to(gradient.dtype.element_ty), mask=columns < vocab)
@@ -179,12 +221,15 @@ def rows_kernel(
 
 @triton.jit(do_not_specialize=["first"])
 @no_type_check
-def normalizers_kernel(logits, sums, count, first, vocab, logits_stride, inverse_temperature, BLOCK: tl.constexpr):
-    """Log of the sum of exponentials of each row of logits at a temperature.
+def token_log_probs_kernel(
+    logits, token_ids, found, count, first, vocab, logits_stride, inverse_temperature, BLOCK: tl.constexpr
+):
+    """Log-probability of one token of each row of logits at a temperature.
 
     Args:
         logits: [row, vocab], unit stride in a row.
-        sums: [row], out, float32; zero in rows that do not count.
+        token_ids: [row].
+        found: [row], out, float32; zero in rows that do not count.
         count: [], how many packed rows count.
         first: packed position of the first row.
         vocab: columns.
@@ -194,13 +239,14 @@ def normalizers_kernel(logits, sums, count, first, vocab, logits_stride, inverse
     """
     row = tl.program_id(0).to(tl.int64)
     if first + row >= tl.load(count):
-        tl.store(sums + row, 0.0)
+        tl.store(found + row, 0.0)
         return
     logits += row * logits_stride
     peak = tl.full([BLOCK], LOWEST, tl.float32)
     total = tl.zeros([BLOCK], tl.float32)
     for start in range(0, vocab, BLOCK):
         columns = start + tl.arange(0, BLOCK)
-        peak, total, _, _ = push(peak, total, load_logits(logits, columns, vocab, inverse_temperature))
-    top, log_sum = close(peak, total)
-    tl.store(sums + row, top + log_sum)
+        peak, total = push(peak, total, load_logits(logits, columns, vocab), inverse_temperature)
+    top, total_of_row = close(peak, total, inverse_temperature)
+    above = (tl.load(logits + tl.load(token_ids + row)) - top) * inverse_temperature
+    tl.store(found + row, above - tl.log(total_of_row))
