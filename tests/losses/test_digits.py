@@ -1,4 +1,4 @@
-"""Digits, row by row, on what training hands to a loss: confident rows, close rows, rows behind a constant, all at once.
+"""Digits, row by row, on what training hands to a loss: confident rows, close rows, rows behind a constant, or all.
 
 The truth has fifty digits: mpmath on the very numbers that the loss receives, from the definitions in
 ``sdpo_ref.vectors.derivation``. Each row is held to its own size. A criterion over the whole gradient would be met by
@@ -174,7 +174,8 @@ def relative(found: Tensor, truth: Tensor) -> Tensor:
     """
     rows = len(truth)
     size = truth.reshape(rows, -1).norm(dim=1)
-    return (found - truth).reshape(rows, -1).norm(dim=1) / torch.where(size > 0.0, size, 1.0)
+    error: Tensor = (found - truth).reshape(rows, -1).norm(dim=1) / torch.where(size > 0.0, size, 1.0)
+    return error
 
 
 def assert_no_further_than_plain_torch(variant: Variant, problem: Problem) -> None:

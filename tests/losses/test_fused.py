@@ -310,9 +310,9 @@ def test_the_tail_has_its_digits(tail: float) -> None:
     weights = torch.ones(4, 1)
     packed = packed_tokens(Tokens(ids, weights.bool(), None), weights)
     cells, origins = launch.tail_cells(logits.clone(), logits.clone(), ids, packed, temperature=1.0)
-    tail = origins[:, 0].double() + cells.student[:, 1]
+    found = origins[:, 0].double() + cells.student[:, 1]
     expected = logits.double().index_fill(1, torch.tensor([7]), -torch.inf).logsumexp(1)
-    assert torch.allclose(tail, expected, rtol=0.0, atol=1e-5)
+    assert torch.allclose(found, expected, rtol=0.0, atol=1e-5)
 
 
 def test_a_support_without_mass_gives_nan() -> None:

@@ -1,4 +1,10 @@
-"""The loop over chunks: logits, losses with their gradient in place of the logits, and the gradient of the inputs."""
+"""The loop over chunks: logits, losses with their gradient in place of the logits, and the gradient of the inputs.
+
+Where student and teacher are close, or one token has nearly all the mass, the gradient is a small difference of large
+numbers, and float32 has no digits to lose. So a tile of a chunk is computed in float64, and its gradient rounded once
+(decision 0048). The largest logit of each row is taken off first, in float64, where that rounds nothing: a constant in
+all logits of a side is gone before the two sides are compared, and before the temperature divides them.
+"""
 
 from dataclasses import dataclass
 

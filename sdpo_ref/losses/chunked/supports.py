@@ -16,7 +16,7 @@ On the sampled token :math:`\ell = a \log p_y` with the bracket :math:`a = \math
 :math:`\partial \ell / \partial z_v = a (1[v = y] - p_v)`.
 
 The divergence itself has a closed form, value and gradient, and is computed in place. Both sides are given as
-logits :math:`s, t` over cells, of any normalisation, with :math:`p = \mathrm{softmax}(s)` and
+logits :math:`s, t` over cells, the largest of each row not far from zero, with :math:`p = \mathrm{softmax}(s)` and
 :math:`q = \mathrm{softmax}(t)`. For any function :math:`D` of :math:`p` the chain rule through the softmax is
 
 .. math::
