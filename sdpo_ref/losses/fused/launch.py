@@ -16,8 +16,8 @@ from sdpo_ref.losses.options import LossOptions
 BLOCK = 2048
 """Columns that a program reads at a time; a shorter row takes one step.
 
-With eight warps that is eight columns a thread, two reads of 16 bytes from each side. The reverse KL then takes 64
-registers, so that four rows share a multiprocessor: one computes while another waits for memory.
+With eight warps that is eight columns a thread, two reads of 16 bytes from each side. The reverse KL then takes 74
+registers, so that three rows share a multiprocessor: one computes while another waits for memory.
 """
 
 _COLUMNS_PER_WARP = 256
