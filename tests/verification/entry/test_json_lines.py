@@ -166,7 +166,7 @@ def test_the_example_passes_level_1(node: str, tmp_path: Path) -> None:
     )  # fmt: skip
     assert done.returncode == 0, done.stdout + done.stderr
     assert "(JavaScript example)" in " ".join(done.stdout.split())
-    assert "48 of 48 MUST passed" in done.stdout
+    assert "53 of 53 MUST passed" in done.stdout
     assert list(tmp_path.iterdir()) == []
 
 
