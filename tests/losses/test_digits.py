@@ -276,7 +276,7 @@ def test_a_constant_in_the_logits_changes_nothing(variant: Variant, options: dic
 @pytest.mark.parametrize("variant", VARIANTS, ids=str)
 @pytest.mark.parametrize("options", FORMULAS, ids=lambda each: f"{each['support'].kind}-{each['alpha']}")
 def test_nan_reaches_the_gradient(variant: Variant, options: dict[str, Any]) -> None:
-    """A broken logit at a counted position is seen by whoever looks at gradients, and only at its own row."""
+    """A broken logit at a counted position is seen in the gradient, and only at its own row."""
     student, teacher = (torch.stack([side] * 3) for side in row(Kind(9, gap=1.0), torch.float32))
     student[0, 1], student[1, 1] = math.nan, math.inf
     problem = Problem(student, teacher, torch.tensor([1, 1, 1]), None, options)

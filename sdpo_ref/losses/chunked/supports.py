@@ -203,7 +203,7 @@ def _balanced_(gradient: Float[Tensor, "token cell"], p: Float[Tensor, "token ce
     .. math::
         g_o - p_o \sum_u g_u = (1 - p_o)\, g_o - p_o \sum_{v \neq o} g_v
 
-    so that what was wrong with it counts no more. Where no cell has so much there is nothing to mend.
+    so that what was wrong with it counts no more. Where no cell has so much nothing needs it.
     """
     if p.amax().item() < _NEARLY_ALL:
         return gradient
