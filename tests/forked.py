@@ -275,15 +275,24 @@ def _serve(control: socket.socket) -> NoReturn:
         message, descriptors, _, _ = socket.recv_fds(control, _LONGEST, 4)
         if not message:
             os._exit(0)
+        request = json.loads(message)
+        begun, begins = os.pipe()
         child = os.fork()
         if child == 0:
+            if request["session"]:
+                os.setsid()
+            os.close(begins)
+            os.close(begun)
             signal.set_wakeup_fd(-1)
             signal.signal(signal.SIGCHLD, signal.SIG_DFL)
             signal.signal(signal.SIGINT, signal.default_int_handler)
             control.close()
             for descriptor in (ended, tell, descriptors[3], *statuses.values()):
                 os.close(descriptor)
-            _become(json.loads(message), descriptors[:3])
+            _become(request, descriptors[:3])
+        os.close(begins)
+        os.read(begun, 1)  # its end: whoever is told of the child may terminate its session at once
+        os.close(begun)
         for descriptor in descriptors[:3]:
             os.close(descriptor)
         statuses[child] = descriptors[3]
@@ -305,8 +314,6 @@ def _become(request: Mapping[str, Any], standard: Sequence[int]) -> NoReturn:
     """Be the process that was asked for."""
     code = 1
     try:
-        if request["session"]:
-            os.setsid()
         for number, descriptor in enumerate(standard):
             os.dup2(descriptor, number)
             os.close(descriptor)

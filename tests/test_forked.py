@@ -1,5 +1,7 @@
 """Forked processes are to their parent what started ones are: arguments, folder, output, endings."""
 
+import os
+import signal
 import subprocess
 import sys
 from pathlib import Path
@@ -47,6 +49,23 @@ def test_a_killed_one_is_told_from_one_that_ended() -> None:
     process.kill()
     process.communicate()
     assert (process.returncode, process.poll(), process.wait()) == (-9, -9, -9)
+
+
+def test_its_session_is_there_when_it_is_told() -> None:
+    """So that its whole group can be killed at once; without a group nothing was killed, and a test waited for ever."""
+    for _ in range(20):
+        process = subprocess.Popen(
+            [*PYTHON, "sdpo_ref.selftest.worker"],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            start_new_session=True,
+        )
+        try:
+            os.killpg(process.pid, signal.SIGKILL)
+        finally:
+            process.kill()
+            process.communicate()
+        assert process.returncode == -signal.SIGKILL
 
 
 @pytest.mark.slow
