@@ -291,7 +291,7 @@ def _serve(control: socket.socket) -> NoReturn:
                 os.close(descriptor)
             _become(request, descriptors[:3])
         os.close(begins)
-        os.read(begun, 1)  # its end: whoever is told of the child may terminate its session at once
+        os.read(begun, 1)  # its end: from here on the session is there, and may be terminated
         os.close(begun)
         for descriptor in descriptors[:3]:
             os.close(descriptor)
