@@ -62,7 +62,7 @@ def test_table_tells_noticed_and_outside_apart() -> None:
 
 @pytest.mark.slow
 def test_command_notices_a_slip_in_a_process_of_its_own() -> None:
-    """A slip that changes a setting of the process is noticed, and the setting stays."""
+    """A slip that changes a setting of its process is noticed, and so is the next one."""
     chosen = ["context_seeds_python", "question_stripped"]
     command = [sys.executable, "-m", "tools.slips", "first", "--only", *chosen]
     done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
