@@ -91,10 +91,11 @@ def kl_term(p, q, log_ratio):
 @triton.jit
 @no_type_check
 def y_minus_log_one_plus(y):
-    """Y - log(1 + y) for a y in (-0.3, 0.3), by the series of the inverse hyperbolic tangent."""
+    """Y - log(1 + y) for a y in (-0.6, 1), by the series of the inverse hyperbolic tangent; beyond, both are apart."""
     s = y / (2.0 + y)
     s2 = s * s
-    series = 1 / 3 + s2 * (1 / 5 + s2 * (1 / 7 + s2 * (1 / 9 + s2 * (1 / 11))))
+    tail = 1 / 13 + s2 * (1 / 15 + s2 * (1 / 17 + s2 * (1 / 19 + s2 / 21)))
+    series = 1 / 3 + s2 * (1 / 5 + s2 * (1 / 7 + s2 * (1 / 9 + s2 * (1 / 11 + s2 * tail))))
     return s * y - 2.0 * s * s2 * series
 
 
@@ -118,7 +119,8 @@ def mixture_terms(student, teacher, log_ratio, alpha, student_share):
     student_y = alpha * exp_minus_one(tl.minimum(log_ratio, 10.0))
     teacher_y = student_share * exp_minus_one(tl.minimum(-log_ratio, 10.0))
     student_psi, teacher_psi = y_minus_log_one_plus(student_y), y_minus_log_one_plus(teacher_y)
-    student_near, teacher_near = tl.abs(student_y) < 0.3, tl.abs(teacher_y) < 0.3
+    student_near = (student_y > -0.6) & (student_y < 1.0)
+    teacher_near = (teacher_y > -0.6) & (teacher_y < 1.0)
 
     to_student = tl.where(student_near, student_y - student_psi, tl.maximum(log_ratio, 0.0) + inner)
     to_teacher = tl.maximum(-log_ratio, 0.0) + inner
@@ -218,6 +220,60 @@ def close(peak, total, inverse_temperature):
     """The row's maximum, and its sum relative to that maximum."""
     top = tl.max(peak, 0)
     return top, tl.sum(total * tl.exp((peak - top) * inverse_temperature), 0)
+
+
+@triton.jit
+@no_type_check
+def sums_of_row(
+    student,
+    teacher,
+    origin,
+    student_origin,
+    teacher_origin,
+    vocab,
+    inverse_temperature,
+    WITH_GAPS: tl.constexpr,
+    BLOCK: tl.constexpr,
+):
+    """One sweep over both sides of a row: what their normalisers, and their difference, are made of.
+
+    Args:
+        student: the row's logits.
+        teacher: the same.
+        origin: column of the origin.
+        student_origin: the student's logit there.
+        teacher_origin: the teacher's.
+        vocab: columns.
+        inverse_temperature: multiplies the logits.
+        WITH_GAPS: take the third of the sums; it is zero otherwise.
+        BLOCK: columns at a time.
+
+    Returns:
+        rest: A - 1, the student's normaliser without the origin.
+        surplus: B - A.
+        gaps: sum of exp(a) gap.
+        teacher_top: the teacher's largest logit.
+        teacher_sum: its normaliser relative to that one.
+    """
+    rest = tl.zeros([BLOCK], tl.float32)
+    surplus = tl.zeros([BLOCK], tl.float32)
+    gaps = tl.zeros([BLOCK], tl.float32)
+    peak = tl.full([BLOCK], LOWEST, tl.float32)
+    total = tl.zeros([BLOCK], tl.float32)
+    for start in range(0, vocab, BLOCK):
+        columns = start + tl.arange(0, BLOCK)
+        teacher_logits = load_logits(teacher, columns, vocab)
+        student_above, teacher_above, gap = from_origin(
+            load_logits(student, columns, vocab), teacher_logits, student_origin, teacher_origin, inverse_temperature
+        )
+        student_exp = tl.exp(student_above)
+        rest += tl.where(columns == origin, 0.0, student_exp)
+        surplus += excess_mass(student_exp, tl.exp(teacher_above), gap)
+        peak, total = push(peak, total, teacher_logits, inverse_temperature)
+        if WITH_GAPS:
+            gaps += weighted(student_exp, gap)
+    teacher_top, teacher_sum = close(peak, total, inverse_temperature)
+    return tl.sum(rest, 0), tl.sum(surplus, 0), tl.sum(gaps, 0), teacher_top, teacher_sum
 
 
 @triton.jit

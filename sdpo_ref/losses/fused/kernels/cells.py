@@ -11,9 +11,7 @@ import triton
 import triton.language as tl
 
 from sdpo_ref.losses.fused.kernels.arithmetic import (
-    LOWEST,
     centered_slope,
-    close,
     excess_mass,
     forward_slope,
     from_origin,
@@ -23,8 +21,8 @@ from sdpo_ref.losses.fused.kernels.arithmetic import (
     log_one_plus,
     mixture_terms,
     most_likely,
-    push,
     store_zeros,
+    sums_of_row,
     weighted,
 )
 
@@ -184,23 +182,9 @@ def tail_cells_kernel(
     student_tail, teacher_tail = tl.load(student + of_tail), tl.load(teacher + of_tail)
     is_empty = student_tail == -float("inf")
     below = tl.where(is_empty, student_origin, student_tail)
-    rest = tl.zeros([BLOCK], tl.float32)
-    surplus = tl.zeros([BLOCK], tl.float32)
-    teacher_peak = tl.full([BLOCK], LOWEST, tl.float32)
-    teacher_total = tl.zeros([BLOCK], tl.float32)
-    for start in range(0, vocab, BLOCK):
-        columns = start + tl.arange(0, BLOCK)
-        student_logits = load_logits(student, columns, vocab)
-        teacher_logits = load_logits(teacher, columns, vocab)
-        student_above, teacher_above, gap = from_origin(
-            student_logits, teacher_logits, below, teacher_tail, inverse_temperature
-        )
-        student_exp = tl.exp(student_above)
-        rest += tl.where(columns == of_tail, 0.0, student_exp)
-        surplus += excess_mass(student_exp, tl.exp(teacher_above), gap)
-        teacher_peak, teacher_total = push(teacher_peak, teacher_total, teacher_logits, inverse_temperature)
-    student_rest = tl.sum(rest, 0)
-    teacher_top, teacher_sum = close(teacher_peak, teacher_total, inverse_temperature)
+    student_rest, surplus, _gaps, teacher_top, teacher_sum = sums_of_row(
+        student, teacher, of_tail, below, teacher_tail, vocab, inverse_temperature, WITH_GAPS=False, BLOCK=BLOCK
+    )
     teacher_log_sum = tl.log(teacher_sum)
 
     # A teacher that excludes the student's most likely token, of the row or of the tail, is measured from its own.
@@ -219,7 +203,7 @@ def tail_cells_kernel(
         student_tail, teacher_tail, student_origin, teacher_origin, inverse_temperature
     )
     tail_gap -= log_of_normalizers(
-        student_rest, tl.sum(surplus, 0), (teacher_top - teacher_tail) * inverse_temperature, teacher_log_sum
+        student_rest, surplus, (teacher_top - teacher_tail) * inverse_temperature, teacher_log_sum
     )
     tail_gap = tl.where(is_empty, tl.where(teacher_sum == 0.0, 0.0, float("inf")), tail_gap)
     tl.store(student_cells + k, tail_above + log_one_plus(student_rest))

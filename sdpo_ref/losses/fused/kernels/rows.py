@@ -10,7 +10,6 @@ from sdpo_ref.losses.fused.kernels.arithmetic import (
     centered_slope,
     close,
     difference,
-    excess_mass,
     exp_minus_one,
     forward_slope,
     from_origin,
@@ -22,6 +21,7 @@ from sdpo_ref.losses.fused.kernels.arithmetic import (
     most_likely,
     push,
     store_zeros,
+    sums_of_row,
     weighted,
 )
 
@@ -98,32 +98,23 @@ def rows_kernel(
     student_origin = tl.load(student + origin)
     teacher_origin = tl.load(teacher + origin)
 
-    rest = tl.zeros([BLOCK], tl.float32)
-    surplus = tl.zeros([BLOCK], tl.float32)
-    gaps = tl.zeros([BLOCK], tl.float32)
-    teacher_peak = tl.full([BLOCK], LOWEST, tl.float32)
-    teacher_total = tl.zeros([BLOCK], tl.float32)
-    for start in range(0, vocab, BLOCK):
-        columns = start + tl.arange(0, BLOCK)
-        student_logits = load_logits(student, columns, vocab)
-        teacher_logits = load_logits(teacher, columns, vocab)
-        student_above, teacher_above, gap = from_origin(
-            student_logits, teacher_logits, student_origin, teacher_origin, inverse_temperature
-        )
-        student_exp = tl.exp(student_above)
-        rest += tl.where(columns == origin, 0.0, student_exp)
-        surplus += excess_mass(student_exp, tl.exp(teacher_above), gap)
-        teacher_peak, teacher_total = push(teacher_peak, teacher_total, teacher_logits, inverse_temperature)
-        if REVERSE and not SAMPLED:
-            gaps += weighted(student_exp, gap)
-    student_rest = tl.sum(rest, 0)
-    teacher_top, teacher_sum = close(teacher_peak, teacher_total, inverse_temperature)
+    student_rest, surplus, gaps, teacher_top, teacher_sum = sums_of_row(
+        student,
+        teacher,
+        origin,
+        student_origin,
+        teacher_origin,
+        vocab,
+        inverse_temperature,
+        WITH_GAPS=REVERSE and not SAMPLED,
+        BLOCK=BLOCK,
+    )
     student_share_of_one = 1.0 / (1.0 + student_rest)
     teacher_share_of_one = 1.0 / teacher_sum
     # A teacher that excludes the student's most likely token is measured from its own.
     teacher_origin = tl.where(teacher_origin == -float("inf"), teacher_top, teacher_origin)
     teacher_top_above = (teacher_top - teacher_origin) * inverse_temperature
-    normalizers = log_of_normalizers(student_rest, tl.sum(surplus, 0), teacher_top_above, tl.log(teacher_sum))
+    normalizers = log_of_normalizers(student_rest, surplus, teacher_top_above, tl.log(teacher_sum))
 
     token = tl.load(token_ids + row)
     token_above, _token_teacher, token_gap = from_origin(
@@ -146,7 +137,7 @@ def rows_kernel(
     center = 0.0
     at_origin = 0.0
     if REVERSE and not SAMPLED:
-        center = tl.sum(gaps, 0) * student_share_of_one
+        center = gaps * student_share_of_one
     if not (FORWARD or REVERSE or SAMPLED):
         _student_at_origin, _teacher_at_origin, at_origin = mixture_terms(
             student_share_of_one,
@@ -162,7 +153,7 @@ def rows_kernel(
             columns = start + tl.arange(0, BLOCK)
             student_logits = load_logits(student, columns, vocab)
             teacher_logits = load_logits(teacher, columns, vocab)
-            student_above, teacher_above, gap = from_origin(
+            student_above, _teacher_above, gap = from_origin(
                 student_logits, teacher_logits, student_origin, teacher_origin, inverse_temperature
             )
             student_prob = tl.exp(student_above) * student_share_of_one
@@ -195,7 +186,7 @@ def rows_kernel(
                 slope = advantage * tl.where(columns == token, own, -student_prob)
             else:
                 teacher_logits = load_logits(teacher, columns, vocab)
-                student_above, teacher_above, gap = from_origin(
+                student_above, _teacher_above, gap = from_origin(
                     student_logits, teacher_logits, student_origin, teacher_origin, inverse_temperature
                 )
                 student_prob = tl.exp(student_above) * student_share_of_one
