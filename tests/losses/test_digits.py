@@ -242,6 +242,15 @@ def test_each_kind_of_row(variant: Variant, options: dict[str, Any]) -> None:
     assert_no_further_than_plain_torch(variant, Problem.of(ROWS, torch.float32, options, from_hidden=True))
 
 
+@pytest.mark.parametrize("alpha", [0.01, 0.99])
+@pytest.mark.parametrize("variant", VARIANTS, ids=str)
+def test_near_an_end_of_alpha(variant: Variant, alpha: float) -> None:
+    """The mixture is nearly one of the sides, so that the terms of that side are far smaller than its probabilities."""
+    rows = [Kind(seed, scale=scale) for seed, scale in ((364, 0.1), (365, 0.3), (366, 1.0), (367, 3.0))]
+    options = {"alpha": alpha, "support": FULL, **PLAIN}
+    assert_no_further_than_plain_torch(variant, Problem.of(rows, torch.float32, options, from_hidden=False))
+
+
 @pytest.mark.parametrize(
     ("variant", "dtype"),
     [
