@@ -33,7 +33,7 @@ MODULES: Mapping[str, str] = {
     SANDBOX: "_main",
     OUTSIDE: "_main",
     "sdpo_ref.verification.checks.processes": "_main",
-    "sdpo_ref.selftest.worker": "main",
+    "sdpo_ref.mutants.selftest.worker": "main",
     "sdpo_ref.cli.main": "main",
     "tests.study.tiny": "main",
     "tests.verification.subsets": "main",

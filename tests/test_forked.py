@@ -41,7 +41,9 @@ def test_it_does_what_a_new_process_does(words: tuple[str, ...], tmp_path: Path)
 
 def test_a_killed_one_is_told_from_one_that_ended() -> None:
     """By the number of its signal, at once and for everyone who asks."""
-    process = subprocess.Popen([*PYTHON, "sdpo_ref.selftest.worker"], stdin=subprocess.PIPE, stdout=subprocess.PIPE)
+    process = subprocess.Popen(
+        [*PYTHON, "sdpo_ref.mutants.selftest.worker"], stdin=subprocess.PIPE, stdout=subprocess.PIPE
+    )
     assert type(process).__name__ == "ForkingPopen"
     assert process.poll() is None
     with pytest.raises(subprocess.TimeoutExpired):
@@ -55,7 +57,7 @@ def test_its_session_is_there_when_it_is_told() -> None:
     """So that its whole group can be killed at once; without a group nothing was killed, and a test waited for ever."""
     for _ in range(20):
         process = subprocess.Popen(
-            [*PYTHON, "sdpo_ref.selftest.worker"],
+            [*PYTHON, "sdpo_ref.mutants.selftest.worker"],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             start_new_session=True,
@@ -69,7 +71,7 @@ def test_its_session_is_there_when_it_is_told() -> None:
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize(("module", "is_forked"), [("sdpo_ref.selftest.worker", True), (forked.OUTSIDE, False)])
+@pytest.mark.parametrize(("module", "is_forked"), [("sdpo_ref.mutants.selftest.worker", True), (forked.OUTSIDE, False)])
 def test_what_runs_outside_any_test_is_started_anew(module: str, *, is_forked: bool) -> None:
     """The usual template has imported pytest, which LOSS-065 forbids."""
     with subprocess.Popen([*PYTHON, module], stdin=subprocess.DEVNULL, stderr=subprocess.DEVNULL) as process:

@@ -2,8 +2,8 @@
 
 import pytest
 
+from sdpo_ref.mutants.selftest.targets import all_targets
 from sdpo_ref.protocols.profile import PROFILES
-from sdpo_ref.selftest.targets import all_targets
 from sdpo_ref.verification.engine import verify
 
 FARTHEST = max(PROFILES, key=lambda name: len(PROFILES[name].departures()))

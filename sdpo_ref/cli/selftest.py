@@ -13,12 +13,12 @@ from sdpo_ref._resources import content
 from sdpo_ref.claims.rates import read_rates
 from sdpo_ref.errors import UsageError
 from sdpo_ref.mutants import mutants
-from sdpo_ref.selftest.answered import known_answers
-from sdpo_ref.selftest.page import render
-from sdpo_ref.selftest.problems import differences, matrix_of, problems
-from sdpo_ref.selftest.processes import run_targets
-from sdpo_ref.selftest.repeats import read_repeats, repeats_of, write_repeats
-from sdpo_ref.selftest.targets import Finding, Target, all_targets, for_check, repeated, select
+from sdpo_ref.mutants.selftest.answered import known_answers
+from sdpo_ref.mutants.selftest.page import render
+from sdpo_ref.mutants.selftest.problems import differences, matrix_of, problems
+from sdpo_ref.mutants.selftest.processes import run_targets
+from sdpo_ref.mutants.selftest.repeats import read_repeats, repeats_of, write_repeats
+from sdpo_ref.mutants.selftest.targets import Finding, Target, all_targets, for_check, repeated, select
 from sdpo_ref.verification.diagnosis.kill_matrix import FILE, KillMatrix, read_kill_matrix, write_kill_matrix
 from sdpo_ref.verification.diagnosis.known_answers import FILE as ANSWERS
 from sdpo_ref.verification.diagnosis.known_answers import read_known_answers, write_known_answers

@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from sdpo_ref.mutants import make, make_benign, mutants
-from sdpo_ref.selftest.difference_from_reference import difference, first_difference
+from sdpo_ref.mutants.selftest.difference_from_reference import difference, first_difference
 
 
 def test_reference_does_not_differ_from_itself() -> None:

@@ -11,9 +11,9 @@ from sdpo_ref.claims.rates import read_rates
 from sdpo_ref.errors import IntegrityError
 from sdpo_ref.mutants import mutants
 from sdpo_ref.mutants.benign import BENIGN
-from sdpo_ref.selftest.page import DiagnosisAccuracy, diagnosis_accuracy, render
-from sdpo_ref.selftest.problems import WARNINGS, differences, musts_without_a_kill, too_near
-from sdpo_ref.selftest.repeats import read_repeats
+from sdpo_ref.mutants.selftest.page import DiagnosisAccuracy, diagnosis_accuracy, render
+from sdpo_ref.mutants.selftest.problems import WARNINGS, differences, musts_without_a_kill, too_near
+from sdpo_ref.mutants.selftest.repeats import read_repeats
 from sdpo_ref.verification.diagnosis.kill_matrix import (
     FILE,
     KillMatrix,
@@ -103,7 +103,7 @@ def test_page_is_the_matrix(
     filed: KillMatrix, catalogue: Catalogue, accuracy: DiagnosisAccuracy, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The page is what the matrix on file renders to."""
-    monkeypatch.setattr("sdpo_ref.selftest.page.diagnosis_accuracy", lambda _matrix: accuracy)
+    monkeypatch.setattr("sdpo_ref.mutants.selftest.page.diagnosis_accuracy", lambda _matrix: accuracy)
     page = (content("conformance") / FILE.parent / "README.md").read_text(encoding="utf-8")
     assert page == render(
         filed, catalogue, read_repeats(content("conformance")), read_rates(content("conformance")).wrong

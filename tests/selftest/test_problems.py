@@ -6,8 +6,15 @@ import pytest
 import torch
 
 from sdpo_ref._resources import content
-from sdpo_ref.selftest.problems import UNBREAKABLE, matrix_of, musts_without_a_kill, problems, tolerances, too_near
-from sdpo_ref.selftest.targets import Finding, Target, all_targets, select
+from sdpo_ref.mutants.selftest.problems import (
+    UNBREAKABLE,
+    matrix_of,
+    musts_without_a_kill,
+    problems,
+    tolerances,
+    too_near,
+)
+from sdpo_ref.mutants.selftest.targets import Finding, Target, all_targets, select
 from sdpo_ref.verification.checks.comparison import TOLERANCES
 from sdpo_ref.verification.diagnosis.kill_matrix import Tolerance
 from sdpo_ref.verification.suite.spec_text import read_catalogue

@@ -9,10 +9,10 @@ import torch
 from sdpo_ref._resources import content
 from sdpo_ref.errors import IntegrityError
 from sdpo_ref.mutants.benign import BENIGN
+from sdpo_ref.mutants.selftest.processes import run_targets
+from sdpo_ref.mutants.selftest.repeats import FILE, read_repeats, repeats_of, write_repeats
+from sdpo_ref.mutants.selftest.targets import Finding, all_targets, repeated, select
 from sdpo_ref.mutants.unusual import UNUSUAL
-from sdpo_ref.selftest.processes import run_targets
-from sdpo_ref.selftest.repeats import FILE, read_repeats, repeats_of, write_repeats
-from sdpo_ref.selftest.targets import Finding, all_targets, repeated, select
 from sdpo_ref.verification.checks.inputs import inputs_of, random_batch
 
 

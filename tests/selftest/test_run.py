@@ -9,9 +9,9 @@ from typer.testing import CliRunner
 from sdpo_ref.cli import selftest as command
 from sdpo_ref.cli.selftest import app
 from sdpo_ref.mutants.benign import BENIGN
+from sdpo_ref.mutants.selftest.processes import run_targets
+from sdpo_ref.mutants.selftest.targets import Finding, Target, all_targets, for_check, select
 from sdpo_ref.mutants.unusual import UNUSUAL
-from sdpo_ref.selftest.processes import run_targets
-from sdpo_ref.selftest.targets import Finding, Target, all_targets, for_check, select
 from sdpo_ref.verification.diagnosis.kill_matrix import read_kill_matrix
 
 TARGETS = all_targets()

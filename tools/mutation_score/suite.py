@@ -8,9 +8,9 @@ from typing import get_args
 from sdpo_ref.errors import IntegrityError
 from sdpo_ref.mutants.mutant import Mutant
 from sdpo_ref.mutants.plant import Planted
+from sdpo_ref.mutants.selftest import worker
+from sdpo_ref.mutants.selftest.targets import Finding, Target
 from sdpo_ref.protocols.profile import PROFILES, Profile, resolve_profile
-from sdpo_ref.selftest import worker
-from sdpo_ref.selftest.targets import Finding, Target
 from sdpo_ref.verification.suite.capabilities import PARTS
 from tools.mutation_score.mutations import UNCHANGED
 

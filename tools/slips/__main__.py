@@ -10,8 +10,8 @@ from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 
 from sdpo_ref.mutants.mutant import Mutant
-from sdpo_ref.selftest import worker
-from sdpo_ref.selftest.targets import Finding, Target
+from sdpo_ref.mutants.selftest import worker
+from sdpo_ref.mutants.selftest.targets import Finding, Target
 from tools.slips.battery import BATTERIES, Slip, slips
 
 NOTHING = "nothing"

@@ -4,8 +4,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from sdpo_ref.claims.power import DEFECTS
-from sdpo_ref.selftest.problems import BENIGN_MARGIN, BOUNDED, UNBREAKABLE, WRONG_MARGIN, too_near
-from sdpo_ref.selftest.repeats import Repeats
+from sdpo_ref.mutants.selftest.problems import BENIGN_MARGIN, BOUNDED, UNBREAKABLE, WRONG_MARGIN, too_near
+from sdpo_ref.mutants.selftest.repeats import Repeats
 from sdpo_ref.verification.diagnosis.diagnosis import ranking
 from sdpo_ref.verification.diagnosis.kill_matrix import KillMatrix, Row
 from sdpo_ref.verification.suite.catalogue import Catalogue

@@ -6,8 +6,8 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 
 from sdpo_ref.errors import IntegrityError
-from sdpo_ref.selftest.problems import WARNINGS
-from sdpo_ref.selftest.targets import Finding, Target
+from sdpo_ref.mutants.selftest.problems import WARNINGS
+from sdpo_ref.mutants.selftest.targets import Finding, Target
 
 FILE = Path("mutants") / "repeats.json"
 """In the folder of the suite."""

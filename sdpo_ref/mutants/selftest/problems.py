@@ -3,7 +3,7 @@
 import math
 from collections.abc import Collection, Iterable, Mapping, Sequence
 
-from sdpo_ref.selftest.targets import Finding, Target
+from sdpo_ref.mutants.selftest.targets import Finding, Target
 from sdpo_ref.verification.checks.comparison import HALF, TOLERANCES
 from sdpo_ref.verification.diagnosis.kill_matrix import KillMatrix, Liveness, Row, Tolerance
 from sdpo_ref.verification.suite.catalogue import Catalogue
@@ -134,7 +134,7 @@ def musts_without_a_kill(catalogue: Catalogue, killed: Collection[str]) -> Itera
         if requirement.id not in killed and requirement.id not in UNBREAKABLE:
             yield f"{requirement.id} kills no mutant: enter a mutant that breaks it, or remove the requirement"
         if requirement.id in killed and requirement.id in UNBREAKABLE:
-            yield f"{requirement.id} kills a mutant; take it out of UNBREAKABLE in sdpo_ref/selftest/problems.py"
+            yield f"{requirement.id} kills a mutant; take it out of UNBREAKABLE of mutants/selftest/problems.py"
 
 
 def too_near(tolerance: Tolerance) -> Iterable[str]:

@@ -1,4 +1,4 @@
-"""Runs the suite on one implementation after the other: ``python -P -m sdpo_ref.selftest.worker``.
+"""Runs the suite on one implementation after the other: ``python -P -m sdpo_ref.mutants.selftest.worker``.
 
 Starting Python, importing torch and collecting the checks is paid once. Reads a request a line, writes a finding
 a line. An implementation that hangs or ends the process is not given to this worker.
@@ -21,8 +21,8 @@ from hypothesis import is_hypothesis_test
 from sdpo_ref._resources import content
 from sdpo_ref.errors import SdpoRefError
 from sdpo_ref.mutants.mutant import Mutant
-from sdpo_ref.selftest.difference_from_reference import first_difference
-from sdpo_ref.selftest.targets import SLOW_CHECKS, Finding, Margins, Target, all_targets, requested
+from sdpo_ref.mutants.selftest.difference_from_reference import first_difference
+from sdpo_ref.mutants.selftest.targets import SLOW_CHECKS, Finding, Margins, Target, all_targets, requested
 from sdpo_ref.verification.checks.comparison import margins_to
 from sdpo_ref.verification.checks.inputs import inputs_of
 from sdpo_ref.verification.isolation.events import Check, Collected, Event, Finished, Started

@@ -11,13 +11,13 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from sdpo_ref.errors import SdpoRefError
-from sdpo_ref.selftest.targets import Finding, Target
+from sdpo_ref.mutants.selftest.targets import Finding, Target
 from sdpo_ref.verification.engine import verify
 from sdpo_ref.verification.isolation.process import isolated_environment
 from sdpo_ref.verification.report import Report
 from sdpo_ref.verification.status import Status
 
-_MODULE = "sdpo_ref.selftest.worker"
+_MODULE = "sdpo_ref.mutants.selftest.worker"
 _ISOLATED_LIMIT = 2.0
 """Seconds for a check of something that is known to hang."""
 
