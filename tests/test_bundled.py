@@ -76,7 +76,7 @@ from sdpo_ref.mutants.plant import altered_reference
 from sdpo_ref.verification.checks.inputs import random_batch
 
 batch, options = random_batch(0), {"alpha": 0.0, "support": FULL, "temperature": 1.0, "ratio_cap": None}
-file, line = "losses/chunked/supports.py", "        torch.sub(p, q, out=student)\\n        return value\\n"
+file, line = "losses/chunked/supports.py", "        return value, _balanced_(torch.sub(p, q, out=q), p)\\n"
 source = (Path(bundled.__file__).parent / file).read_text(encoding="utf-8")
 assert source.count(line) == 1
 right = bundled.chunked()

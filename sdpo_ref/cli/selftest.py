@@ -2,6 +2,7 @@
 
 import time
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Annotated
 
@@ -15,7 +16,7 @@ from sdpo_ref.errors import UsageError
 from sdpo_ref.mutants import mutants
 from sdpo_ref.mutants.selftest.answered import known_answers
 from sdpo_ref.mutants.selftest.page import render
-from sdpo_ref.mutants.selftest.problems import differences, matrix_of, problems
+from sdpo_ref.mutants.selftest.problems import differences, matrix_of, problems, with_rows_of
 from sdpo_ref.mutants.selftest.processes import run_targets
 from sdpo_ref.mutants.selftest.repeats import read_repeats, repeats_of, write_repeats
 from sdpo_ref.mutants.selftest.targets import Finding, Target, all_targets, for_check, repeated, select
@@ -35,6 +36,9 @@ def run(
     only: Annotated[
         list[str] | None, typer.Option(help="Only this mutant, family or right variant; repeatable. Writes nothing.")
     ] = None,
+    keep: Annotated[
+        bool, typer.Option("--keep", help="With --only: replace the rows and answers of these mutants on file.")
+    ] = False,
     jobs: Annotated[int, typer.Option(min=1, help="Worker processes.")] = 2,
     check: Annotated[
         bool,
@@ -63,6 +67,8 @@ def run(
     conformance = content("conformance") if to is None else to
     if not conformance.is_dir():
         raise UsageError(f"{conformance} is not a folder; create it first")
+    if keep and (not only or check):
+        raise UsageError("--keep replaces the rows of what --only names; with --check nothing is written")
     console = Console(highlight=False)
     if repeats is not None:
         raise typer.Exit(_repeat(console, conformance, repeats, jobs=jobs))
@@ -85,6 +91,8 @@ def run(
         console.print(f"  {line}", soft_wrap=True, markup=False)
     if not check and not only:
         _write(conformance, matrix, catalogue)
+    if keep:
+        _keep(conformance, matrix, targets, catalogue)
     killed = sum(1 for row in matrix.rows if row.failed)
     console.print(
         f"{killed} of {len(matrix.rows)} mutants killed, {len(matrix.benign)} right variants, "
@@ -121,10 +129,23 @@ def _write_answers(conformance: Path) -> None:
 
 
 def _write(conformance: Path, matrix: KillMatrix, catalogue: Catalogue) -> None:
+    _write_matrix(conformance, matrix, catalogue)
+    _write_answers(conformance)
+
+
+def _keep(conformance: Path, matrix: KillMatrix, targets: Sequence[Target], catalogue: Catalogue) -> None:
+    """Rows and answers of some mutants, beside those that are on file."""
+    _write_matrix(conformance, with_rows_of(read_kill_matrix(conformance), matrix), catalogue)
+    found = known_answers([target.mutant for target in targets if target.mutant is not None])
+    wrong = {**read_known_answers(conformance).wrong, **found.wrong}
+    write_known_answers(conformance, replace(found, wrong={name: wrong[name] for name in sorted(wrong)}))
+    record_golden(conformance, [ANSWERS.as_posix()])
+
+
+def _write_matrix(conformance: Path, matrix: KillMatrix, catalogue: Catalogue) -> None:
     write_kill_matrix(conformance, matrix)
     record_golden(conformance, [FILE.as_posix()])
     _write_page(conformance, matrix, catalogue)
-    _write_answers(conformance)
 
 
 def _write_page(conformance: Path, matrix: KillMatrix, catalogue: Catalogue) -> None:

@@ -13,10 +13,11 @@ from sdpo_ref.mutants.selftest.problems import (
     problems,
     tolerances,
     too_near,
+    with_rows_of,
 )
 from sdpo_ref.mutants.selftest.targets import Finding, Target, all_targets, select
 from sdpo_ref.verification.checks.comparison import TOLERANCES
-from sdpo_ref.verification.diagnosis.kill_matrix import Tolerance
+from sdpo_ref.verification.diagnosis.kill_matrix import Tolerance, read_kill_matrix
 from sdpo_ref.verification.suite.spec_text import read_catalogue
 
 CATALOGUE = read_catalogue(content("spec"))
@@ -125,3 +126,13 @@ def test_matrix_has_what_was_found() -> None:
     assert matrix.rows[0].checks == frozenset({"a::b[x]"})
     assert matrix.parts == {"a::b[x]": "loss"}
     assert matrix.benign == {"float32": ()}
+
+
+def test_rows_of_some_mutants_replace_those_on_file() -> None:
+    """And leave all others, right variants and tolerances."""
+    filed = read_kill_matrix()
+    found = matrix_of([WRONG], {WRONG.name: Finding(WRONG.name, requirements=["LOSS-003"], failed=["a check"])})
+    both = with_rows_of(filed, found)
+    changed = [(old.id, new.failed) for old, new in zip(filed.rows, both.rows, strict=True) if old != new]
+    assert changed == [("M006", ("LOSS-003",))]
+    assert (both.benign, both.tolerances) == (filed.benign, filed.tolerances)

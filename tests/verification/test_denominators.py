@@ -11,7 +11,7 @@ from sdpo_ref.mutants import make, make_benign
 from sdpo_ref.mutants.mutant import GOOD, with_parts
 from sdpo_ref.mutants.variation import good, loss
 from sdpo_ref.types import FULL, Aggregation, DistillationBatch
-from sdpo_ref.verification.checks.comparison import allow, allowances, allowed, assert_close
+from sdpo_ref.verification.checks.comparison import allow, allowances, allowed, allowed_after, assert_close
 from sdpo_ref.verification.checks.denominators import of_one_token
 from sdpo_ref.verification.checks.inputs import on_policy, random_batch
 from sdpo_ref.verification.checks.mismatch import Mismatch
@@ -85,6 +85,17 @@ def test_allowed_to_whoever_calls_it() -> None:
         assert_close(found, exact, what="loss")
     allow(1.0)
     assert allowed() == 0.0
+
+
+def test_what_is_allowed_grows_with_what_was_moved() -> None:
+    """A share of each update, wherever the weight ends; nothing where nothing is allowed."""
+    there_and_back = [{"a": torch.zeros(2)}, {"a": torch.tensor([3.0, 1.0])}, {"a": torch.zeros(2)}]
+    assert allowed_after(there_and_back) == 0.0
+    with allowances():
+        allow(1e-8)
+        assert allowed_after(there_and_back[:1]) == 0.0
+        assert allowed_after(there_and_back) == pytest.approx(2 * allowed_after(there_and_back[:2]))
+        assert allowed_after(there_and_back) == pytest.approx(6e-8)
 
 
 def test_one_token_everywhere() -> None:

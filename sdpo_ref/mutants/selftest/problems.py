@@ -2,6 +2,7 @@
 
 import math
 from collections.abc import Collection, Iterable, Mapping, Sequence
+from dataclasses import replace
 
 from sdpo_ref.mutants.selftest.targets import Finding, Target
 from sdpo_ref.verification.checks.comparison import HALF, TOLERANCES
@@ -65,6 +66,25 @@ def matrix_of(targets: Sequence[Target], findings: Mapping[str, Finding]) -> Kil
         )
     parts = {check: part for target in targets for check, part in findings[target.name].parts.items()}
     return KillMatrix(tuple(rows), parts, benign, tolerances(targets, findings))
+
+
+def with_rows_of(filed: KillMatrix, found: KillMatrix) -> KillMatrix:
+    """A matrix in which some rows are newer; tolerances stay, because a margin is one of all implementations.
+
+    Args:
+        filed: with the rows of all mutants that were on file.
+        found: of some mutants and right variants, which may be new.
+
+    Returns:
+        All rows, by id.
+    """
+    rows = {row.id: row for row in (*filed.rows, *found.rows)}
+    return replace(
+        filed,
+        rows=tuple(rows[name] for name in sorted(rows)),
+        parts={**filed.parts, **found.parts},
+        benign={**filed.benign, **found.benign},
+    )
 
 
 def tolerances(targets: Sequence[Target], findings: Mapping[str, Finding]) -> tuple[Tolerance, ...]:

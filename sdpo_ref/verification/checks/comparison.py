@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from itertools import pairwise
 
 import torch
 from torch import Tensor
@@ -72,6 +73,27 @@ def allow(relative: float) -> None:
 def allowed() -> float:
     """The relative tolerance that has been allowed, or zero."""
     return _allowances[-1] if _allowances else 0.0
+
+
+def allowed_after(updates: Sequence[Mapping[str, Tensor]]) -> float:
+    """What has been allowed of weights that moved, in their unit: a share of each update, and updates add up.
+
+    A weight may end near zero, so that a share of the weight itself says nothing of how far it was moved.
+
+    Args:
+        updates: the weights at the start and after each update.
+
+    Example:
+        >>> with allowances():
+        ...     allow(0.5)
+        ...     allowed_after([{"a": torch.zeros(2)}, {"a": torch.tensor([3.0, 1.0])}, {"a": torch.zeros(2)}])
+        3.0
+    """
+    moved = [
+        max(float((after[name] - weight).abs().max()) for name, weight in before.items())
+        for before, after in pairwise(updates)
+    ]
+    return allowed() * sum(moved)
 
 
 def assert_close(

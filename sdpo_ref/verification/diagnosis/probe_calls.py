@@ -248,7 +248,7 @@ def _reaches_a_parameter(subject: Subject, batch: DistillationBatch) -> str:
     """Whether backward arrives at a weight in front of the logits."""
     weight = torch.ones((), dtype=torch.float64, requires_grad=True)
     loss = subject._implementation.loss(  # type: ignore[attr-defined]  # noqa: SLF001 - Subject copies without the graph
-        replace(batch, student_logits=batch.student_logits * weight),
+        replace(batch, student_logits=batch.student_logits * weight, teacher_logits=batch.teacher_logits.clone()),
         alpha=1.0,
         support=FULL,
         temperature=1.0,
