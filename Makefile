@@ -62,7 +62,7 @@ wheel-check: $(DEV) ## build the wheel, and run `sdpo-ref verify` from it in an 
 
 constraints: ## rewrite constraints.txt with the newest versions that pyproject.toml admits
 	rm -rf build/constraints && $(PYTHON) -m venv build/constraints
-	build/constraints/bin/python -m pip install --quiet --quiet --disable-pip-version-check '.[dev,peers,study,bench]'
+	build/constraints/bin/python -m pip install --quiet --quiet --disable-pip-version-check '.[dev,peers,study,bench,lm]'
 	grep '^#' constraints.txt > build/constraints.txt
 	build/constraints/bin/python -m pip freeze --exclude sdpo-ref | sed 's/+[a-z0-9.]*$$//' >> build/constraints.txt
 	mv build/constraints.txt constraints.txt
@@ -88,5 +88,5 @@ $(STUDY): pyproject.toml constraints.txt | $(BIN)/python
 
 $(DEV): pyproject.toml constraints.txt | $(BIN)/python
 	@echo "installing sdpo-ref with its development tools and peers into $(VENV); a minute or more the first time"
-	@$(PIP_INSTALL) --editable '.[dev,peers,study,bench]'
+	@$(PIP_INSTALL) --editable '.[dev,peers,study,bench,lm]'
 	@touch $(RUN) $(STUDY) $@

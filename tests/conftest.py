@@ -26,17 +26,17 @@ def forked_processes() -> Iterator[None]:
         yield
 
 
-PEERS = ("trl", "sdpo_rl", "peft")
+EXTRAS = {"peers": ("trl", "sdpo_rl", "peft"), "lm": ("transformers", "jinja2")}
+"""What a test with the marker of an extra imports."""
 
 
 def pytest_runtest_setup(item: pytest.Item) -> None:
-    """Skip a `peers` test where the extra is absent, unless SDPO_REF_REQUIRE_PEERS=1 forbids to skip it."""
-    if item.get_closest_marker("peers") is None:
-        return
-    missing = [name for name in PEERS if find_spec(name) is None]
+    """Skip a `peers` or `lm` test where the extra is absent, unless SDPO_REF_REQUIRE_PEERS=1 forbids to skip it."""
+    needed = [name for extra, names in EXTRAS.items() if item.get_closest_marker(extra) is not None for name in names]
+    missing = [name for name in needed if find_spec(name) is None]
     if not missing:
         return
-    reason = f"not installed: {', '.join(missing)}; run `pip install -c constraints.txt -e '.[dev,peers,study]'`"
+    reason = f"not installed: {', '.join(missing)}; run `pip install -c constraints.txt -e '.[dev,peers,study,lm]'`"
     if os.environ.get("SDPO_REF_REQUIRE_PEERS") == "1":
         pytest.fail(reason, pytrace=False)
     pytest.skip(reason)

@@ -13,7 +13,7 @@ ROOT = Path(__file__).parent.parent
 def marked_test(tmp_path: Path) -> Path:
     """A folder with this project's conftest, one peer that cannot exist, and one test that needs the peers."""
     conftest = (ROOT / "tests/conftest.py").read_text(encoding="utf-8")
-    absent = conftest.replace('PEERS = ("trl"', 'PEERS = ("peer_that_is_not_installed"')
+    absent = conftest.replace('"peers": ("trl"', '"peers": ("peer_that_is_not_installed"')
     (tmp_path / "conftest.py").write_text(absent, encoding="utf-8")
     (tmp_path / "pytest.ini").write_text("[pytest]\nmarkers =\n  peers: needs peers\n", encoding="utf-8")
     (tmp_path / "test_peer.py").write_text(

@@ -11,7 +11,8 @@ from sdpo_ref.protocols import Teacher
 from sdpo_ref.protocols.parts import Message
 from sdpo_ref.protocols.profile import ContextRules
 from sdpo_ref.simulation.policies.prefix_sum import PrefixSumPolicy
-from sdpo_ref.teachers.reprompt import Reprompter, left_padded
+from sdpo_ref.teachers.chat import encoded
+from sdpo_ref.teachers.reprompt import Reprompter
 from sdpo_ref.teachers.weights import EmaTeacher, FrozenTeacher, LiveTeacher, TrustRegionTeacher
 from sdpo_ref.trainers.sdpo import SdpoTrainer
 from sdpo_ref.types import Feedback, Judgement, Rollouts
@@ -30,7 +31,6 @@ def decode(token_ids: list[int]) -> str:
 
 REPROMPTER = Reprompter(
     encode=encode,
-    decode_prompt=lambda token_ids: ({"role": "user", "content": decode(token_ids)},),
     decode_completion=decode,
     rules=ContextRules(own_success="exclude"),
 )
@@ -44,8 +44,8 @@ def sampled(seed: int = 0) -> tuple[PrefixSumPolicy, Rollouts]:
         torch.randn(size, size, generator=generator, dtype=torch.float64),
         0.1 * torch.randn(size, size, generator=generator, dtype=torch.float64),
     )
-    asked = [encode(({"role": "user", "content": text},)) for text in ("ask", "ask", "other")]
-    prompts = left_padded(asked, torch.tensor([0, 0, 1]))
+    asked = [({"role": "user", "content": text},) for text in ("ask", "ask", "other")]
+    prompts = encoded(asked, torch.tensor([0, 0, 1]), encode=encode)
     return policy, policy.sample(prompts, num_tokens=5, generator=generator)
 
 
@@ -64,7 +64,7 @@ def test_left_padding_is_nobodys_business() -> None:
     policy, rollouts = sampled()
     together = policy.logits(rollouts.prompts, rollouts.completions, rollouts.completion_mask)
     alone = policy.logits(
-        left_padded([encode(({"role": "user", "content": "ask"},))], torch.tensor([0])),
+        encoded([({"role": "user", "content": "ask"},)], torch.tensor([0]), encode=encode),
         rollouts.completions[:1],
         rollouts.completion_mask[:1],
     )

@@ -11,7 +11,8 @@ from sdpo_ref.protocols import Trainer
 from sdpo_ref.protocols.parts import Message
 from sdpo_ref.protocols.profile import ContextRules
 from sdpo_ref.simulation.policies.prefix_sum import PrefixSumPolicy
-from sdpo_ref.teachers.reprompt import Reprompter, left_padded
+from sdpo_ref.teachers.chat import encoded
+from sdpo_ref.teachers.reprompt import Reprompter
 from sdpo_ref.teachers.weights import FrozenTeacher
 from sdpo_ref.trainers.sdft import SdftTrainer
 from sdpo_ref.trainers.sdpo import SdpoTrainer
@@ -123,14 +124,13 @@ def test_a_text_teacher_shows_the_best_of_the_group() -> None:
 
     reprompter = Reprompter(
         encode=encode,
-        decode_prompt=lambda token_ids: ({"role": "user", "content": decode(token_ids)},),
         decode_completion=decode,
         rules=ContextRules(
             success_threshold=-math.inf, success_quantile=0.6, own_success="exclude", use_feedback=False
         ),
     )
     policy = small_policy(vocab=len(alphabet))
-    prompts = left_padded([encode(({"role": "user", "content": "ask"},))] * 3, torch.tensor([0, 0, 0]))
+    prompts = encoded([({"role": "user", "content": "ask"},)] * 3, torch.tensor([0, 0, 0]), encode=encode)
     rollouts = policy.sample(prompts, num_tokens=3, generator=torch.Generator().manual_seed(2))
     rollouts.completions[:] = torch.tensor([[0, 0, 0], [0, 1, 0], [1, 1, 1]])
     shown.clear()

@@ -20,7 +20,7 @@ from sdpo_ref.simulation.run import every_prompt
 from sdpo_ref.simulation.run_settings import RunSettings
 from sdpo_ref.simulation.settings import WorldSettings
 from sdpo_ref.simulation.world import random_stream
-from sdpo_ref.teachers.reprompt import left_padded
+from sdpo_ref.teachers.chat import left_padded
 from sdpo_ref.types import FULL, Judgement, Rollouts, Support
 from sdpo_ref.verification.checks.inputs import input_generator
 from sdpo_ref.verification.checks.settings import Setting
