@@ -1,5 +1,5 @@
-"""Language models of transformers under our protocols (extra ``lm``): policies, oracles that read text, credit maps.
+"""Language models of transformers under our protocols (extra ``lm``): policies, and oracles that read text.
 
-Read ``policy`` (a model as a policy), then ``texts`` and ``oracles`` (who judges what it says). Trainers, teachers and
-losses are those of the library, unchanged: a policy is a policy.
+Read ``policy`` (a model as a policy), then ``oracles`` (who judges what it says). Trainers, teachers and losses are
+those of the library, unchanged: a policy is a policy. transformers is imported when a model is loaded, not before.
 """

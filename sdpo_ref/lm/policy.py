@@ -13,6 +13,7 @@ from sdpo_ref.errors import InvalidInputError, UnsupportedError
 from sdpo_ref.functional.aggregation import completion_mask
 from sdpo_ref.functional.log_probs import log_probs, require_temperature, token_log_probs
 from sdpo_ref.lm.head import head_of
+from sdpo_ref.lm.texts import completion_texts
 from sdpo_ref.protocols.parts import Message
 from sdpo_ref.protocols.profile import ContextRules
 from sdpo_ref.teachers.chat import ChatPrompts, ChatRollouts, encoded
@@ -119,8 +120,7 @@ class TransformersPolicy:
 
     def texts(self, rollouts: Rollouts) -> list[str]:
         """What each completion says; tokens that do not count are left out."""
-        rows = zip(rollouts.completions, rollouts.completion_mask, strict=True)
-        return [self.decode(ids[mask].tolist()) for ids, mask in rows]
+        return completion_texts(rollouts, self.decode)
 
     def prompts(self, questions: Sequence[str | Sequence[Mapping[str, Any]]], *, group_size: int = 1) -> ChatPrompts:
         """Prompts to sample from: each question so many times, the rows of one question beside each other.

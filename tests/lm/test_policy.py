@@ -8,6 +8,7 @@ import pytest
 import torch
 
 from sdpo_ref.errors import InvalidInputError, UnsupportedError
+from sdpo_ref.lm.oracles.judges import PolicyJudge
 from sdpo_ref.lm.policy import TransformersPolicy
 from sdpo_ref.losses import sdpo_loss
 from sdpo_ref.protocols import Policy
@@ -282,3 +283,13 @@ def test_saved_and_loaded_is_the_same_policy(tmp_path: Path) -> None:
     assert loaded.end_ids == student.end_ids
     assert loaded.prompts(QUESTIONS).messages == student.prompts(QUESTIONS).messages
     assert torch.equal(loaded.prompts(QUESTIONS).token_ids, student.prompts(QUESTIONS).token_ids)
+
+
+def test_a_policy_may_be_the_judge() -> None:
+    """What it samples is its answer; the generator moves on."""
+    student = policy()
+    messages = ({"role": "user", "content": "Good?"},)
+    rollouts = student.sample(student.prompts([messages]), num_tokens=5, generator=torch.Generator().manual_seed(0))
+    judge = PolicyJudge(student, num_tokens=5, generator=torch.Generator().manual_seed(0))
+    first, second = judge(messages), judge(messages)
+    assert first == student.texts(rollouts)[0] != second
