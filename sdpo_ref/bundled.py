@@ -9,6 +9,7 @@ mixes losses. What is not a loss, and the advantages of the paper's hybrid, are 
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
+from types import SimpleNamespace
 from typing import Any
 
 import torch
@@ -43,7 +44,7 @@ from sdpo_ref.teachers.low_rank import low_rank_average
 from sdpo_ref.trainers.hybrid import HybridTrainer
 from sdpo_ref.trainers.sdpo import SdpoTrainer
 from sdpo_ref.trainers.step import run_steps
-from sdpo_ref.types import DistillationBatch, Support, TopKFrom
+from sdpo_ref.types import DistillationBatch, Head, HiddenBatch, Support, TopKFrom
 
 
 @dataclass(frozen=True)
@@ -114,6 +115,29 @@ class Reference:
         ratio_cap: float | None,
     ) -> Float[Tensor, ""]:
         """The SDPO loss under the profile's aggregation."""
+        return self._sdpo_loss(batch, alpha=alpha, support=support, temperature=temperature, ratio_cap=ratio_cap)
+
+    def hidden_loss(
+        self,
+        batch: HiddenBatch,
+        *,
+        alpha: float,
+        support: Support,
+        temperature: float,
+        ratio_cap: float | None,
+    ) -> Float[Tensor, ""]:
+        """The same from hidden states and heads."""
+        return self._sdpo_loss(batch, alpha=alpha, support=support, temperature=temperature, ratio_cap=ratio_cap)
+
+    def _sdpo_loss(
+        self,
+        batch: DistillationBatch | HiddenBatch,
+        *,
+        alpha: float,
+        support: Support,
+        temperature: float,
+        ratio_cap: float | None,
+    ) -> Float[Tensor, ""]:
         skips = self._profile.missing_behaviour == "skip" and batch.behaviour_log_probs is None
         return self._losses.sdpo_loss(
             batch,
@@ -297,6 +321,24 @@ def fused(profile: str = "paper") -> Reference:
     return Reference(profile, losses=_losses("fused", wrap=in_float32))
 
 
+def hidden(profile: str = "paper", impl: Impl = "reference") -> SimpleNamespace:
+    """The loss from hidden states alone, as a kernel offers it that makes no logits (LOSS-130).
+
+    Args:
+        profile: name of a published variant, see ``sdpo_ref.protocols.profile.PROFILES``.
+        impl: ``reference``, ``chunked`` or ``fused``.
+
+    Returns:
+        An implementation with one part.
+
+    Example:
+        >>> hidden(impl="chunked").name
+        'sdpo-ref chunked from hidden states'
+    """
+    whole = {"reference": make, "chunked": chunked, "fused": fused}[impl](profile)
+    return SimpleNamespace(name=f"{whole.name} from hidden states", profile=profile, hidden_loss=whole.hidden_loss)
+
+
 def _losses(
     impl: Impl, *, wrap: Callable[[Callable[..., Tensor]], Callable[..., Tensor]] = lambda loss: loss
 ) -> Losses:
@@ -310,20 +352,40 @@ def _losses(
 
 
 def in_float32(loss: Callable[..., Tensor]) -> Callable[..., Tensor]:
-    """The same loss of logits rounded to float32 first, for an implementation that takes no float64 (CONF-003).
+    """The same loss of inputs rounded to float32 first, for an implementation that takes no float64 (CONF-003).
 
     Args:
-        loss: of a batch of logits.
+        loss: of a batch of logits or of hidden states.
 
     Returns:
-        A loss whose value is in float32, and whose gradient has the dtype of the logits that it is given.
+        A loss whose value is in float32, and whose gradient has the dtype of what it is given.
     """
 
-    def rounded(batch: DistillationBatch, **options: Any) -> Tensor:
-        student, teacher = batch.student_logits.float(), batch.teacher_logits.float()
-        return loss(replace(batch, student_logits=student, teacher_logits=teacher), **options)
+    def rounded(batch: DistillationBatch | HiddenBatch, **options: Any) -> Tensor:
+        if isinstance(batch, DistillationBatch):
+            student, teacher = batch.student_logits.float(), batch.teacher_logits.float()
+            return loss(replace(batch, student_logits=student, teacher_logits=teacher), **options)
+        student_head = _head_in_float32(batch.student_head)
+        is_shared = batch.teacher_head is batch.student_head
+        teacher_head = student_head if is_shared else _head_in_float32(batch.teacher_head)
+        student, teacher = batch.student_hidden.float(), batch.teacher_hidden.float()
+        raised = HiddenBatch(
+            student,
+            student_head,
+            teacher,
+            teacher_head,
+            batch.completions,
+            batch.completion_mask,
+            batch.self_distillation_mask,
+            batch.behaviour_log_probs,
+        )
+        return loss(raised, **options)
 
     return rounded
+
+
+def _head_in_float32(head: Head) -> Head:
+    return Head(head.weight.float(), None if head.bias is None else head.bias.float())
 
 
 def divergence_from(token_losses: SdpoTokenLosses) -> SupportDivergence:

@@ -226,6 +226,7 @@ class HiddenBatch:
 
         Hidden states that do not count become zero first: a NaN among them would be inert in the loss, whose gradient
         is zero there, but zero times NaN would reach the gradient of the head (LOSS-051).
+        Implements: LOSS-130, LOSS-131, LOSS-132, LOSS-133.
 
         Returns:
             Logits in the dtype of the hidden states. Gradient flows into the student's hidden states and head.

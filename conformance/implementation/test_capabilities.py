@@ -62,6 +62,11 @@ PROBES: dict[str, Callable[[Subject], object]] = {
     "loss.half": lambda it: it.loss(
         on_policy(random_batch(1, dtype=torch.bfloat16)), **it.offered.one("loss", near=1.0, vocab=11).options
     ),
+    **{
+        f"hidden_{name}": lambda it, name=name: PROBES[name](it.through_hidden_states())  # type: ignore[misc]
+        for name in CAPABILITIES
+        if part_of(name) == "loss"
+    },
     "hybrid_loss": lambda it: it.hybrid_loss(
         on_policy(random_batch(1)), torch.rand(4), torch.zeros(4).long(), reward_weight=0.5, support=SAMPLED_TOKEN
     ),
@@ -102,7 +107,7 @@ PROBES: dict[str, Callable[[Subject], object]] = {
 @pytest.mark.parametrize("capability", [pytest.param(it, marks=pytest.mark.needs(it), id=it) for it in CAPABILITIES])
 def test_declared_is_offered(subject: Subject, capability: str) -> None:
     """A declared capability answers the simplest call with something that can be compared."""
-    if not subject.offers(capability):  # it applies on one support of a part, and this is another
+    if capability not in subject.declared:  # it applies on one support of a part, and this is another
         raise NotAskedError(not_offered([capability]))
     try:
         PROBES[capability](subject)
@@ -135,7 +140,7 @@ def test_declared_alphas_are_offered(subject: Subject, part: str) -> None:
 @pytest.mark.parametrize("capability", CAPABILITIES)
 def test_offered_is_declared(subject: Subject, not_applicable: Callable[[str], NoReturn], capability: str) -> None:
     """A capability that answers is declared."""
-    if subject.offers(capability) or not subject.has_part(part_of(capability)):
+    if capability in subject.declared or not subject.has_part(part_of(capability)):
         not_applicable("none of its parts offers what it does not declare")
     try:
         PROBES[capability](subject)

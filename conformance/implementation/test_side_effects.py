@@ -65,6 +65,7 @@ def _not_asked() -> NoReturn:
 CALLS: Mapping[str, Callable[[Subject], object]] = {
     "divergence": _divergence,
     "loss": _loss,
+    "hidden_loss": lambda it: _loss(it.through_hidden_states()),
     "hybrid_loss": _hybrid,
     "sdft_loss": _sdft,
     "implicit_reward": _implicit_reward,

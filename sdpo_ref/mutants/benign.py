@@ -13,7 +13,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from sdpo_ref.bundled import Reference, chunked
+from sdpo_ref.bundled import Reference, chunked, hidden
 from sdpo_ref.functional.support import on_support
 from sdpo_ref.mutants.mutant import GOOD, with_parts
 from sdpo_ref.mutants.unusual import UNUSUAL, in_float32
@@ -130,6 +130,8 @@ def _kl(p: Tensor, q: Tensor) -> Tensor:
 BENIGN: Mapping[str, Callable[..., object]] = {
     **{f"profile-{name}": lambda name=name: Reference(name) for name in PROFILES},
     "chunked": chunked,
+    "hidden-states-alone": hidden,
+    "hidden-states-alone-chunked": lambda: hidden(impl="chunked"),
     "float32": float32,
     "vocabulary-reversed": lambda: with_parts(loss=loss(lambda b, o: good(flipped(b), o))),
     "rows-reversed": lambda: with_parts(loss=loss(lambda b, o: good(permuted(b), o))),

@@ -27,18 +27,20 @@ _STACK = ("functional", "losses", "teachers", "trainers", "bundled")
 altered and the loaded reference take and return objects of the same classes."""
 
 
-_LOSSES = frozenset({"divergence", "loss", "hybrid_loss", "sdft_loss", "implicit_reward", "step", "trust_region"})
+_LOSSES = frozenset(
+    {"divergence", "loss", "hidden_loss", "hybrid_loss", "sdft_loss", "implicit_reward", "step", "trust_region"}
+)
 _TRAINERS = frozenset({"trainer", "hybrid_trainer"})
 _REACHES: Mapping[str, frozenset[str]] = {
     "functional/advantages.py": frozenset({"hybrid_loss"}),
     "functional/agreement.py": _TRAINERS,
     "functional/averaging.py": frozenset({"step", "trust_region", "low_rank_average"}),
     "functional/implicit_reward.py": frozenset({"implicit_reward"}),
-    "functional/importance.py": frozenset({"loss"}),
+    "functional/importance.py": frozenset({"loss", "hidden_loss"}),
     "functional/penalty.py": _TRAINERS,
     "functional/policy_gradient.py": _TRAINERS,
     "functional/preference.py": _TRAINERS,
-    "functional/sampled_token.py": frozenset({"loss", "hybrid_loss"}),
+    "functional/sampled_token.py": frozenset({"loss", "hidden_loss", "hybrid_loss"}),
     "losses/sdft.py": frozenset({"sdft_loss"}),
     "teachers/context.py": frozenset({"context", "demonstration_context"}),
     "teachers/low_rank.py": frozenset({"low_rank_average"}),

@@ -17,7 +17,7 @@ from torch import Tensor, nn
 
 from sdpo_ref.protocols import Policy, Teacher, Trainer
 from sdpo_ref.protocols.profile import ContextRules
-from sdpo_ref.types import DistillationBatch, Prompts, Support
+from sdpo_ref.types import DistillationBatch, HiddenBatch, Prompts, Support
 
 
 @runtime_checkable
@@ -53,6 +53,27 @@ class Loss(Protocol):
         ratio_cap: float | None,
     ) -> Float[Tensor, ""]:
         """The loss; ``ratio_cap=None`` means no importance weighting."""
+        ...
+
+
+@runtime_checkable
+class HiddenLoss(Protocol):
+    """**Protocol (level 1):** the loss from hidden states and heads, as kernels take it that make no logits.
+
+    Gradient w.r.t. ``batch.student_hidden``, and the weight and bias of ``batch.student_head`` where they ask for one;
+    none to the teacher's side. Where this is offered and :class:`Loss` is not, all of level 1 is asked through it.
+    """
+
+    def __call__(
+        self,
+        batch: HiddenBatch,
+        *,
+        alpha: float,
+        support: Support,
+        temperature: float,
+        ratio_cap: float | None,
+    ) -> Float[Tensor, ""]:
+        """The loss of the logits that the heads make of the hidden states (LOSS-130)."""
         ...
 
 
@@ -328,6 +349,7 @@ class Implementation(Protocol):
     precision: Literal["float64", "float32"]
     divergence: Divergence
     loss: Loss
+    hidden_loss: HiddenLoss
     hybrid_loss: HybridLoss
     sdft_loss: SdftLoss
     implicit_reward: ImplicitReward

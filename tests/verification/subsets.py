@@ -17,7 +17,7 @@ from sdpo_ref.losses.reference import sdpo_loss
 from sdpo_ref.protocols.parts import StepProblem, StepTrace
 from sdpo_ref.protocols.profile import Profile
 from sdpo_ref.trainers.step import run_steps
-from sdpo_ref.types import DistillationBatch, Support
+from sdpo_ref.types import DistillationBatch, HiddenBatch, Support
 from sdpo_ref.verification.report import Report, RequirementResult
 from sdpo_ref.verification.status import Status
 from sdpo_ref.verification.suite.capabilities import SUPPORTS
@@ -76,6 +76,8 @@ class Subset:
                 raise NotImplementedError("teacher, or temperature")
             return run_steps(problem, profile=Profile())
 
+        if any(capability.startswith("hidden_loss") for capability in self.capabilities):
+            return self._from_hidden_states(wrong)
         return SimpleNamespace(
             loss=loss,
             step=step,
@@ -83,6 +85,19 @@ class Subset:
             capabilities=self.capabilities + self.missing,
             profile={"alphas": "all" if self.hides_alphas else self.alphas or "all"},
         )
+
+    def _from_hidden_states(self, wrong: Callable[[Loss], Loss]) -> object:
+        """The same where nothing is offered but a loss from hidden states."""
+
+        def hidden_loss(
+            batch: HiddenBatch, *, alpha: float, support: Support, temperature: float, ratio_cap: float | None
+        ) -> Tensor:
+            self.require("hidden_loss", alpha, support)
+            if temperature != 1.0 or ratio_cap is not None or batch.student_hidden.dtype in HALF:
+                raise NotImplementedError("temperature, ratio cap, or half precision")
+            return wrong(sdpo_loss)(batch.project(), alpha=alpha, support=support)
+
+        return SimpleNamespace(hidden_loss=hidden_loss, capabilities=self.capabilities)
 
 
 HALF = {torch.bfloat16, torch.float16}
@@ -93,7 +108,7 @@ QUICK = {
     "forward KL": Subset(("divergence", "loss"), (0.0,)),
 }
 OTHERS = {
-    "everything": Subset(tuple(name for supports in SUPPORTS.values() for name in supports.values()) + RATIOS),
+    "everything": Subset((*SUPPORTS["divergence"].values(), *SUPPORTS["loss"].values(), *RATIOS)),
     "full vocabulary, both ends": Subset(("loss", *RATIOS), (0.0, 1.0)),
     "reverse KL": Subset(("loss", *RATIOS), (1.0,)),
     "one between the ends": Subset(("divergence", "loss"), (0.5,)),
@@ -107,6 +122,8 @@ OTHERS = {
     "step, reverse KL": Subset(("loss", "step"), (1.0,)),
     "step, top-k with tail": Subset(("loss.top_k_tail", "step")),
     "step, sampled token": Subset(("loss.sampled_token", "step")),
+    "hidden states": Subset(("hidden_loss",)),
+    "hidden states, top-k with tail": Subset(("hidden_loss.top_k_tail",)),
 }
 
 
@@ -180,7 +197,7 @@ def main() -> None:
 
 def wrong_ways(name: str) -> list[Callable[[Loss], Loss]]:
     """Those that a subset can be wrong in."""
-    has_masks = any(capability.startswith("loss") for capability in SUBSETS[name].capabilities)
+    has_masks = any(capability.startswith(("loss", "hidden_loss")) for capability in SUBSETS[name].capabilities)
     return [kind for kind in WRONG if has_masks or kind is not unmasked]
 
 

@@ -13,7 +13,7 @@ from sdpo_ref._resources import content
 from sdpo_ref.claims.records import read_claims, read_published
 from sdpo_ref.verification.checks.inputs import NEEDS_OF_SUPPORT
 from sdpo_ref.verification.engine import Suite, collect
-from sdpo_ref.verification.suite.capabilities import CAPABILITIES, SUPPORTS, not_declared
+from sdpo_ref.verification.suite.capabilities import CAPABILITIES, FORMS, SUPPORTS, not_declared
 from sdpo_ref.verification.suite.catalogue import Catalogue
 from sdpo_ref.verification.suite.spec_text import read_catalogue
 
@@ -163,9 +163,12 @@ def test_what_is_offered_alone_is_checkable_alone(catalogue: Catalogue) -> None:
 
 
 def test_every_capability_is_needed_somewhere(catalogue: Catalogue) -> None:
-    """A capability that no requirement needs is a dead knob."""
+    """A capability that no requirement needs is a dead knob; one of another form is needed as that of the part."""
     needed = {need for requirement in catalogue.requirements.values() for need in requirement.needs}
     needed |= set(NEEDS_OF_SUPPORT.values())
+    needed |= {
+        form + need.removeprefix(part) for part, form in FORMS.items() for need in needed if part == need[: len(part)]
+    }
     assert set(CAPABILITIES) - needed == set()
 
 

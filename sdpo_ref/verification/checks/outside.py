@@ -8,16 +8,19 @@ import subprocess
 import sys
 import tempfile
 from pathlib import Path
+from typing import Any
 
 import torch
 from safetensors.torch import load_file, save_file
 from torch import Tensor
 
 from sdpo_ref.types import DistillationBatch
+from sdpo_ref.verification.checks.hidden_form import as_hidden
 from sdpo_ref.verification.checks.mismatch import ImplementationRaisedError
 from sdpo_ref.verification.checks.settings import Setting
 from sdpo_ref.verification.isolation.loader import load
 from sdpo_ref.verification.isolation.surroundings import began
+from sdpo_ref.verification.suite.capabilities import is_through_form
 
 _MODULE = "sdpo_ref.verification.checks.outside"
 
@@ -82,12 +85,18 @@ def _main() -> None:
     arguments = parser.parse_args()
     torch.set_num_threads(1)
     batch = DistillationBatch(**load_file(arguments.request))
-    batch.student_logits.requires_grad_()
-    implementation = load(arguments.target).implementation
+    loaded = load(arguments.target)
     arguments.request.with_suffix(LOADED).touch()
-    setting = Setting.parse(arguments.setting)
-    loss = implementation.loss(batch, **setting.options, temperature=1.0, ratio_cap=None)  # type: ignore[attr-defined]
-    (gradient,) = torch.autograd.grad(loss, batch.student_logits)
+    options = {**Setting.parse(arguments.setting).options, "temperature": 1.0, "ratio_cap": None}
+    implementation: Any = loaded.implementation
+    if is_through_form(loaded.capabilities):
+        hidden = as_hidden(batch)
+        loss, leaf = implementation.hidden_loss(hidden.batch, **options), hidden.student.leaf
+    else:
+        hidden, leaf = None, batch.student_logits.requires_grad_()
+        loss = implementation.loss(batch, **options)
+    (gradient,) = torch.autograd.grad(loss, leaf)
+    gradient = gradient if hidden is None else hidden.student.of_logits(gradient)
     save_file({"value": loss.detach().contiguous(), "gradient": gradient.contiguous()}, arguments.answer)
 
 

@@ -18,7 +18,7 @@ from sdpo_ref.errors import UsageError
 from sdpo_ref.protocols import Policy, Teacher, Trainer
 from sdpo_ref.protocols.parts import Attempt, LowRankFactors, Message, StepProblem, StepTrace, TeacherContext
 from sdpo_ref.protocols.profile import ContextRules, Profile, resolve_profile
-from sdpo_ref.types import SAMPLED_TOKEN, DistillationBatch, Judgement, Rollouts, Support
+from sdpo_ref.types import SAMPLED_TOKEN, DistillationBatch, HiddenBatch, Judgement, Rollouts, Support
 from sdpo_ref.verification.checks.comparison import HALF, HALF_SLACK, allow
 from sdpo_ref.verification.checks.denominators import ALLOWED, bias
 from sdpo_ref.verification.checks.exactness import (
@@ -30,6 +30,7 @@ from sdpo_ref.verification.checks.exactness import (
     two_sides,
     weights_after,
 )
+from sdpo_ref.verification.checks.hidden_form import Hidden, as_hidden
 from sdpo_ref.verification.checks.mismatch import (
     ImplementationRaisedError,
     Mismatch,
@@ -39,7 +40,13 @@ from sdpo_ref.verification.checks.mismatch import (
 )
 from sdpo_ref.verification.checks.problems import SmallWorld
 from sdpo_ref.verification.checks.settings import Offers, Setting
-from sdpo_ref.verification.suite.capabilities import declared_capabilities
+from sdpo_ref.verification.suite.capabilities import (
+    FORMS,
+    declared_capabilities,
+    is_through_form,
+    part_of,
+    through_form,
+)
 
 PRECISIONS = ("float64", "float32")
 """What an implementation may declare."""
@@ -101,17 +108,26 @@ class GuardedTrainer:
 class Subject:
     """An implementation, as the checks see it.
 
+    The loss is asked from hidden states where it is offered in that form alone, and by :meth:`through_hidden_states`
+    also where it is offered in both.
+
     Args:
         implementation: any object with some of the attributes of
             :class:`~sdpo_ref.protocols.parts.Implementation`.
+        beside: the same implementation asked from logits, where this is to ask it from hidden states.
 
     Raises:
         UsageError: if its profile or capabilities cannot be understood.
     """
 
-    def __init__(self, implementation: object) -> None:
+    def __init__(self, implementation: object, *, beside: "Subject | None" = None) -> None:
         self._implementation = implementation
-        self.capabilities: frozenset[str] = declared_capabilities(implementation)
+        self.declared: frozenset[str] = declared_capabilities(implementation)
+        is_hidden = beside is not None or is_through_form(self.declared)
+        self._loss_part = FORMS["loss"] if is_hidden else "loss"
+        self._through_hidden_states: Subject | None = self if is_hidden else None
+        others = frozenset(it for it in self.declared if part_of(it) != "loss")
+        self.capabilities: frozenset[str] = others | through_form(self.declared) if is_hidden else self.declared
         declared = getattr(implementation, "profile", "paper")
         self.profile: Profile = resolve_profile(declared)
         self.base_profile: str = declared if isinstance(declared, str) else str(declared.get("base", "paper"))
@@ -119,8 +135,14 @@ class Subject:
         self.declared_precision: str = _declared_precision(implementation)
         self._coarse: dict[Question, torch.dtype] | None = None
         self._measures = False
-        self._given: list[tuple[str, Tensor, Tensor]] | None = None
+        self.watched: _Watched = _Watched() if beside is None else beside.watched
         self._bias: dict[str, float] = {}
+
+    def through_hidden_states(self) -> "Subject":
+        """The same implementation, its loss asked from hidden states (LOSS-130)."""
+        if self._through_hidden_states is None:
+            self._through_hidden_states = Subject(self._implementation, beside=self)
+        return self._through_hidden_states
 
     @property
     def coarse(self) -> Mapping[Question, torch.dtype]:
@@ -235,13 +257,13 @@ class Subject:
             if part == "divergence":
                 self._call(part, rows, rows.flip(-1), **setting.options)
             elif part == "loss":
-                self._call(part, batch, temperature=1.0, ratio_cap=None, **setting.options)
+                self._call_loss(batch, temperature=1.0, ratio_cap=None, **setting.options)
         except (NotOfferedError, ImplementationRaisedError):
             return False
         return True
 
     def offers(self, capability: str) -> bool:
-        """Whether the implementation declares a capability."""
+        """Whether the implementation declares a capability; one of the loss, in the form in which that is asked."""
         return capability in self.capabilities
 
     def has_part(self, part: str) -> bool:
@@ -280,15 +302,46 @@ class Subject:
         ratio_cap: float | None = None,
     ) -> Gradient:
         """The scalar and its gradients; the teacher's logits require one too, which must not arrive."""
-        own = _own(batch)
-        options = {"alpha": alpha, "support": support, "temperature": temperature, "ratio_cap": ratio_cap}
-        result = self._call("loss", own, **options)
+        own, result = self._call_loss(batch, alpha=alpha, support=support, temperature=temperature, ratio_cap=ratio_cap)
         return self._loss_gradient("loss", result, own, alpha, support)
+
+    def hidden_loss(
+        self,
+        batch: HiddenBatch,
+        wanted: Sequence[Tensor],
+        *,
+        alpha: float,
+        support: Support,
+        temperature: float = 1.0,
+        ratio_cap: float | None = None,
+    ) -> tuple[Tensor, ...]:
+        """The loss from hidden states that a check has made, and its gradients; zero where none arrives.
+
+        Args:
+            batch: made for this call; it is given as it is.
+            wanted: leaves of the batch.
+            alpha: of the divergence.
+            support: of the divergence.
+            temperature: divides the logits of both sides.
+            ratio_cap: of the importance weights.
+        """
+        options = {"alpha": alpha, "support": support, "temperature": temperature, "ratio_cap": ratio_cap}
+        result = self._call("hidden_loss", batch, **options)
+        value = self._as_exact_as_it_is(
+            _tensor("hidden_loss", result, torch.Size(()), graph=result), "loss", alpha, support
+        )
+        allow(ALLOWED * self.bias("loss"))
+        return value, *(_no_finer(it, value) for it in _gradients("hidden_loss", result, wanted))
+
+    def _call_loss(self, batch: DistillationBatch, **options: object) -> "tuple[_Own, Any]":
+        """The loss in the form in which it is offered, and the copy of the batch that it was given."""
+        own = as_hidden(batch) if self._loss_part == FORMS["loss"] else _own(batch)
+        return own, self._call(self._loss_part, own.batch if isinstance(own, Hidden) else own, **options)
 
     def loss_without_recording(self, batch: DistillationBatch, *, alpha: float, support: Support) -> Tensor:
         """The value where no gradients are recorded, as in an evaluation."""
         with torch.no_grad():
-            result = self._call("loss", _own(batch), alpha=alpha, support=support, temperature=1.0, ratio_cap=None)
+            _, result = self._call_loss(batch, alpha=alpha, support=support, temperature=1.0, ratio_cap=None)
         return self._as_exact_as_it_is(_tensor("loss", result, torch.Size(())), "loss", alpha, support)
 
     def loss_backward(
@@ -302,27 +355,25 @@ class Subject:
         value = _tensor("loss", result, torch.Size(()), graph=result)
         value = self._as_exact_as_it_is(value, "loss", alpha, support)
         try:
-            found = [_gradients("loss", factor * result, [own.student_logits], again=True) for factor in upstream]
+            found = [_gradients("loss", factor * result, _leaves(own)[:1], again=True) for factor in upstream]
         except NoAnswerError:
             raise
         except ImplementationRaisedError:
             anew = [(factor, *self._called(batch, alpha, support)) for factor in upstream]
-            found = [_gradients("loss", factor * result, [own.student_logits]) for factor, own, result in anew]
-        return [_no_finer(gradient, value) for (gradient,) in found]
+            found = [_gradients("loss", factor * result, _leaves(own)[:1]) for factor, own, result in anew]
+        return [_no_finer(_of_logits(own, gradients)[0], value) for gradients in found]
 
-    def _called(self, batch: DistillationBatch, alpha: float, support: Support) -> tuple[DistillationBatch, Any]:
+    def _called(self, batch: DistillationBatch, alpha: float, support: Support) -> "tuple[_Own, Any]":
         """A copy of the batch, and the loss that hangs on it."""
-        own = _own(batch)
-        return own, self._call("loss", own, alpha=alpha, support=support, temperature=1.0, ratio_cap=None)
+        return self._call_loss(batch, alpha=alpha, support=support, temperature=1.0, ratio_cap=None)
 
     def inputs_after_loss(
         self, batch: DistillationBatch, *, alpha: float, support: Support, ratio_cap: float | None = None
     ) -> DistillationBatch:
         """The copies that the implementation was given, after forward and backward."""
-        own = _own(batch)
-        result = self._call("loss", own, alpha=alpha, support=support, temperature=1.0, ratio_cap=ratio_cap)
+        own, result = self._call_loss(batch, alpha=alpha, support=support, temperature=1.0, ratio_cap=ratio_cap)
         self._loss_gradient("loss", result, own, alpha, support)
-        return own
+        return own.seen(batch) if isinstance(own, Hidden) else own
 
     def hybrid_loss(
         self, batch: DistillationBatch, rewards: Tensor, group_ids: Tensor, *, reward_weight: float, support: Support
@@ -444,36 +495,36 @@ class Subject:
         self,
         part: str,
         result: object,
-        own: DistillationBatch,
+        own: "_Own",
         alpha: float | None = None,
         support: Support | None = None,
     ) -> Gradient:
         value = self._as_exact_as_it_is(_tensor(part, result, torch.Size(()), graph=result), part, alpha, support)
         allow(ALLOWED * self.bias(part))
         assert isinstance(result, Tensor)  # noqa: S101 - checked by _tensor; for mypy
-        student, teacher = _gradients(part, result, [own.student_logits, own.teacher_logits])
+        student, teacher = _of_logits(own, _gradients(part, result, _leaves(own)))
         return Gradient(value, _no_finer(student, value), teacher)
 
     @contextmanager
     def watching(self) -> Iterator[list[str]]:
         """Note each part that has written into a tensor that it was given, when the block ends."""
         written: list[str] = []
-        self._given = []
+        self.watched.given = []
         try:
             yield written
-            for part, tensor, before in self._given:
+            for part, tensor, before in self.watched.given:
                 if not torch.equal(tensor.detach().nan_to_num(), before) and part not in written:
                     written.append(part)
         finally:
-            self._given = None
+            self.watched.given = None
 
     def _call(self, part: str, *arguments: object, **options: object) -> Any:
         function = getattr(self._implementation, part, None)
         if not callable(function):
             raise NotOfferedError(part, f"there is no attribute {part!r}")
-        if self._given is not None:
+        if self.watched.given is not None:
             given = _tensors((arguments, options))
-            self._given += [(part, it, it.detach().nan_to_num().clone()) for it in given]
+            self.watched.given += [(part, it, it.detach().nan_to_num().clone()) for it in given]
         try:
             result = function(*arguments, **options)
         except NotImplementedError as error:
@@ -483,6 +534,29 @@ class Subject:
         except BaseException as error:  # SystemExit too, and what pytest skips a test with
             raise ImplementationRaisedError(part, _summary(error), traceback.format_exc()) from error
         return result
+
+
+class _Watched:
+    """What parts were given while they are watched, with a copy of each; ``None`` while they are not."""
+
+    given: list[tuple[str, Tensor, Tensor]] | None = None
+
+
+_Own = DistillationBatch | Hidden
+"""A copy of a batch in the form in which a part is given it."""
+
+
+def _leaves(own: _Own) -> list[Tensor]:
+    """Where the gradients of both sides' logits arrive."""
+    if isinstance(own, Hidden):
+        return [own.student.leaf, own.teacher.leaf]
+    return [own.student_logits, own.teacher_logits]
+
+
+def _of_logits(own: _Own, gradients: Sequence[Tensor]) -> list[Tensor]:
+    """Gradients at the leaves as gradients of the logits."""
+    sides = (own.student, own.teacher) if isinstance(own, Hidden) else ()
+    return [side.of_logits(it) for side, it in zip(sides, gradients, strict=False)] or list(gradients)
 
 
 def _summary(error: BaseException) -> str:

@@ -15,10 +15,11 @@ from torch import Tensor
 
 from sdpo_ref.protocols.parts import Attempt
 from sdpo_ref.protocols.profile import ContextRules
-from sdpo_ref.types import FULL, SAMPLED_TOKEN, DistillationBatch, Support
+from sdpo_ref.types import FULL, SAMPLED_TOKEN, DistillationBatch, Head, HiddenBatch, Support
 from sdpo_ref.verification.checks.attempts import group_of, prompt
 from sdpo_ref.verification.checks.first_steps import Asked, MakeInputs, Ragged, SmallStudy, first_steps, own_weights
 from sdpo_ref.verification.checks.inputs import every_row, input_generator, on_policy, random_batch
+from sdpo_ref.verification.checks.mismatch import NotOfferedError
 from sdpo_ref.verification.checks.problems import (
     cut,
     step_problem,
@@ -60,7 +61,7 @@ HALF = "bfloat16"
 @cache
 def probes_of() -> Mapping[str, tuple[str, Call]]:
     """Name to the part that is called, and the call."""
-    every = (_divergence, _loss, _hybrid, _completions, _context, _weights, _step, _sizes, _trainer)
+    every = (_divergence, _loss, _hidden, _hybrid, _completions, _context, _weights, _step, _sizes, _trainer)
     return {name: (part, call) for chapter in every for name, part, call in chapter()}
 
 
@@ -228,6 +229,57 @@ def _loss() -> Entries:
     yield "the graph of an empty loss", "loss", Call(lambda it: _reaches_a_parameter(it, empty))
 
 
+def _hidden() -> Entries:
+    """The loss from hidden states, with the gradient of everything that has one."""
+    settings: tuple[tuple[float, Support], ...] = ((0.0, FULL), (0.3, Support("top_k_tail", 3)), (1.0, SAMPLED_TOKEN))
+    for (name, make), (alpha, support) in product(_hidden_batches().items(), settings):
+        yield (
+            f"loss from hidden states of {name}, alpha {alpha:g}, {support.kind}",
+            "hidden_loss",
+            Call(
+                partial(_hidden_gradients, make=make, alpha=alpha, support=support),
+                is_surrogate=support == SAMPLED_TOKEN,
+            ),
+        )
+
+
+def _hidden_batches() -> dict[str, Callable[[], HiddenBatch]]:
+    def make(
+        rows: int = 3, time: int = 4, *, has_bias: bool = True, shared: bool = False, garbage: float = 0.0
+    ) -> HiddenBatch:
+        generator, vocab, width = torch.Generator().manual_seed(971), 9, 6
+
+        def leaf(*shape: int) -> Tensor:
+            return torch.randn(*shape, generator=generator, dtype=torch.float64).requires_grad_()
+
+        student_head, teacher_head = (Head(leaf(vocab, width), leaf(vocab) if has_bias else None) for _ in "ab")
+        mask = torch.arange(time) < time - torch.arange(rows)[:, None]
+        student, teacher = (
+            torch.where(mask[..., None], leaf(rows, time, width).detach(), garbage).requires_grad_() for _ in "ab"
+        )
+        ids = torch.randint(vocab, (rows, time), generator=generator)
+        head = student_head if shared else teacher_head
+        return HiddenBatch(student, student_head, teacher, head, ids, mask, mask[:, 0])
+
+    return {
+        "a batch": make,
+        "a batch without biases": partial(make, has_bias=False),
+        "a batch with one head": partial(make, shared=True),
+        "garbage behind the mask": partial(make, garbage=math.nan),
+        "1,500 tokens": partial(make, 2, 750),
+    }
+
+
+def _hidden_gradients(
+    subject: Subject, *, make: Callable[[], HiddenBatch], alpha: float, support: Support
+) -> tuple[Tensor, ...]:
+    batch = make()
+    heads = [batch.student_head, *([] if batch.teacher_head is batch.student_head else [batch.teacher_head])]
+    leaves = [batch.student_hidden, batch.teacher_hidden]
+    leaves += [it for head in heads for it in (head.weight, head.bias) if it is not None]
+    return subject.through_hidden_states().hidden_loss(batch, leaves, alpha=alpha, support=support)
+
+
 def _random_number_after(subject: Subject, batch: DistillationBatch) -> Tensor:
     torch.manual_seed(916)
     subject.loss(batch, alpha=0.5, support=FULL)
@@ -247,6 +299,8 @@ def _default_dtype_after(subject: Subject, batch: DistillationBatch) -> str:
 def _reaches_a_parameter(subject: Subject, batch: DistillationBatch) -> str:
     """Whether backward arrives at a weight in front of the logits."""
     weight = torch.ones((), dtype=torch.float64, requires_grad=True)
+    if subject.through_hidden_states() is subject:
+        raise NotOfferedError("loss", "it is offered from hidden states")
     loss = subject._implementation.loss(  # type: ignore[attr-defined]  # noqa: SLF001 - Subject copies without the graph
         replace(batch, student_logits=batch.student_logits * weight, teacher_logits=batch.teacher_logits.clone()),
         alpha=1.0,

@@ -18,6 +18,13 @@ CAPABILITIES: Mapping[str, str] = {
     "loss.importance": "truncated importance weights",
     "loss.temperature": "a temperature other than one",
     "loss.half": "logits in bfloat16 or float16",
+    "hidden_loss": "the scalar loss from hidden states and heads, on the full vocabulary",
+    "hidden_loss.top_k_tail": "the same on top-k support with a tail bucket",
+    "hidden_loss.top_k_renormalized": "the same on renormalised top-k support",
+    "hidden_loss.sampled_token": "the same on the sampled token",
+    "hidden_loss.importance": "the same with truncated importance weights",
+    "hidden_loss.temperature": "the same at a temperature other than one",
+    "hidden_loss.half": "hidden states and heads in bfloat16 or float16",
     "hybrid_loss": "self-distillation mixed with the reward's policy gradient",
     "sdft_loss": "the loss of SDFT, its first tokens left out",
     "implicit_reward": "log pi(y|x,c) - log pi_k(y|x)",
@@ -69,17 +76,57 @@ SUPPORTS: Mapping[str, Mapping[SupportKind, str]] = {
         "top_k_renormalized": "loss.top_k_renormalized",
         "sampled_token": "loss.sampled_token",
     },
+    "hidden_loss": {
+        "full": "hidden_loss",
+        "top_k_tail": "hidden_loss.top_k_tail",
+        "top_k_renormalized": "hidden_loss.top_k_renormalized",
+        "sampled_token": "hidden_loss.sampled_token",
+    },
 }
 """Parts that are offered on one support or on several: support to the capability that declares it."""
+
+FORMS: Mapping[str, str] = {"loss": "hidden_loss"}
+"""A part to its other form. Where that alone is declared, what needs the part is asked of the form (LOSS-130)."""
+
+
+def through_form(declared: Collection[str]) -> frozenset[str]:
+    """The capabilities on which a part is asked through its other form, named as those of the part itself.
+
+    Example:
+        >>> sorted(through_form({"step", "hidden_loss", "hidden_loss.half"}))
+        ['loss', 'loss.half']
+    """
+    return frozenset(
+        part + capability.removeprefix(form)
+        for part, form in FORMS.items()
+        for capability in declared
+        if part_of(capability) == form
+    )
+
+
+def is_through_form(declared: Collection[str]) -> bool:
+    """Whether the loss is declared in its other form alone.
+
+    Example:
+        >>> is_through_form({"hidden_loss"}), is_through_form({"hidden_loss", "loss.sampled_token"})
+        (True, False)
+    """
+    return {*map(part_of, declared)} & {*FORMS, *FORMS.values()} == {*FORMS.values()}
 
 
 def is_declared(need: str, declared: Collection[str]) -> bool:
     """Whether what a requirement needs is declared; a part with several supports is, if one of them is.
 
+    The loss is declared as well, if it is so in its other form alone.
+
     Example:
         >>> is_declared("loss", {"loss.sampled_token"}), is_declared("loss.sampled_token", {"loss"})
         (True, False)
+        >>> is_declared("loss", {"hidden_loss"}), is_declared("loss.half", {"loss", "hidden_loss.half"})
+        (True, False)
     """
+    if is_through_form(declared):
+        declared = {*declared, *through_form(declared)}
     return need in declared or any(other in declared for other in SUPPORTS.get(need, {}).values())
 
 

@@ -64,7 +64,7 @@ def make(command: str, call_limit: float = CALL_LIMIT) -> SimpleNamespace:
     if beyond:
         raise UsageError(
             f"{command} declares {', '.join(beyond)}, which cannot be reached through JSON lines because they take "
-            "live objects; leave them out of its capabilities"
+            "live objects or hidden states; leave them out of its capabilities"
         )
     if not parts:
         raise LoadError(f"{command} declares no capability; name what it offers, such as 'divergence', in its hello")

@@ -23,7 +23,8 @@ REACHABLE = frozenset(
         *("demonstration_context", "trust_region", "low_rank_average", "defaults"),
     }
 )
-"""Parts that a program can offer. ``step``, ``trainer`` and ``hybrid_trainer`` are given live models, and cannot."""
+"""Parts that a program can offer. ``step``, ``trainer`` and ``hybrid_trainer`` are given live models, and cannot;
+``hidden_loss`` has no operation of its own."""
 
 _Read = TypeVar("_Read")
 
