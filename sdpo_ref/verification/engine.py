@@ -24,7 +24,7 @@ from sdpo_ref.verification.isolation.run import Request, Run
 from sdpo_ref.verification.isolation.runner import default_jobs, run_in_process, run_isolated
 from sdpo_ref.verification.judge import NO_CLAIMS, judge
 from sdpo_ref.verification.level4 import Level4, decide_claims
-from sdpo_ref.verification.report import Report
+from sdpo_ref.verification.report import Repeat, Report
 from sdpo_ref.verification.status import Status
 from sdpo_ref.verification.suite.catalogue import Catalogue
 from sdpo_ref.verification.suite.golden import SUMS, require_golden
@@ -67,6 +67,11 @@ class Suite:
             if not part.is_dir():
                 raise UsageError(f"{part} is not a folder; a suite is a folder that holds spec/ and conformance/")
         return suite
+
+    def folder(self) -> str | None:
+        """Where it lies, as ``Suite.at`` takes it; ``None`` for the released suite, or where the two lie apart."""
+        together = self.spec.parent == self.conformance.parent and self != Suite.released()
+        return str(self.spec.parent) if together else None
 
     def catalogue(self, *, study: bool = False) -> Catalogue:
         """Its requirements, on request with those of the simulated world."""
@@ -186,7 +191,7 @@ def verify(
     results, claims = (
         ((), NO_CLAIMS)
         if run.header is None or has_ended
-        else decide_claims(request, run.header, catalogue, level4, jobs=jobs)
+        else decide_claims(request, run.header, catalogue, level4, jobs=jobs, silent=run.silent())
     )
     return judge(
         replace(run, seconds=run.seconds + time.monotonic() - began),
@@ -199,6 +204,7 @@ def verify(
         matrix=matrix,
         known_answers=suite.known_answers() if run.answered is not None else None,
         deviations=read_ledger(suite.conformance).differences(read_claims(suite.spec)),
+        repeat=Repeat(suite=suite.folder(), budget=budget, jobs=jobs),
     )
 
 

@@ -17,6 +17,7 @@ from sdpo_ref.verification.report import (
     Diagnosis,
     Failure,
     Implementation,
+    Repeat,
     Report,
     RequirementResult,
     RunResults,
@@ -34,6 +35,8 @@ from sdpo_ref.verification.verdict import verdict
 NO_CLAIMS = Claims(profile="standard", legend=(), verdicts=())
 """Where level 4 was not run."""
 
+_NOTHING_ELSE = Repeat()
+
 
 def judge(
     run: Run,
@@ -47,6 +50,7 @@ def judge(
     matrix: KillMatrix | None = None,
     known_answers: KnownAnswers | None = None,
     deviations: Iterable[str] = (),
+    repeat: Repeat = _NOTHING_ELSE,
 ) -> Report:
     """The report of a run: a result for every selected requirement, the verdict, and the diagnosis.
 
@@ -61,6 +65,7 @@ def judge(
         matrix: what the suite records about known defects; without it there is no diagnosis.
         known_answers: their answers; without them, a diagnosis rests on failed checks.
         deviations: further differences between the suite and what was locked.
+        repeat: what else was asked for.
 
     Returns:
         The report.
@@ -96,6 +101,7 @@ def judge(
             departures=departures,
         ),
         selection=Selection(level=selection.level, only=tuple(selection.only)),
+        repeat=repeat,
         chapters={chapter: catalogue.titles[chapter] for chapter in dict.fromkeys(it.chapter for it in requirements)},
         requirements=requirements,
         waivers=tuple(waivers),

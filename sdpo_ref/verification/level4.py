@@ -6,6 +6,7 @@ Statements of the published study are asked only where they are named; what thei
 import math
 import time
 from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Set as AbstractSet
 from contextlib import AbstractContextManager, closing, nullcontext
 from dataclasses import asdict, dataclass
 
@@ -45,6 +46,7 @@ from sdpo_ref.verification.report import (
 from sdpo_ref.verification.status import Status
 from sdpo_ref.verification.suite.capabilities import not_declared, not_offered
 from sdpo_ref.verification.suite.catalogue import Catalogue, Requirement
+from sdpo_ref.verification.suite.silent import UNDECIDED
 
 BUNDLED_MODULE = "sdpo_ref.bundled"
 """Its trainers run on the batched simulator, which tests hold equal to them."""
@@ -97,7 +99,13 @@ class Level4:
 
 
 def decide_claims(
-    request: Request, header: Header, catalogue: Catalogue, options: Level4, *, jobs: int | None
+    request: Request,
+    header: Header,
+    catalogue: Catalogue,
+    options: Level4,
+    *,
+    jobs: int | None,
+    silent: AbstractSet[str] = frozenset(),
 ) -> tuple[tuple[RequirementResult, ...], Claims]:
     """Decide every selected claim.
 
@@ -107,6 +115,7 @@ def decide_claims(
         catalogue: the specification.
         options: how.
         jobs: worker processes; one for each core if left out.
+        silent: capabilities that do not answer their simplest call; nothing is trained with them.
 
     Returns:
         Each claim as a requirement, and the verdicts behind those that were run.
@@ -117,9 +126,10 @@ def decide_claims(
     if not selected:
         return (), claims_of((), options.profile)
     missing = {name: not_declared(catalogue[name].needs, header.capabilities) for name in selected}
+    asked = {name for name in selected if not missing[name] and silent.isdisjoint(catalogue[name].needs)}
     bundled = header.spec is not None and parse(importable(header.spec), SHORT_NAMES).module == BUNDLED_MODULE
-    claims = [claim for name, claim in records.items() if name in missing and not missing[name]]
-    published = [one for name, one in statements.items() if name in missing and not missing[name]]
+    claims = [claim for name, claim in records.items() if name in asked]
+    published = [one for name, one in statements.items() if name in asked]
     findings, rates = read_findings(request.conformance), read_rates(request.conformance)
     wanted = checked_parts(claims, findings, rates, implementation=not bundled)
     left_out = {name for name, claim in records.items() if not is_checked_under(claim, options.profile)}
@@ -153,8 +163,8 @@ def decide_claims(
     results = []
     for name in selected:
         requirement = catalogue[name]
-        if missing[name]:
-            result = requirement_result(requirement, Status.NA, not_offered(missing[name]))
+        if name not in asked:
+            result = _not_asked(requirement, missing[name])
         elif name in left_out:
             result = requirement_result(requirement, Status.SKIPPED, "five seeds are for the claims about F01's runs")
         elif not wanted[name]:
@@ -169,6 +179,13 @@ def decide_claims(
             result = result_of_claim(requirement, found[name], options, bundled=bundled)
         results.append(result)
     return tuple(results), claims_of(verdicts, options.profile, says=reproduced.says)
+
+
+def _not_asked(requirement: Requirement, missing: Sequence[str]) -> RequirementResult:
+    """A claim about what is not offered, or does not answer."""
+    if missing:
+        return requirement_result(requirement, Status.NA, not_offered(missing))
+    return requirement_result(requirement, Status.NOT_RUN, UNDECIDED)
 
 
 def _source(spec: str, header: Header, options: Level4, jobs: int, *, bundled: bool) -> AbstractContextManager[Source]:

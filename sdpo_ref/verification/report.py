@@ -94,6 +94,17 @@ class Selection(_Part):
         return self.level in (None, CLAIMS_LEVEL) and not self.only
 
 
+class Repeat(_Part):
+    """What else was asked for that a result can hang on, so that it can be asked for again."""
+
+    suite: Text | None = None
+    """Folder with spec/ and conformance/; null for the released suite."""
+    budget: float | None = None
+    """Seconds of level 4; null for no limit."""
+    jobs: int | None = None
+    """Worker processes; null if they were left to this program."""
+
+
 class Count(_Part):
     """How many requirements of one strength hold."""
 
@@ -346,6 +357,8 @@ class RunResults(_Part):
     """What was verified."""
     selection: Selection
     """What the user selected."""
+    repeat: Repeat = Repeat()
+    """What else was asked for."""
     chapters: dict[Text, Text]
     """Chapters of the selected requirements, each with its title."""
     requirements: tuple[RequirementResult, ...]

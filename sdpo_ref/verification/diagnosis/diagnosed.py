@@ -8,6 +8,7 @@ from sdpo_ref.verification.diagnosis.causes import Seen
 from sdpo_ref.verification.diagnosis.diagnosis import Diagnosis, diagnose
 from sdpo_ref.verification.diagnosis.kill_matrix import KillMatrix
 from sdpo_ref.verification.diagnosis.known_answers import EXACT, KnownAnswers
+from sdpo_ref.verification.diagnosis.probe_calls import probes_of
 from sdpo_ref.verification.isolation.run import Run
 from sdpo_ref.verification.report import CLAIMS_LEVEL, RunResults
 from sdpo_ref.verification.status import Status
@@ -51,7 +52,9 @@ def diagnosed(
     if run.answered is not None:
         answers = {name: Answer(*it) for name, it in run.answered.answers.items()}
         precision = run.answered.precision
-    compared = known.comparable(answers, results.implementation.departures) if known is not None else frozenset()
+    part_of_call, silent = {name: part for name, (part, _) in probes_of().items()}, run.silent()
+    heard = {name: it for name, it in answers.items() if part_of_call.get(name) not in silent}
+    compared = known.comparable(heard, results.implementation.departures) if known is not None else frozenset()
     wrong = known.deviations(answers, compared, exact=_EXACT.get(precision, _HALF_EXACT)) if known is not None else {}
     return diagnose(
         Seen(failing, answers, known.right if known is not None else {}, precision, len(wrong)),

@@ -4,19 +4,21 @@
 PATH/conformance -c PATH/conformance/pytest.ini -p sdpo_ref.verification.isolation.plugin --impl my_sdpo:make``.
 """
 
-from collections.abc import Generator, Iterable
+from collections.abc import Collection, Generator, Iterable, Mapping
 
 import pytest
 
 from sdpo_ref._resources import content
 from sdpo_ref.errors import SdpoRefError
 from sdpo_ref.verification.checks.mismatch import ChangedProcessError, NotAskedError
+from sdpo_ref.verification.isolation.events import Check
 from sdpo_ref.verification.isolation.loader import BY_NAME, Loaded, load
 from sdpo_ref.verification.isolation.outcome import classify
 from sdpo_ref.verification.isolation.surroundings import Surroundings
 from sdpo_ref.verification.status import Status
 from sdpo_ref.verification.suite.capabilities import not_declared, not_offered
 from sdpo_ref.verification.suite.catalogue import Catalogue
+from sdpo_ref.verification.suite.silent import UNDECIDED, is_not_asked, silent
 from sdpo_ref.verification.suite.spec_text import read_catalogue
 
 implementation_key = pytest.StashKey[Loaded]()
@@ -78,6 +80,27 @@ class SuitePlugin:
             if not changed or classify(error)[0] is not Status.INVALID:
                 raise
             raise ChangedProcessError(changed, error) from error
+
+
+class SilentPlugin:
+    """Does not run what calls a capability that has failed its simplest call: it would say the same once more."""
+
+    def __init__(self, silent: Collection[str] = ()) -> None:
+        self._silent = set(silent)
+        self._checks: Mapping[str, Check] = {}
+
+    def collected(self, checks: Iterable[Check]) -> None:
+        """Note what each check calls."""
+        self._checks = {check.id: check for check in checks}
+
+    def failed(self, name: str) -> None:
+        """Note a check that has failed."""
+        self._silent |= silent([self._checks[name]], {name: Status.FAIL})
+
+    def pytest_runtest_setup(self, item: pytest.Item) -> None:
+        """Skip such a check."""
+        if is_not_asked(self._checks[item.nodeid], self._silent):
+            pytest.skip(UNDECIDED)
 
 
 def needs_of(item: pytest.Item, catalogue: Catalogue) -> tuple[str, ...]:

@@ -12,6 +12,7 @@ from sdpo_ref.verification.isolation.plugin import REQUIREMENT, marked, needs_of
 from sdpo_ref.verification.isolation.run import Request
 from sdpo_ref.verification.status import Status
 from sdpo_ref.verification.suite.catalogue import Catalogue
+from sdpo_ref.verification.suite.silent import ANSWERS
 
 _LONGEST_OUTPUT = 2000
 _LONGEST_TEXT = 20_000
@@ -40,7 +41,9 @@ class Recorder:
         self._emit(Collected(tuple(checks), tuple(self._collection_errors)))
         first, step = self._request.share
         selected = [(item, check) for item, check in zip(items, checks, strict=True) if check.selected]
-        mine = [item for item, check in selected[first::step] if check.id not in self._request.finished]
+        share = {check.id for _, check in selected[first::step]}
+        answers = {check.id for check in checks if ANSWERS in check.requirements}  # every worker makes simplest calls
+        mine = [item for item, check in selected if check.id in (share | answers) - self._request.finished]
         items[:] = [] if self._request.implementation is None else mine
 
     def _check(self, item: pytest.Item) -> Check:

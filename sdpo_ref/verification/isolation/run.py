@@ -20,6 +20,7 @@ from sdpo_ref.verification.isolation.events import (
 from sdpo_ref.verification.isolation.text import printable_event
 from sdpo_ref.verification.suite.capabilities import part_of
 from sdpo_ref.verification.suite.selection import ALL, Selection
+from sdpo_ref.verification.suite.silent import silent
 
 
 @dataclass(frozen=True)
@@ -33,6 +34,7 @@ class Request:
         selection: what the user selected.
         share: run every ``share[1]``-th selected check, starting at ``share[0]``.
         finished: checks that have ended already and must not be run again.
+        silent: capabilities that are known not to answer their simplest call.
     """
 
     implementation: str | None
@@ -41,11 +43,13 @@ class Request:
     selection: Selection = ALL
     share: tuple[int, int] = (0, 1)
     finished: frozenset[str] = frozenset()
+    silent: frozenset[str] = frozenset()
 
     def encode(self) -> str:
         """One line of JSON."""
         fields = asdict(self)
-        fields.update(conformance=str(self.conformance), spec=str(self.spec), finished=sorted(self.finished))
+        fields.update(conformance=str(self.conformance), spec=str(self.spec))
+        fields.update(finished=sorted(self.finished), silent=sorted(self.silent))
         return json.dumps(fields)
 
     @classmethod
@@ -59,6 +63,7 @@ class Request:
             selection=Selection(fields["selection"]["level"], tuple(fields["selection"]["only"])),
             share=(fields["share"][0], fields["share"][1]),
             finished=frozenset(fields["finished"]),
+            silent=frozenset(fields["silent"]),
         )
 
 
@@ -81,6 +86,10 @@ class Run:
     collection_errors: tuple[str, ...]
     seconds: float
     answered: Answered | None = None
+
+    def silent(self) -> frozenset[str]:
+        """Capabilities that did not answer their simplest call."""
+        return silent(self.checks, {name: it.status for name, it in self.finished.items()})
 
 
 class RunLog:
@@ -108,11 +117,15 @@ class RunLog:
                 known_checks, self.collected = self.collected, event
                 if known_checks is not None:
                     return
-            case Finished(check):
-                self.finished[check] = event
+            case Finished(check, status):  # the simplest calls end once in each worker
+                before = self.finished.get(check)
+                if before is None or status.severity > before.status.severity:
+                    self.finished[check] = event
+                if before is not None:
+                    return
             case Answered(answers, precision):  # each worker asks the parts that failed a check of its share
-                before = {} if self.answered is None else self.answered.answers
-                self.answered = Answered({**before, **answers}, precision)
+                known_answers = {} if self.answered is None else self.answered.answers
+                self.answered = Answered({**known_answers, **answers}, precision)
         self._observe(event)
 
     def remaining(self, share: tuple[int, int]) -> list[Check]:
@@ -125,6 +138,11 @@ class RunLog:
         """Parts of the implementation that a check calls; one empty name if it declares none."""
         checks = {} if self.collected is None else {check.id: check for check in self.collected.checks}
         return frozenset(map(part_of, checks[check_id].needs)) or frozenset({""})
+
+    def silent(self) -> frozenset[str]:
+        """Capabilities that did not answer their simplest call."""
+        checks = () if self.collected is None else self.collected.checks
+        return silent(checks, {name: it.status for name, it in self.finished.items()})
 
     def run(self) -> Run:
         """Everything recorded."""

@@ -209,7 +209,8 @@ class _Supervisor:
         if self._log.collected is None:
             raise IntegrityError(f"the checks could not be collected: {_last_line(worker)}")
         if worker.check is not None:
-            self._losses.update(self._log.parts(worker.check))
+            if worker.check not in self._log.finished:
+                self._losses.update(self._log.parts(worker.check))
             failure = Failure(message=f"{how}; {advice}", traceback=stack)
             self._log.record(Finished(worker.check, Status.ERROR, failure=failure))
         remaining = self._log.remaining(worker.request.share)
@@ -224,7 +225,7 @@ class _Supervisor:
             return
         self._give_up_on_lost_parts(remaining)
         if self._log.remaining(worker.request.share):
-            self._start(replace(worker.request, finished=frozenset(self._log.finished)))
+            self._start(replace(worker.request, finished=frozenset(self._log.finished), silent=self._log.silent()))
 
     def _give_up_on_lost_parts(self, remaining: list[Check]) -> None:
         for check in remaining:

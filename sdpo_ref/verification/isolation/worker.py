@@ -36,7 +36,7 @@ from sdpo_ref.verification.isolation.events import (
     encode,
 )
 from sdpo_ref.verification.isolation.loader import Loaded, load
-from sdpo_ref.verification.isolation.plugin import SuitePlugin
+from sdpo_ref.verification.isolation.plugin import SilentPlugin, SuitePlugin
 from sdpo_ref.verification.isolation.recorder import Recorder
 from sdpo_ref.verification.isolation.run import Request
 from sdpo_ref.verification.isolation.sandbox import scratch_folder, terminate_all
@@ -85,14 +85,17 @@ def run(
         emit(Opened(_header(loaded, isolation)))
     calls: dict[str, frozenset[str]] = {}
     failed: list[str] = []
+    skipping = SilentPlugin(request.silent)
 
     def noting(event: Event) -> None:
         """Remember which checks fail, and which parts each check calls."""
         match event:
             case Collected(checks):
                 calls.update({check.id: frozenset(map(part_of, check.needs)) for check in checks})
+                skipping.collected(checks)
             case Finished(check, status) if status.is_failure:
                 failed.append(check)
+                skipping.failed(check)
         emit(event)
 
     ended = pytest.main(
@@ -107,7 +110,7 @@ def run(
             "-pno:cacheprovider",
             *(["--exitfirst"] if first_failure else []),
         ],
-        plugins=[SuitePlugin(catalogue, loaded), Recorder(request, catalogue, noting)],
+        plugins=[SuitePlugin(catalogue, loaded), skipping, Recorder(request, catalogue, noting)],
     )
     if ended in _REGULAR_ENDS:
         emit(Closed())

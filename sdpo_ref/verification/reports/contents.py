@@ -142,9 +142,13 @@ def advice(report: Report, result: RequirementResult) -> dict[str, str]:
 
 
 def _options(report: Report, result: RequirementResult) -> str:
-    """What else decided the result: the profile of a claim, limits other than the usual ones, and where it ran."""
-    usual = Limits()
-    found = [f"--profile {report.claims.profile}"] if result.level == _LEVEL_OF_CLAIMS else []
+    """What else decided the result: the suite, profile, budget and workers of a claim, limits, and where it ran."""
+    usual, asked = Limits(), report.repeat
+    found = [] if asked.suite is None else [f"--suite {shlex.quote(asked.suite)}"]
+    if result.level == _LEVEL_OF_CLAIMS:
+        found += [f"--profile {report.claims.profile}"]
+        found += [] if asked.budget is None else [f"--budget {asked.budget:g}"]
+        found += [] if asked.jobs is None else [f"--jobs {asked.jobs}"]
     if not report.isolation:
         return "".join(f" {option}" for option in [*found, "--in-process"])
     time, memory = (

@@ -9,9 +9,7 @@ from collections.abc import Iterable, Mapping
 from sdpo_ref.verification.isolation.events import Check
 from sdpo_ref.verification.report import RequirementResult
 from sdpo_ref.verification.status import Status
-
-ANSWERS = "CONF-001"
-"""The requirement that each declared capability answers its simplest call; it has one check for each."""
+from sdpo_ref.verification.suite.silent import ANSWERS, UNDECIDED, silent
 
 
 def after_prerequisites(own: Mapping[str, RequirementResult], checks: Iterable[Check]) -> dict[str, RequirementResult]:
@@ -26,9 +24,11 @@ def after_prerequisites(own: Mapping[str, RequirementResult], checks: Iterable[C
     Returns:
         The same requirements, in the same order.
     """
-    needs = {check.id: frozenset(check.needs) for check in checks}
-    silent = _silent(own.get(ANSWERS), needs)
-    return {name: _after(result, own, needs, silent) for name, result in own.items()}
+    known = tuple(checks)
+    needs = {check.id: frozenset(check.needs) for check in known}
+    answers = own.get(ANSWERS)
+    mute = frozenset() if answers is None else silent(known, {it.id: it.status for it in answers.checks})
+    return {name: _after(result, own, needs, mute) for name, result in own.items()}
 
 
 def basic_first(results: Iterable[RequirementResult]) -> list[RequirementResult]:
@@ -42,33 +42,27 @@ def _depth(result: RequirementResult, known: Mapping[str, RequirementResult]) ->
     return 1 + max((_depth(known[name], known) for name in result.after if name in known), default=0)
 
 
-def _silent(answers: RequirementResult | None, needs: Mapping[str, frozenset[str]]) -> frozenset[str]:
-    """Capabilities that do not answer their simplest call."""
-    if answers is None:
-        return frozenset()
-    failed = (check.id for check in answers.checks if check.status.is_failure)
-    return frozenset(capability for check in failed for capability in needs.get(check, ()))
-
-
 def _after(
     result: RequirementResult,
     own: Mapping[str, RequirementResult],
     needs: Mapping[str, frozenset[str]],
-    silent: frozenset[str],
+    mute: frozenset[str],
 ) -> RequirementResult:
+    if result.own_status is Status.NOT_RUN and result.reason == UNDECIDED:
+        return result.model_copy(update={"failed_first": ANSWERS})
     if not result.own_status.is_failure:
         return result
-    root = ANSWERS if _is_silent(result, needs, silent) else _failed_first(result, own).id
+    root = ANSWERS if _is_silent(result, needs, mute) else _failed_first(result, own).id
     if root == result.id:
         return result
     changes = {"status": Status.NOT_RUN, "reason": f"not decided, {root} failed first", "failed_first": root}
     return result.model_copy(update=changes)
 
 
-def _is_silent(result: RequirementResult, needs: Mapping[str, frozenset[str]], silent: frozenset[str]) -> bool:
+def _is_silent(result: RequirementResult, needs: Mapping[str, frozenset[str]], mute: frozenset[str]) -> bool:
     """Whether every failed check of a requirement calls something that does not answer at all."""
     failed = [needs.get(check.id, frozenset()) for check in result.checks if check.status.is_failure]
-    return bool(failed) and all(called & silent for called in failed)
+    return bool(failed) and all(called & mute for called in failed)
 
 
 def _failed_first(result: RequirementResult, own: Mapping[str, RequirementResult]) -> RequirementResult:

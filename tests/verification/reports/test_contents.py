@@ -118,4 +118,9 @@ def test_the_repeat_line_has_what_decided_the_result() -> None:
     of_claim = {**requirement("A-001", Status.FAIL), "level": 4}
     shown = " ".join(str(document(of_claim, isolation=usual)).split())
     assert "--only A-001 --profile standard check" in shown
+    asked = {"suite": "my suite", "budget": 60.0, "jobs": 1}
+    shown = " ".join(str(document(of_claim, isolation=usual, repeat=asked)).split())
+    assert "--only A-001 --suite 'my suite' --profile standard --budget 60 --jobs 1 check" in shown
+    shown = " ".join(str(document(requirement("A-001", Status.FAIL), isolation=usual, repeat=asked)).split())
+    assert "--only A-001 --suite 'my suite' check" in shown
     assert "--only A-001 --in-process check" in " ".join(str(document(requirement("A-001", Status.FAIL))).split())
