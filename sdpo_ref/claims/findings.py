@@ -10,6 +10,7 @@ import numpy as np
 from pydantic import AliasChoices, BaseModel, ConfigDict, Field
 
 from sdpo_ref import SPEC_VERSION
+from sdpo_ref.claims.code import Code
 from sdpo_ref.claims.comparison import count_comparisons
 from sdpo_ref.claims.first_gradient import CREDIT
 from sdpo_ref.claims.further_parts import with_further_levels
@@ -132,14 +133,14 @@ class Findings(_Kept):
         command: that decides them again.
         profile: how thoroughly.
         spec_version: of the specification whose seeds they have.
-        code: fingerprint of the code that was run.
+        code: claim to the code that gave its finding.
         claims: by id.
     """
 
     command: str
     profile: ProfileName
     spec_version: str
-    code: str
+    code: Mapping[str, Code]
     claims: Mapping[str, ClaimFinding]
 
     def passed(self, claim: str) -> frozenset[str]:
@@ -166,7 +167,7 @@ def findings_of(verdicts: Sequence[ClaimVerdict], stored: Stored | None, *, prof
         command=f"sdpo-ref claims decide --profile {profile}",
         profile=profile,
         spec_version=SPEC_VERSION,
-        code=code_fingerprint(),
+        code={one.claim.id: Code(decided=code_fingerprint()) for one in verdicts},
         claims={
             one.claim.id: ClaimFinding(
                 outcome=one.outcome,
@@ -244,16 +245,18 @@ def write_findings(conformance: Path, findings: Findings) -> Path:
 
 
 def merged(old: Findings | None, new: Findings) -> Findings:
-    """New findings about some claims beside the old ones about the others.
+    """New findings about some claims beside the old ones about the others, each with the code that gave it.
 
     Args:
-        old: if there are any; dropped if another version of the code or the specification made them.
+        old: if there are any; dropped if they are of another version of the specification, or of another profile.
         new: that take their place.
     """
-    if old is None or (old.spec_version, old.code, old.profile) != (new.spec_version, new.code, new.profile):
+    if old is None or (old.spec_version, old.profile) != (new.spec_version, new.profile):
         return new
-    both = {**old.claims, **new.claims}
-    return new.model_copy(update={"claims": {name: both[name] for name in sorted(both)}})
+    claims, code = {**old.claims, **new.claims}, {**old.code, **new.code}
+    return new.model_copy(
+        update={"claims": dict(sorted(claims.items())), "code": {name: code[name] for name in sorted(claims)}}
+    )
 
 
 def _part(answer: Answer, stored: Stored | None) -> PartFinding:

@@ -1,21 +1,21 @@
 """How often the procedure reaches which outcome on stored runs, as kept in ``conformance/rates.json``."""
 
-import json
 import random
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Literal
 
-from pydantic import AliasChoices, BaseModel, ConfigDict, Field, ValidationError
+from pydantic import AliasChoices, BaseModel, ConfigDict, Field
 
 from sdpo_ref import SPEC_VERSION
+from sdpo_ref.claims.code import Code
+from sdpo_ref.claims.kept import read_kept, write_kept
 from sdpo_ref.claims.profile import ProfileName
 from sdpo_ref.claims.schema import Claim, Part
 from sdpo_ref.claims.statistics.outcome import ClaimOutcome
 from sdpo_ref.claims.stored import Stored
 from sdpo_ref.claims.verdict import judge
-from sdpo_ref.errors import IntegrityError
 from sdpo_ref.study.fingerprint import code_fingerprint
 
 FILE_NAME = "rates.json"
@@ -48,24 +48,30 @@ class Repeats(BaseModel):
     parts: Mapping[str, Mapping[str, Mapping[str, int]]]
 
 
+Measurement = Literal["promotion", "reference", "wrong"]
+"""What is measured by itself, and has its own code."""
+
+
 class Rates(BaseModel):
     """All measurements.
 
     Attributes:
         spec_version: of the specification whose seeds were used.
-        code: fingerprint of the code that was run.
+        code: measurement, such as ``promotion``, to the code that gave it.
         promotion: of every part that the reference has passed; decides which of them are checked on implementations.
         reference: of what is checked, in other orders than those of the promotion.
         wrong: defect to how often F01 got which outcome.
+        wrong_rewards: defect to cell to the final rewards of its first runs, by which a change of the code is compared.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
     spec_version: str
-    code: str
+    code: Mapping[Measurement, Code] = {}
     promotion: Repeats | None = None
     reference: Repeats | None = None
     wrong: Mapping[str, Mapping[str, int]] = {}
+    wrong_rewards: Mapping[str, Mapping[str, tuple[float, ...]]] = {}
 
     def promoted(self, claim: str, part: str) -> bool:
         """Whether a part is stable enough to be checked on others: it never failed, and passed often enough.
@@ -90,28 +96,58 @@ def read_rates(conformance: Path) -> Rates:
     Raises:
         IntegrityError: if the file is not one of these.
     """
-    path = conformance / FILE_NAME
-    if not path.exists():
-        return Rates(spec_version=SPEC_VERSION, code=code_fingerprint())
-    try:
-        return Rates.model_validate_json(path.read_text(encoding="utf-8"))
-    except ValidationError as error:
-        raise IntegrityError(f"{path} cannot be read ({error}); restore it, or measure again") from error
+    kept = read_kept(conformance / FILE_NAME, Rates, again="sdpo-ref claims promote --keep")
+    return Rates(spec_version=SPEC_VERSION) if kept is None else kept
 
 
-def keep(conformance: Path, **measured: object) -> None:
-    """Write what was measured beside the rest, unless that belongs to other code.
+def keep_repeats(conformance: Path, name: Literal["promotion", "reference"], found: Repeats) -> None:
+    """Write repeats of the procedure beside what else was measured, which keeps the code that gave it.
 
     Args:
         conformance: folder of the checks.
-        **measured: fields of :class:`Rates`.
+        name: of the measurement.
+        found: what was measured with the code of this package.
     """
-    now = Rates(spec_version=SPEC_VERSION, code=code_fingerprint())
-    there = read_rates(conformance)
-    rates = there if (there.spec_version, there.code) == (now.spec_version, now.code) else now
-    document = rates.model_copy(update=measured).model_dump(mode="json", by_alias=True)
-    text = json.dumps(document, indent=1, ensure_ascii=False)
-    (conformance / FILE_NAME).write_text(text + "\n", encoding="utf-8")
+    rates = _of_this_specification(read_rates(conformance))
+    code = {**rates.code, name: Code(decided=code_fingerprint())}
+    write_rates(conformance, rates.model_copy(update={"code": code, name: found}))
+
+
+def keep_wrong(
+    conformance: Path, defect: str, outcomes: Mapping[str, int], rewards: Mapping[str, tuple[float, ...]]
+) -> None:
+    """Write how F01 came out for a defect, beside other defects that were measured with code of the same numbers.
+
+    Args:
+        conformance: folder of the checks.
+        defect: its name.
+        outcomes: how often which.
+        rewards: cell to the final rewards of the first runs.
+    """
+    rates, now = _of_this_specification(read_rates(conformance)), code_fingerprint()
+    before = rates.code.get("wrong")
+    same = before is not None and before.now == now
+    wrong, kept = (rates.wrong, rates.wrong_rewards) if same else ({}, {})
+    changed = {
+        "code": {**rates.code, "wrong": before if same else Code(decided=now)},
+        "wrong": {**wrong, defect: dict(outcomes)},
+        "wrong_rewards": {**kept, defect: rewards},
+    }
+    write_rates(conformance, rates.model_copy(update=changed))
+
+
+def write_rates(conformance: Path, rates: Rates) -> Path:
+    """Write them so that a change of one number is a change of one line.
+
+    Args:
+        conformance: folder of the checks.
+        rates: to write.
+    """
+    return write_kept(conformance / FILE_NAME, rates)
+
+
+def _of_this_specification(rates: Rates) -> Rates:
+    return rates if rates.spec_version == SPEC_VERSION else Rates(spec_version=SPEC_VERSION)
 
 
 PROMOTING, CONFIRMING = 0, 1

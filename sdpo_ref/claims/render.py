@@ -56,7 +56,7 @@ printed by `sdpo-ref claims render` from `conformance/findings.json`, which
 ```
 
 writes anew in some minutes (`--stored`: in one, from the stored runs of the same seeds): {runs} at seeds that are a
-hash of the claim (specification {spec_version}, code `{code}`). Nothing was tuned or chosen on these seeds. What is
+hash of the claim (specification {spec_version}, code {code}). Nothing was tuned or chosen on these seeds. What is
 refuted is a result: it stays.
 
 **The world.** The reader of feedback is the exact posterior under the true model: it is given the regime, the noise,
@@ -110,7 +110,7 @@ def render(
         command=findings.command,
         runs=f"up to {seeds} repeats",
         spec_version=findings.spec_version,
-        code=findings.code,
+        code=_codes(findings),
     )
     table = findings_table(findings, claims)
     protocol = _protocol(claims)
@@ -118,6 +118,15 @@ def render(
         section for name in _order(findings.claims) for section in _section(name, findings.claims[name], claims, limits)
     )
     return "\n".join([head + table, *protocol, *_measured(rates), *sections]).rstrip() + "\n"
+
+
+def _codes(findings: Findings) -> str:
+    """Which code was run, and to which code that was carried since; with the claims where they differ."""
+    names: dict[str, list[str]] = {}
+    for name, code in findings.code.items():
+        since = "".join(f", and `{step.after}` gives the same numbers" for step in code.carried[-1:])
+        names.setdefault(f"`{code.decided}`{since}", []).append(name)
+    return "; ".join(f"{code}{f' ({chr(32).join(of)})' if len(names) > 1 else ''}" for code, of in names.items())
 
 
 def findings_table(findings: Findings, claims: Mapping[str, Claim]) -> str:

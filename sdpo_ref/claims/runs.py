@@ -18,6 +18,7 @@ from sdpo_ref.errors import TaskError
 from sdpo_ref.published.settings import Control, Outside, PublishedSettings
 from sdpo_ref.simulation.methods import Hybrid, Implementation, Sdpo
 from sdpo_ref.simulation.run_settings import RunSettings
+from sdpo_ref.simulation.settings import SimulatorName
 from sdpo_ref.study.experiment import StudySettings, Task
 from sdpo_ref.study.outcome import Outcome
 from sdpo_ref.study.simulators import simulator
@@ -108,6 +109,7 @@ class Fresh:
         until: moment of :func:`time.monotonic` after which no further batch is begun; ``None`` for no end.
         time_limit: seconds that one batch of an implementation may take.
         progress: is called with how far it is.
+        using: the simulator that executes the runs.
     """
 
     implementation: str | None
@@ -116,6 +118,7 @@ class Fresh:
     until: float | None = None
     time_limit: float | None = None
     progress: Progress = lambda _done, _all: None
+    using: SimulatorName = "batched"
     _done: dict[tuple[StudySettings, int], Metrics] = field(default_factory=dict)
     _credits: dict[tuple[StudySettings, int], Metrics] = field(default_factory=dict)
 
@@ -128,7 +131,7 @@ class Fresh:
         Raises:
             TaskError: if a run raises, hangs or dies.
         """
-        wanted = {one: (self._settings(one), verdict_seed(one.seeds, one.index)) for one in runs}
+        wanted = {one: (self.settings(one), verdict_seed(one.seeds, one.index)) for one in runs}
         probed = {one: key for one, key in wanted.items() if one.variant == FIRST_GRADIENT and _is_theirs(key[0])}
         done = self.run([Task(*key) for key in dict.fromkeys(key for one, key in wanted.items() if one not in probed)])
         found = {one: done[key] for one, key in wanted.items() if one not in probed and key in done}
@@ -159,7 +162,12 @@ class Fresh:
                 raise TaskError(f"a run raised {summary(error)} ({where(error, machinery=__file__)})") from error
         return self._credits[settings, seed]
 
-    def _settings(self, one: RunName) -> StudySettings:
+    def settings(self, one: RunName) -> StudySettings:
+        """What is executed for a run.
+
+        Args:
+            one: its name.
+        """
         settings, variant = one.cell.settings, one.variant
         if variant in CONTROLS:
             settings, variant = controlled(settings, CONTROLS[variant]), UNDER_TEST
@@ -170,7 +178,7 @@ class Fresh:
         return settings if variant in (UNDER_TEST, BUNDLED) else MUTANTS[variant](settings)
 
     def _run(self, todo: list[Task]) -> None:
-        together = simulator("batched", sampled=False)
+        together = simulator(self.using, sampled=False)
 
         def in_time() -> Iterator[tuple[Task, ...]]:
             for batch in together.batches(todo, jobs=self.jobs):

@@ -76,6 +76,15 @@ class Stored:
         table = _read(self.folder, seeds)
         return 0 if table is None else table[0].count
 
+    def metrics(self, seeds: Seeds) -> tuple[str, ...]:
+        """Which metrics are stored.
+
+        Args:
+            seeds: of a claim.
+        """
+        table = _read(self.folder, seeds)
+        return () if table is None else table[0].metrics
+
     def quantities(self, part: Part, comparison: Comparison, seeds: Seeds) -> list[float]:
         """A comparison's quantity at every stored repeat, for the bundled SDPO; none where a run is not stored.
 

@@ -7,6 +7,7 @@ from typing import Annotated
 import typer
 from rich.console import Console
 
+from sdpo_ref.claims.carry import carry as carried_to_this_code
 from sdpo_ref.claims.figures import published_tolerances_or_none, write_tolerances
 from sdpo_ref.claims.findings import checked_parts, findings_of, merged, passed_parts, read_findings, write_findings
 from sdpo_ref.claims.headline import finding_rows
@@ -23,7 +24,8 @@ from sdpo_ref.claims.published import (
     write_published_findings,
 )
 from sdpo_ref.claims.published import merged as merged_published
-from sdpo_ref.claims.rates import CONFIRMING, PROMOTED_SHARE, PROMOTING, keep, read_rates
+from sdpo_ref.claims.rates import CONFIRMING, PROMOTED_SHARE, PROMOTING, keep_repeats, keep_wrong, read_rates
+from sdpo_ref.claims.rates import FILE_NAME as RATES_FILE
 from sdpo_ref.claims.rates import repeat as repeated
 from sdpo_ref.claims.records import (
     LEDGER,
@@ -55,6 +57,9 @@ app = typer.Typer(
 
 PICTURE = Path("docs/lead.svg")
 """In the repository, for README.md."""
+
+SHOWN = 5
+"""How many numbers that differ are shown."""
 
 PUBLISHED_KINDS = ("T", "P", "C")
 """First letters of published tables, published statements and controls."""
@@ -161,6 +166,33 @@ def _decide_published(suite: Suite, names: Sequence[str], *, jobs: int | None, d
 
 
 @app.command()
+def carry(names: Names = None, *, jobs: Jobs = None, suite_at: SuiteAt = None) -> None:
+    """After a change of the code that alters no number: show that by running stored runs again, and record it.
+
+    Of every stored cell four repeats are run again, drawn by a hash of the old and the new code. Without names the
+    rates, the published study and the picture are carried too. Exit code 1, and nothing written, if a number differs.
+    """
+    suite, jobs = Suite.at(suite_at), jobs or available_jobs()
+    with runs_line(Console(highlight=False)) as progress:
+        fresh, plain = Fresh(None, jobs, progress=progress), Fresh(None, jobs, progress=progress, using="reference")
+        found = carried_to_this_code(suite.conformance, suite.spec, names or (), fresh=fresh, plain=plain)
+    if found.differences:
+        shown_first = found.differences[:SHOWN]
+        typer.echo("\n".join(str(one) for one in shown_first))
+        more = len(found.differences) - len(shown_first)
+        typer.echo(
+            f"{f'and {more} more; ' if more else ''}the changed code gives other numbers, so nothing was written; undo "
+            "what changed them, or decide the findings again (`sdpo-ref claims reference`, `decide`, `promote --keep`, "
+            "`repeat --keep`, `power --keep` and `picture`)"
+        )
+        raise typer.Exit(1)
+    written = found.write(suite.conformance)
+    record_golden(suite.conformance, [path.name for path in written])
+    lines = [*found.says, *(f"wrote {path}" for path in written)]
+    typer.echo("\n".join(lines) or "Nothing to carry: everything is of this code.")
+
+
+@app.command()
 def calibrate(
     check: Annotated[bool, typer.Option("--check", help="Write nothing; exit code 1 if a margin differs.")] = False,
     jobs: Jobs = None,
@@ -253,7 +285,8 @@ def promote(
     folder = suite.conformance / FOLDER
     found = repeated(wanted, list(claims.values()), folder, profile=profile, repeats=repeats, seed=PROMOTING)
     if kept:
-        _keep(suite.conformance, promotion=found)
+        keep_repeats(suite.conformance, "promotion", found)
+        record_golden(suite.conformance, [RATES_FILE])
     rates = read_rates(suite.conformance).model_copy(update={"promotion": found})
     for name, parts in found.parts.items():
         for part, counts in parts.items():
@@ -282,7 +315,8 @@ def repeat(
     for name, counts in found.outcomes.items():
         typer.echo(f"{name}  {_counted(counts)}")
     if kept:
-        _keep(suite.conformance, reference=found)
+        keep_repeats(suite.conformance, "reference", found)
+        record_golden(suite.conformance, [RATES_FILE])
     if any("FAIL" in counts or "INVALID" in counts for counts in found.outcomes.values()):
         raise typer.Exit(1)
 
@@ -310,18 +344,13 @@ def power(
             found = outcomes_of_bad(
                 name, claim, stored, repeats=repeats, jobs=jobs or available_jobs(), progress=progress
             )
-        passed += found["PASS"]
-        typer.echo(f"{name}  {_counted(found)}")
+        passed += found.outcomes["PASS"]
+        typer.echo(f"{name}  {_counted(found.outcomes)}")
         if kept:
-            _keep(suite.conformance, wrong={**read_rates(suite.conformance).wrong, name: found})
+            keep_wrong(suite.conformance, name, found.outcomes, found.rewards)
+            record_golden(suite.conformance, [RATES_FILE])
     raise typer.Exit(1 if passed else 0)
 
 
 def _counted(outcomes: Mapping[str, int]) -> str:
     return ", ".join(f"{outcome} {count}" for outcome, count in sorted(outcomes.items()))
-
-
-def _keep(conformance: Path, **measured: object) -> None:
-
-    keep(conformance, **measured)
-    record_golden(conformance, ["rates.json"])

@@ -7,10 +7,11 @@ import pytest
 
 from sdpo_ref import SPEC_VERSION
 from sdpo_ref._resources import content
+from sdpo_ref.claims.code import Code
 from sdpo_ref.claims.comparison import Metrics, comparisons, count_comparisons
 from sdpo_ref.claims.findings import Findings, findings_of, merged, read_findings, write_findings
 from sdpo_ref.claims.pages import stale_pages
-from sdpo_ref.claims.power import DEFECTS
+from sdpo_ref.claims.power import DEFECTS, SEEDS
 from sdpo_ref.claims.rates import Rates, read_rates
 from sdpo_ref.claims.records import record_sha256, released_claims
 from sdpo_ref.claims.render import render
@@ -47,10 +48,12 @@ def test_the_pages_are_what_the_findings_say() -> None:
 
 
 def test_the_findings_are_about_this_code_and_these_records() -> None:
-    """A change to a record, or to anything that a run executes, makes them stale: `sdpo-ref claims decide`."""
+    """A change to anything that a run executes makes them stale: they are carried, or decided again."""
     findings = released()
     assert findings.spec_version == SPEC_VERSION
-    assert findings.code == code_fingerprint(), "run `sdpo-ref claims decide` and `sdpo-ref claims render`"
+    assert {name: code.now for name, code in findings.code.items()} == dict.fromkeys(
+        released_claims(), code_fingerprint()
+    ), "run `sdpo-ref claims carry` and `sdpo-ref claims render`; if a number differs, `sdpo-ref claims decide`"
     assert {name: found.record for name, found in findings.claims.items()} == {
         name: record_sha256(claim) for name, claim in released_claims().items()
     }
@@ -98,7 +101,7 @@ def test_what_is_refuted_is_kept_with_its_kind(tmp_path: Path) -> None:
     assert part.outcome is ClaimOutcome.FAIL
     assert part.kinds == {"rloo": Kind.REVERSED, "grpo": Kind.REVERSED}
     assert part.refutations["rloo"] == Refutation(Kind.REVERSED, 12, 0, -0.2, -0.2, -0.2)
-    text = render(small(trailing, tmp_path), {"F01": claim}, {}, Rates(spec_version="", code=""), "")
+    text = render(small(trailing, tmp_path), {"F01": claim}, {}, Rates(spec_version=""), "")
     assert "## F01 Tiny: REVERSED" in text
     assert "| F01 | SDPO is ahead. | **REVERSED** | Read it with F13" in text
     assert "all stored: -0.200 [-0.200, -0.200] (90 %), 0 of 12" in text
@@ -140,18 +143,34 @@ def test_findings_are_written_and_read_back(tmp_path: Path) -> None:
     assert read_findings(tmp_path / "nowhere") is None
 
 
-def test_new_findings_stand_beside_old_ones_of_the_same_code() -> None:
-    """Those of another version of the code are dropped, because they cannot be compared."""
-    one = small()
-    other = one.model_copy(update={"claims": {"F02": one.claims["F01"]}})
+def test_new_findings_stand_beside_old_ones() -> None:
+    """Each keeps its own code; those of another specification or profile are dropped."""
+    one, older = small(), Code(decided="older")
+    other = one.model_copy(
+        update={"claims": {"F01": one.claims["F01"], "F02": one.claims["F01"]}, "code": {"F01": older, "F02": older}}
+    )
     assert list(merged(other, one).claims) == ["F01", "F02"]
-    assert merged(other.model_copy(update={"code": "older"}), one) == one
+    assert merged(other, one).code == {"F01": Code(decided=code_fingerprint()), "F02": older}
+    assert merged(other.model_copy(update={"spec_version": "0.0"}), one) == one
+    assert merged(other.model_copy(update={"profile": "smoke"}), one) == one
     assert merged(None, one) == one
+
+
+def test_the_page_says_which_code_was_run_and_to_which_it_was_carried() -> None:
+    """With names where the claims differ, and without where they do not."""
+    found, carried = small(), Code(decided="a").carry("b", compared=20, of=60)
+
+    def page(code: dict[str, Code]) -> str:
+        return render(found.model_copy(update={"code": code}), {"F01": tiny_claim()}, {}, Rates(spec_version=""), "")
+
+    assert "(specification 0.2, code `a`)" in page({"F01": Code(decided="a"), "F02": Code(decided="a")})
+    both = page({"F01": Code(decided="c"), "F02": carried, "F03": carried})
+    assert "code `c` (F01); `a`, and `b` gives the same numbers (F02 F03))" in both
 
 
 def test_the_page_shows_effects_with_intervals_and_both_rates() -> None:
     """By hand: the lead is .1 at each of eight seeds, in both comparisons."""
-    text = render(small(), {"F01": tiny_claim()}, {"F01": "In a test."}, Rates(spec_version="", code=""), "")
+    text = render(small(), {"F01": tiny_claim()}, {"F01": "In a test."}, Rates(spec_version=""), "")
     assert "| rloo | HOLDS | 0.100 [0.100, 0.100] | 8 of 8 |  |" in text
     rule = SignRule((8, 16, 32, 64), alpha=0.05, beta=0.01, comparisons=2)
     assert f"False PASS {100 * rule.false_pass:.2g} %, false FAIL {200 * rule.false_fail:.2g} % or less." in text
@@ -162,7 +181,10 @@ def test_the_page_shows_effects_with_intervals_and_both_rates() -> None:
 def test_the_measured_rates_are_those_that_the_issue_asks_for() -> None:
     """The reference never failed in 299 repeats of every claim, and nothing that is wrong passed in 29."""
     rates = read_rates(content("conformance"))
-    assert (rates.spec_version, rates.code) == (SPEC_VERSION, code_fingerprint()), "measure again"
+    assert rates.spec_version == SPEC_VERSION
+    assert {name: code.now for name, code in rates.code.items()} == dict.fromkeys(
+        ("promotion", "reference", "wrong"), code_fingerprint()
+    ), "run `sdpo-ref claims carry`; if a number differs, measure again"
     assert rates.promotion is not None, "run `sdpo-ref claims promote --keep`"
     assert rates.promotion.repeats >= 299
     assert rates.reference is not None, "run `sdpo-ref claims repeat --keep`"
@@ -172,6 +194,8 @@ def test_the_measured_rates_are_those_that_the_issue_asks_for() -> None:
         assert sum(counts.values()) == rates.reference.repeats
         assert {"FAIL", "INVALID", "NOT-RUN"}.isdisjoint(counts)
     assert set(rates.wrong) == set(DEFECTS), "run `sdpo-ref claims power --keep`"
+    assert {len(kept) for cells in rates.wrong_rewards.values() for kept in cells.values()} == {SEEDS}
+    assert set(rates.wrong_rewards) == set(DEFECTS)
     for counts in rates.wrong.values():
         assert sum(counts.values()) >= 29
         assert "PASS" not in counts
