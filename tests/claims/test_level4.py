@@ -188,7 +188,7 @@ def test_a_part_is_promoted_by_passing_reliably() -> None:
         measured = Repeats(
             profile="standard", repeats=100, stored={"F01": 64}, outcomes={}, parts={"F01": {"reward": counts}}
         )
-        return Rates(spec_version="", code="", promotion=measured).promoted("F01", "reward")
+        return Rates(spec_version="", code={}, promotion=measured).promoted("F01", "reward")
 
     assert promoted(PASS=100)
     assert promoted(PASS=95, INCONCLUSIVE=5)
