@@ -71,7 +71,8 @@ def test_half_precision_of_many_tokens(subject: Subject) -> None:
     found = subject.loss(half, **on.options)
     value, gradient = losses_and_gradient(half, subject.profile, **on.options)
     given = {"rollouts": 2, "tokens of each, at most": 35_000, "dtype": torch.bfloat16, **on.given}
-    assert_close(found.value, value, what="loss in nats", relative=1e-4, absolute=0.0, given=given)
+    if not on.is_surrogate:
+        assert_close(found.value, value, what="loss in nats", relative=1e-4, absolute=0.0, given=given)
     # the gradient may come back in half precision: 2^-8 of each entry, and of the largest for cancellation
     slack = 2**-9 * float(gradient.abs().max())
     assert_close(found.student, gradient, what="gradient", relative=2**-7, absolute=slack, given=given)

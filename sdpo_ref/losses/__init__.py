@@ -8,7 +8,7 @@ What is imported here is what :func:`sdpo_loss` needs; an implementation is impo
 """
 
 from functools import partial
-from typing import Literal
+from typing import Literal, get_args
 
 from jaxtyping import Float, Int
 from torch import Tensor
@@ -16,7 +16,11 @@ from torch import Tensor
 from sdpo_ref.errors import UnsupportedError
 from sdpo_ref.losses.dispatch import Impl, choose, load
 from sdpo_ref.losses.options import LossOptions
+from sdpo_ref.protocols.words import require_word
 from sdpo_ref.types import FULL, SAMPLED_TOKEN, Aggregation, DistillationBatch, HiddenBatch, Support, TopKFrom
+
+_AGGREGATIONS = get_args(Aggregation)
+"""Words for which published code has others (spec/00-notation)."""
 
 __all__ = ["Impl", "LossOptions", "hybrid_loss", "sdft_loss", "sdpo_loss", "sdpo_token_losses"]
 
@@ -78,6 +82,7 @@ def sdpo_loss(
         >>> sdpo_loss(DistillationBatch(student, teacher, torch.tensor([[0]]), mask, mask[0]), alpha=1.0)
         tensor(0.5108)
     """
+    require_word("aggregation", aggregation, _AGGREGATIONS)
     options = LossOptions(alpha, support, temperature, ratio_cap, top_k_from, aggregation)
     options.require_fit(batch, token_weights)
     arguments = _given(chunk_bytes, counted_tokens)

@@ -7,11 +7,12 @@ the report names how they differ from the paper's.
 """
 
 from collections.abc import Collection, Mapping
-from typing import Annotated, Literal
+from typing import Annotated, Literal, get_args
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
 
 from sdpo_ref.errors import UsageError
+from sdpo_ref.protocols.words import nearest
 from sdpo_ref.types import Aggregation, TopKFrom
 
 OwnSuccess = Literal["exclude", "include"]
@@ -222,11 +223,17 @@ def resolve_profile(declared: str | Mapping[str, object]) -> Profile:
         name = str(first["loc"][0])
         if first["type"] == "extra_forbidden":
             allowed = ", ".join(Profile.model_fields)
-            raise UsageError(f"profile has no field {name!r}; allowed are base, {allowed}") from error
-        raise UsageError(f"profile field {name}={fields.get(name)!r}: {first['msg']}") from error
+            hint = nearest(name, Profile.model_fields)
+            raise UsageError(f"profile has no field {name!r}; allowed are base, {allowed}{hint}") from error
+        words = [it for it in get_args(Profile.model_fields[name].annotation) if isinstance(it, str)]
+        hint = nearest(fields.get(name), words)
+        raise UsageError(f"profile field {name}={fields.get(name)!r}: {first['msg']}{hint}") from error
 
 
 def _named(name: str) -> Profile:
     if name not in PROFILES:
-        raise UsageError(f"no profile is called {name!r}; allowed are {', '.join(PROFILES)}, or a mapping of fields")
+        raise UsageError(
+            f"no profile is called {name!r}; allowed are {', '.join(PROFILES)}, or a mapping of fields"
+            f"{nearest(name, PROFILES)}"
+        )
     return PROFILES[name]

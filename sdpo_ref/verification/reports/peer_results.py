@@ -31,13 +31,24 @@ Written by `sdpo-ref results render` from the `*.toml` files in this folder; edi
 running the implementation's own code through its adapter in `sdpo_ref/adapters/`, for instance
 
     pip install 'sdpo-ref[peers]'
-    sdpo-ref verify {implementation}
+    sdpo-ref verify sdpo_ref.adapters.trl:sdpo
+
+and is written again by `sdpo-ref results update NAME`. ms-swift and verl contradict the pins of `peers`: install
+`sdpo-ref[ms-swift]` or `sdpo-ref[verl]` into an environment of its own.
 
 **A fault is not a variant.** Where published variants legitimately differ, an implementation declares its choice (its
 *profile*) and is judged by that choice: the first table lists these departures from the paper, and none of them
 counts as a fault. `FAIL` and `ERROR` in the second table are faults under the implementation's own profile, and
-each is explained below it.
+each is explained below it: as a *fault*, as a *variant* that no profile expresses, or as *glue* of the adapter's, with
+what it does to training. [What does not install from a registry](ADAPTERS.md), and how its adapter is written.
 """
+
+_TRUST: Mapping[str, tuple[str, ...]] = {
+    "logits of −∞": ("LOSS-007", "LOSS-008"),
+    "half precision": ("LOSS-091", "LOSS-092"),
+    "several processes": ("TRAIN-005",),
+}
+"""What a reader wants to know first: a subject, and the requirements that it is about."""
 
 _LEGEND = """\
 | mark | meaning |
@@ -201,9 +212,9 @@ def problems(recorded: Recorded, catalogue: Catalogue) -> tuple[str, ...]:
 
 def render(peers: Sequence[Recorded], catalogue: Catalogue) -> str:
     """The page for these implementations."""
-    example = peers[0].implementation if peers else "MODULE:FACTORY"
     parts = [
-        _PAGE_HEAD.format(implementation=example),
+        _PAGE_HEAD,
+        "\n".join(_trust(peers)),
         "\n".join(_departures(peers)),
         "\n".join(_totals(peers, catalogue)),
         _LEGEND,
@@ -220,6 +231,28 @@ def _title(peer: Recorded) -> str:
 def _head(peers: Sequence[Recorded], *first: str) -> Iterator[str]:
     yield row(*first, *map(_title, peers))
     yield row(*["---"] * (len(first) + len(peers)))
+
+
+def _trust(peers: Sequence[Recorded]) -> Iterator[str]:
+    """Whether each can be trusted with what goes wrong most often."""
+    yield "## What each can be trusted with\n"
+    yield "In brackets: the requirements that are broken. Everything else that is broken stands further below.\n"
+    yield row("", *_TRUST)
+    yield row(*["---"] * (1 + len(_TRUST)))
+    for peer in peers:
+        yield row(_title(peer), *(_answer(peer, ids) for ids in _TRUST.values()))
+
+
+def _answer(peer: Recorded, ids: Sequence[str]) -> str:
+    """One cell: yes, no, or that it was not decided or not offered."""
+    statuses = {name: peer.statuses.get(name, Status.NOT_RUN) for name in ids}
+    broken = [name for name, status in statuses.items() if status in (Status.FAIL, Status.ERROR)]
+    open_ones = [name for name, status in statuses.items() if status not in (Status.PASS, Status.NA)]
+    if broken:
+        return f"**no** ({', '.join(broken)})"
+    if open_ones:
+        return f"not decided ({', '.join(open_ones)})"
+    return "yes" if Status.PASS in statuses.values() else "not offered"
 
 
 def _departures(peers: Sequence[Recorded]) -> Iterator[str]:

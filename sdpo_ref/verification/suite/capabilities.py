@@ -5,6 +5,7 @@ from collections.abc import Collection, Iterable, Mapping
 from typing import Any
 
 from sdpo_ref.errors import UsageError
+from sdpo_ref.protocols.words import nearest
 from sdpo_ref.types import SupportKind
 
 CAPABILITIES: Mapping[str, str] = {
@@ -163,7 +164,9 @@ def declared_capabilities(implementation: object) -> frozenset[str]:
         declared = frozenset(capability for capability in CAPABILITIES if part_of(capability) in present)
     unknown = sorted(set(declared) - set(CAPABILITIES))
     if unknown:
-        raise UsageError(f"unknown capabilities {unknown}; allowed are {', '.join(CAPABILITIES)}")
+        raise UsageError(
+            f"unknown capabilities {unknown}; allowed are {', '.join(CAPABILITIES)}{nearest(unknown[0], CAPABILITIES)}"
+        )
     if not present and not declared:
         raise UsageError(
             f"the implementation has none of the parts {', '.join(PARTS)}; give it at least one, "
