@@ -21,6 +21,7 @@ _COMMANDS: Mapping[str, str] = {
     "study": "The simulation study: run it, see how far it is, list its experiments.",
     "claims": "The study's claims: registered records, results, and stored runs.",
     "selftest": "Run the suite on known-wrong and known-right implementations, and write the kill matrix.",
+    "lm": "Language models of transformers: a map of what feedback says about each token.",
     "doctor": "Show what is installed and what can run here.",
 }
 """Sub-command to its help; ``sdpo_ref.cli.<name>.app`` is the typer application that serves it."""

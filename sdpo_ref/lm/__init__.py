@@ -1,5 +1,6 @@
-"""Language models of transformers under our protocols (extra ``lm``): policies, and oracles that read text.
+"""Language models of transformers under our protocols (extra ``lm``).
 
-Read ``policy`` (a model as a policy), then ``oracles`` (who judges what it says). Trainers, teachers and losses are
-those of the library, unchanged: a policy is a policy. transformers is imported when a model is loaded, not before.
+Read ``policy`` (a model as a policy), ``oracles`` (who judges what it says), ``credit`` (what feedback says about each
+token), ``adapters`` (a teacher for LoRA), and ``reader`` (a tiny model to try them on). Trainers, teachers and losses
+are those of the library, unchanged: a policy is a policy. transformers is imported when a model is loaded, not before.
 """

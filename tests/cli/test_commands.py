@@ -51,11 +51,11 @@ def test_help_names_every_command() -> None:
         check=True,
     )
     text = done.stdout
-    for name in ("verify", "report", "spec", "vectors", "results", "study", "claims", "doctor"):
+    for name in ("verify", "report", "spec", "vectors", "results", "study", "claims", "lm", "doctor"):
         assert f"│ {name} " in text
 
 
-@pytest.mark.parametrize("name", ["verify", "report", "spec", "vectors", "results", "study", "claims", "doctor"])
+@pytest.mark.parametrize("name", ["verify", "report", "spec", "vectors", "results", "study", "claims", "lm", "doctor"])
 def test_every_command_has_help(command: Command, name: str) -> None:
     """Each sub-command is reached through the lazy table and explains itself under its own name."""
     done = command(name, "--help")
