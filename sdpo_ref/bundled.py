@@ -27,6 +27,7 @@ from sdpo_ref.losses.dispatch import Impl, load
 from sdpo_ref.losses.reference import hybrid_loss
 from sdpo_ref.losses.reference import sdpo_loss as reference_sdpo_loss
 from sdpo_ref.losses.sdft import sdft_loss
+from sdpo_ref.losses.server_top_k import top_k_loss
 from sdpo_ref.protocols import Policy, Teacher
 from sdpo_ref.protocols.loss import SdpoLoss, SdpoTokenLosses, SupportDivergence
 from sdpo_ref.protocols.parts import (
@@ -38,6 +39,7 @@ from sdpo_ref.protocols.parts import (
     TeacherContext,
 )
 from sdpo_ref.protocols.profile import DEFAULTS, ContextRules, Profile, resolve_profile
+from sdpo_ref.protocols.top_k import ListSupport, ServerTopK, TopKBatch
 from sdpo_ref.simulation.policies.first_order import FirstOrderPolicy
 from sdpo_ref.teachers.context import demonstration_context, teacher_contexts
 from sdpo_ref.teachers.low_rank import low_rank_average
@@ -147,6 +149,26 @@ class Reference:
             ratio_cap=None if skips else ratio_cap,
             aggregation=self._profile.aggregation,
             top_k_from=self._profile.top_k_from,
+        )
+
+    def top_k_loss(
+        self,
+        batch: ServerTopK,
+        *,
+        alpha: float,
+        support: ListSupport,
+        temperature: float,
+        ratio_cap: float | None,
+    ) -> Float[Tensor, ""]:
+        """The loss on the lists of a server, once they are known to be such."""
+        skips = self._profile.missing_behaviour == "skip" and batch.behaviour_log_probs is None
+        return top_k_loss(
+            TopKBatch.of(batch),
+            alpha=alpha,
+            support=support,
+            temperature=temperature,
+            ratio_cap=None if skips else ratio_cap,
+            aggregation=self._profile.aggregation,
         )
 
     def hybrid_loss(

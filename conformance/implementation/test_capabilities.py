@@ -7,14 +7,15 @@ import pytest
 import torch
 
 from sdpo_ref.protocols.parts import StepProblem
+from sdpo_ref.protocols.top_k import LIST_SUPPORTS, ListSupport
 from sdpo_ref.types import FULL, SAMPLED_TOKEN, Support
 from sdpo_ref.verification.checks.attempts import group_of, note, prompt, rules_of
 from sdpo_ref.verification.checks.comparison import assert_that
-from sdpo_ref.verification.checks.inputs import every_row, on_policy, random_batch
+from sdpo_ref.verification.checks.inputs import every_row, lists_of, on_policy, random_batch
 from sdpo_ref.verification.checks.mismatch import ImplementationRaisedError, NotAskedError, NotOfferedError
 from sdpo_ref.verification.checks.problems import VOCAB, problem_on, small_world
 from sdpo_ref.verification.checks.subject import Subject
-from sdpo_ref.verification.suite.capabilities import CAPABILITIES, not_offered, part_of
+from sdpo_ref.verification.suite.capabilities import CAPABILITIES, SUPPORTS, not_offered, part_of
 
 TAIL, RENORMALIZED = Support("top_k_tail", 2), Support("top_k_renormalized", 2)
 
@@ -33,6 +34,17 @@ def _loss(
         subject.offered.one("loss", near=1.0, vocab=11) if support is None else subject.offered.on("loss", support)
     )
     return subject.loss(batch, **setting.options, temperature=temperature, ratio_cap=ratio_cap)
+
+
+def _top_k_loss(
+    subject: Subject, support: ListSupport | None = None, temperature: float = 1.0, ratio_cap: float | None = None
+) -> object:
+    declared = [kind for kind in LIST_SUPPORTS if subject.offers(SUPPORTS["top_k_loss"][kind])] or ["top_k_tail"]
+    support = support or declared[0]
+    exist = (1.0, 0.0) if subject.profile.alphas == "all" else subject.profile.alphas
+    alpha = 0.0 if support == "cross_entropy" else max(exist)
+    given = lists_of(random_batch(1), temperature=temperature)
+    return subject.top_k_loss(given, alpha=alpha, support=support, temperature=temperature, ratio_cap=ratio_cap)
 
 
 def _problem(subject: Subject, **options: Any) -> StepProblem:
@@ -67,6 +79,11 @@ PROBES: dict[str, Callable[[Subject], object]] = {
         for name in CAPABILITIES
         if part_of(name) == "loss"
     },
+    "top_k_loss": lambda it: _top_k_loss(it, "top_k_tail"),
+    "top_k_loss.renormalized": lambda it: _top_k_loss(it, "top_k_renormalized"),
+    "top_k_loss.cross_entropy": lambda it: _top_k_loss(it, "cross_entropy"),
+    "top_k_loss.importance": lambda it: _top_k_loss(it, ratio_cap=2.0),
+    "top_k_loss.temperature": lambda it: _top_k_loss(it, temperature=0.5),
     "hybrid_loss": lambda it: it.hybrid_loss(
         on_policy(random_batch(1)), torch.rand(4), torch.zeros(4).long(), reward_weight=0.5, support=SAMPLED_TOKEN
     ),

@@ -14,14 +14,15 @@ from typing import Any, NoReturn
 import pytest
 import torch
 
+from sdpo_ref.protocols.top_k import LIST_SUPPORTS
 from sdpo_ref.types import SAMPLED_TOKEN
 from sdpo_ref.verification.checks.attempts import group_of, note, prompt, rules_of
 from sdpo_ref.verification.checks.comparison import assert_that
-from sdpo_ref.verification.checks.inputs import every_row, input_generator, on_policy, random_batch
+from sdpo_ref.verification.checks.inputs import every_row, input_generator, lists_of, on_policy, random_batch
 from sdpo_ref.verification.checks.mismatch import NotAskedError
 from sdpo_ref.verification.checks.problems import problem_on
 from sdpo_ref.verification.checks.subject import Subject
-from sdpo_ref.verification.suite.capabilities import not_offered
+from sdpo_ref.verification.suite.capabilities import SUPPORTS, not_offered
 
 REWARDS = torch.tensor([1.0, 0.0, 0.3, 0.5], dtype=torch.float64)
 
@@ -37,6 +38,12 @@ def _divergence(it: Subject) -> object:
 
 def _loss(it: Subject) -> object:
     return it.loss(random_batch(102), **it.offered.each("loss")[0].options)
+
+
+def _top_k_loss(it: Subject) -> object:
+    kinds = [kind for kind in LIST_SUPPORTS if it.offers(SUPPORTS["top_k_loss"][kind])]
+    alpha = 0.0 if kinds[0] == "cross_entropy" or it.profile.alphas == "all" else it.profile.alphas[0]
+    return it.top_k_loss(lists_of(on_policy(random_batch(102))), alpha=alpha, support=kinds[0])
 
 
 def _hybrid(it: Subject) -> object:
@@ -66,6 +73,7 @@ CALLS: Mapping[str, Callable[[Subject], object]] = {
     "divergence": _divergence,
     "loss": _loss,
     "hidden_loss": lambda it: _loss(it.through_hidden_states()),
+    "top_k_loss": _top_k_loss,
     "hybrid_loss": _hybrid,
     "sdft_loss": _sdft,
     "implicit_reward": _implicit_reward,

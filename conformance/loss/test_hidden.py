@@ -1,16 +1,18 @@
 """The loss from hidden states and heads: as that of their logits, with a gradient for the head (spec/04-loss, I)."""
 
+from collections.abc import Callable
 from dataclasses import replace
-from typing import Any
+from typing import Any, NoReturn
 
 import pytest
 import torch
 from torch import Tensor
 
-from sdpo_ref.types import DistillationBatch, Head, HiddenBatch
+from sdpo_ref.types import DistillationBatch, Head, HiddenBatch, Support
+from sdpo_ref.vectors.store import Vector
 from sdpo_ref.verification.checks.closed_form import losses_and_gradient
 from sdpo_ref.verification.checks.comparison import assert_close, assert_finite
-from sdpo_ref.verification.checks.inputs import input_generator, on_policy, random_batch
+from sdpo_ref.verification.checks.inputs import input_generator, on_policy, random_batch, vector_parameters
 from sdpo_ref.verification.checks.settings import Setting
 from sdpo_ref.verification.checks.subject import Subject
 
@@ -119,6 +121,35 @@ def test_loss_from_hidden_states(subject: Subject, alpha: float, teacher_width: 
     }
     for on in it.offered.each("loss", at=alpha):
         _compare(it, batch, on, given, only_value=True, head=False)
+
+
+@pytest.mark.parametrize("vector", vector_parameters("hidden_loss", part="hidden_loss"))
+def test_vector(subject: Subject, not_applicable: Callable[[str], NoReturn], vector: Vector) -> None:
+    """Value and gradients equal the derived ones."""
+    it, options, inputs = subject.through_hidden_states(), vector.options, vector.inputs
+    if options["k"] is not None and options["top_k_from"] != it.profile.top_k_from:
+        not_applicable(f"the profile takes the top-k of the {it.profile.top_k_from}")
+    kind, alpha, k = options["support"], options["alpha"], options["k"]
+    on = it.offered.exactly("loss", alpha, Support(kind, k), vocab=5)  # type: ignore[arg-type]
+    heads = (Head(inputs[f"{side}_weight"], inputs[f"{side}_bias"]) for side in ("student", "teacher"))
+    student_head, teacher_head = heads
+    masks = inputs["completions"], inputs["completion_mask"], inputs["self_distillation_mask"]
+    own = _asking(HiddenBatch(inputs["student_hidden"], student_head, inputs["teacher_hidden"], teacher_head, *masks))
+    value, *found = it.hidden_loss(own, list(_student_leaves(own).values()), **on.options)
+    names = ("value", "gradient_hidden", "gradient_weight", "gradient_bias")
+    for what, got in zip(names, (value, *found), strict=True):
+        name = f"{what}/{it.profile.aggregation}"
+        if on.is_surrogate and what == "value":
+            continue
+        assert_close(
+            got,
+            vector.expected[name],
+            what=name,
+            relative=vector.tolerance.relative,
+            absolute=vector.tolerance.absolute,
+            given={"vector": vector.id, **options, **inputs},
+            known_wrong=[wrong for wrong in vector.known_wrong if wrong.expected == name],
+        )
 
 
 @pytest.mark.requirement("LOSS-130")

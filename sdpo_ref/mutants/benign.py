@@ -15,10 +15,13 @@ from torch import Tensor
 
 from sdpo_ref.bundled import Reference, chunked, hidden
 from sdpo_ref.functional.support import on_support
+from sdpo_ref.losses.server_top_k import top_k_loss
 from sdpo_ref.mutants.mutant import GOOD, with_parts
+from sdpo_ref.mutants.server_top_k import lists
 from sdpo_ref.mutants.unusual import UNUSUAL, in_float32
 from sdpo_ref.mutants.variation import Options, good, loss, reused
 from sdpo_ref.protocols.profile import PROFILES
+from sdpo_ref.protocols.top_k import ServerTopK, TopKBatch
 from sdpo_ref.types import DistillationBatch, Support
 from sdpo_ref.verification.suite.capabilities import CAPABILITIES, part_of
 
@@ -119,6 +122,49 @@ def textbook(student: Tensor, teacher: Tensor, *, alpha: float, support: Support
     return (1 - alpha) * _kl(s, m) + alpha * _kl(t, m)
 
 
+def spread(batch: ServerTopK, options: Options) -> Tensor:
+    """The loss of logits, the rest of each list spread evenly over the tokens that it lacks."""
+    if options["support"] == "cross_entropy":
+        return top_k_loss(TopKBatch.of(batch), **options)
+    return top_k_loss(TopKBatch.of(batch), **options, impl="chunked")
+
+
+def textbook_lists(batch: ServerTopK, options: Options) -> Tensor:
+    """Sums of p (log p - log q) over the cells of a list, which is sorted first if need be."""
+    order = batch.teacher_log_probs.detach().argsort(dim=-1, descending=True)
+    ids, scores = batch.teacher_ids.gather(-1, order), batch.teacher_log_probs.detach().gather(-1, order)
+    top_k_loss(TopKBatch.of(replace(batch, teacher_ids=ids, teacher_log_probs=scores)), **options)  # what it refuses
+    counts, alpha = batch.loss_mask, options["alpha"]
+    logits = torch.where(counts[..., None], batch.student_logits, 0.0) / options["temperature"]
+    student = logits.log_softmax(-1)
+    ids = torch.where(counts[..., None], ids, torch.arange(ids.shape[-1]))
+    scores = torch.where(counts[..., None], scores, -10.0)
+    head = student.gather(-1, ids)
+    if options["support"] == "cross_entropy":
+        tokens = -(scores.softmax(-1) * head).sum(-1)
+    elif options["support"] == "top_k_renormalized":
+        tokens = _textbook_cells(head.log_softmax(-1), scores.log_softmax(-1), alpha)
+    elif ids.shape[-1] == student.shape[-1]:
+        tokens = _textbook_cells(head, scores, alpha)
+    else:
+        others = student.scatter(-1, ids, -torch.inf).logsumexp(-1, keepdim=True)
+        rest = torch.log1p(-scores.exp().sum(-1, keepdim=True))
+        tokens = _textbook_cells(torch.cat([head, others], -1), torch.cat([scores, rest], -1), alpha)
+    if options["ratio_cap"] is not None:
+        sampled = student.gather(-1, torch.where(counts, batch.completions, 0)[..., None]).squeeze(-1)
+        recorded = torch.zeros_like(sampled) if batch.behaviour_log_probs is None else batch.behaviour_log_probs
+        ratio = (sampled - torch.where(counts, recorded, 0.0)).detach().clamp(-20, 20).exp()
+        tokens = tokens * ratio.clamp(max=options["ratio_cap"])
+    return torch.where(counts, tokens, 0.0).sum() / counts.sum().clamp_min(1)
+
+
+def _textbook_cells(s: Tensor, t: Tensor, alpha: float) -> Tensor:
+    if alpha in {0.0, 1.0}:
+        return _kl(t, s) if alpha == 0.0 else _kl(s, t)
+    m = ((1 - alpha) * s.exp() + alpha * t.exp()).log()
+    return (1 - alpha) * _kl(s, m) + alpha * _kl(t, m)
+
+
 def _kl(p: Tensor, q: Tensor) -> Tensor:
     """Terms without mass are zero and those that are excluded infinite, in value and gradient."""
     has_mass = p > -torch.inf
@@ -131,6 +177,8 @@ BENIGN: Mapping[str, Callable[..., object]] = {
     **{f"profile-{name}": lambda name=name: Reference(name) for name in PROFILES},
     "chunked": chunked,
     "hidden-states-alone": hidden,
+    "lists-spread": lambda: with_parts(top_k_loss=lists(spread)),
+    "lists-textbook": lambda: with_parts(top_k_loss=lists(textbook_lists)),
     "hidden-states-alone-chunked": lambda: hidden(impl="chunked"),
     "float32": float32,
     "vocabulary-reversed": lambda: with_parts(loss=loss(lambda b, o: good(flipped(b), o))),

@@ -28,7 +28,10 @@ altered and the loaded reference take and return objects of the same classes."""
 
 
 _LOSSES = frozenset(
-    {"divergence", "loss", "hidden_loss", "hybrid_loss", "sdft_loss", "implicit_reward", "step", "trust_region"}
+    {
+        *("divergence", "loss", "hidden_loss", "top_k_loss", "hybrid_loss", "sdft_loss", "implicit_reward", "step"),
+        "trust_region",
+    }
 )
 _TRAINERS = frozenset({"trainer", "hybrid_trainer"})
 _REACHES: Mapping[str, frozenset[str]] = {
@@ -36,7 +39,7 @@ _REACHES: Mapping[str, frozenset[str]] = {
     "functional/agreement.py": _TRAINERS,
     "functional/averaging.py": frozenset({"step", "trust_region", "low_rank_average"}),
     "functional/implicit_reward.py": frozenset({"implicit_reward"}),
-    "functional/importance.py": frozenset({"loss", "hidden_loss"}),
+    "functional/importance.py": frozenset({"loss", "hidden_loss", "top_k_loss"}),
     "functional/penalty.py": _TRAINERS,
     "functional/policy_gradient.py": _TRAINERS,
     "functional/preference.py": _TRAINERS,

@@ -17,6 +17,7 @@ from torch import Tensor, nn
 
 from sdpo_ref.protocols import Policy, Teacher, Trainer
 from sdpo_ref.protocols.profile import ContextRules
+from sdpo_ref.protocols.top_k import ListSupport, ServerTopK
 from sdpo_ref.types import DistillationBatch, HiddenBatch, Prompts, Support
 
 
@@ -74,6 +75,26 @@ class HiddenLoss(Protocol):
         ratio_cap: float | None,
     ) -> Float[Tensor, ""]:
         """The loss of the logits that the heads make of the hidden states (LOSS-130)."""
+        ...
+
+
+@runtime_checkable
+class TopKLoss(Protocol):
+    """**Protocol (level 1):** the loss where a server gives the k most likely tokens of its teacher.
+
+    Nothing of what it gives has been checked: refusing what is no top k is the part's duty (LOSS-138).
+    """
+
+    def __call__(
+        self,
+        batch: ServerTopK,
+        *,
+        alpha: float,
+        support: ListSupport,
+        temperature: float,
+        ratio_cap: float | None,
+    ) -> Float[Tensor, ""]:
+        """The loss; gradient w.r.t. ``batch.student_logits``. ``cross_entropy`` is asked at alpha 0 only."""
         ...
 
 
@@ -350,6 +371,7 @@ class Implementation(Protocol):
     divergence: Divergence
     loss: Loss
     hidden_loss: HiddenLoss
+    top_k_loss: TopKLoss
     hybrid_loss: HybridLoss
     sdft_loss: SdftLoss
     implicit_reward: ImplicitReward

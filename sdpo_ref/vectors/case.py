@@ -9,7 +9,9 @@ from typing import Literal, get_args
 
 from sdpo_ref.vectors.array import Array, DType
 
-Kind = Literal["divergence", "loss", "hybrid", "implicit_reward", "trust_region", "average"]
+Kind = Literal[
+    "divergence", "loss", "hidden_loss", "top_k_loss", "hybrid", "implicit_reward", "trust_region", "average"
+]
 """Which function of the specification a vector is about; one pair of files for each."""
 
 KINDS: tuple[Kind, ...] = get_args(Kind)

@@ -110,3 +110,11 @@ AVERAGE = Hazard(
     "update_rate on the wrong side, or updates missing, doubled or before the optimiser step",
     "the teacher is the live student or never moves: collapse in the first case, no bootstrapping in the second",
 )
+LISTS = Hazard(
+    "what a server does not list taken for impossible, or left out on one side",
+    "the student is trained to empty its tail, or to move mass between list and tail, which the teacher did not ask",
+)
+HEADS = Hazard(
+    "a fused head whose logits or gradients are not those of a matrix product",
+    "the head is trained otherwise than what is under it, or not at all, while the loss looks right",
+)

@@ -12,6 +12,7 @@ from sdpo_ref.vectors.array import Array, array
 from sdpo_ref.vectors.case import Answer, Case, Kind, KnownWrong, Tolerance
 from sdpo_ref.vectors.derivation import defects
 from sdpo_ref.vectors.derivation.divergence import Comparison, TokenSupport, chosen_tokens, token_divergence
+from sdpo_ref.vectors.derivation.hidden import HiddenSide, hidden_losses
 from sdpo_ref.vectors.derivation.hybrid import hybrid_gradient, hybrid_loss, implicit_rewards
 from sdpo_ref.vectors.derivation.loss import (
     AGGREGATIONS,
@@ -23,6 +24,7 @@ from sdpo_ref.vectors.derivation.loss import (
     losses,
 )
 from sdpo_ref.vectors.derivation.numbers import DIGITS, Row, gradient, log_softmax
+from sdpo_ref.vectors.derivation.server_top_k import LIST_DEFECTS, ListOptions, Lists, list_losses
 from sdpo_ref.vectors.derivation.teacher import averages, trust_region
 
 LARGEST_GRADIENT_VOCABULARY = 17
@@ -183,6 +185,46 @@ def _wrong_losses(batch: Batch, options: LossOptions) -> Iterable[tuple[str, Map
         )
 
 
+def _hidden_loss(case: Case) -> tuple[dict[str, Any], Wrong]:
+    inputs = case.inputs
+    student, teacher = (
+        HiddenSide(*(_exact(inputs[f"{side}_{what}"]) for what in ("hidden", "weight", "bias")))
+        for side in ("student", "teacher")
+    )
+    masks = [inputs[name].nested() for name in ("completions", "completion_mask", "self_distillation_mask")]
+    options = LossOptions(mpf(case.options["alpha"]), _support(case), mpf(1), None)
+    expected = dict(hidden_losses(student, teacher, masks, options))
+    bare = replace(student, bias=[mpf(0)] * len(student.bias)), replace(teacher, bias=[mpf(0)] * len(teacher.bias))
+    without = hidden_losses(*bare, masks, options)
+    wrong = [(name, "M664 biases left out", it) for name, it in without.items() if name.startswith("value")]
+    return expected, wrong
+
+
+def _top_k_loss(case: Case) -> tuple[dict[str, Any], Wrong]:
+    inputs, cap = case.inputs, case.options["ratio_cap"]
+    behaviour = inputs.get("behaviour_log_probs")
+    batch = Lists(
+        _exact(inputs["student_logits"]),
+        inputs["teacher_ids"].nested(),
+        _exact(inputs["teacher_log_probs"]),
+        inputs["completions"].nested(),
+        inputs["completion_mask"].nested(),
+        inputs["self_distillation_mask"].nested(),
+        None if behaviour is None else _exact(behaviour),
+    )
+    alpha, temperature = mpf(case.options["alpha"]), mpf(case.options["temperature"])
+    asked = ListOptions(alpha, str(case.options["support"]), temperature, None if cap is None else mpf(cap))
+    values, gradients = list_losses(batch, asked)
+    expected = {f"value/{name}": values[name] for name in AGGREGATIONS}
+    expected |= {f"gradient/{name}": gradients[name] for name in AGGREGATIONS}
+    wrong = [
+        (f"value/{name}", label, value)
+        for label, formula in LIST_DEFECTS.items()
+        for name, value in list_losses(batch, asked, formula, with_gradients=False)[0].items()
+    ]
+    return expected, wrong
+
+
 def _hybrid(case: Case) -> tuple[dict[str, Any], Wrong]:
     batch, weight = _batch(case), mpf(case.options["reward_weight"])
     rewards, groups = _exact(case.inputs["rewards"]), case.inputs["group_ids"].nested()
@@ -240,6 +282,8 @@ def _average(case: Case) -> tuple[dict[str, Any], Wrong]:
 _ANSWERS: Mapping[Kind, Callable[[Case], tuple[dict[str, Any], Wrong]]] = {
     "divergence": _divergence,
     "loss": _loss,
+    "hidden_loss": _hidden_loss,
+    "top_k_loss": _top_k_loss,
     "hybrid": _hybrid,
     "implicit_reward": _implicit_reward,
     "trust_region": _trust_region,

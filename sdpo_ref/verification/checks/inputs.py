@@ -14,12 +14,13 @@ import torch
 from hypothesis import strategies
 from torch import Tensor
 
-from sdpo_ref.types import DistillationBatch, SupportKind
+from sdpo_ref.protocols.top_k import ServerTopK
+from sdpo_ref.types import DistillationBatch
 from sdpo_ref.vectors.case import Kind
 from sdpo_ref.vectors.store import load
 from sdpo_ref.verification.suite.capabilities import SUPPORTS
 
-NEEDS_OF_SUPPORT: Mapping[tuple[str, SupportKind], str] = {
+NEEDS_OF_SUPPORT: Mapping[tuple[str, str], str] = {
     (part, kind): capability
     for part, supports in SUPPORTS.items()
     for kind, capability in supports.items()
@@ -113,6 +114,22 @@ def every_row(batch: DistillationBatch) -> DistillationBatch:
     return replace(on_policy(batch), self_distillation_mask=torch.ones_like(batch.self_distillation_mask))
 
 
+def lists_of(batch: DistillationBatch, k: int = 4, *, temperature: float = 1.0) -> ServerTopK:
+    """What a server would answer about the teacher of a batch.
+
+    Args:
+        batch: whose teacher is known in full.
+        k: tokens of each list.
+        temperature: of its log-probabilities.
+
+    Returns:
+        Lists of the most likely tokens, most likely first.
+    """
+    top = (batch.teacher_logits / temperature).log_softmax(-1).topk(k, dim=-1)
+    masks = batch.completions, batch.completion_mask, batch.self_distillation_mask, batch.behaviour_log_probs
+    return ServerTopK(batch.student_logits, top.indices, top.values, *masks, temperature)
+
+
 def distributions(*, size: int = 5, low: float = -6.0, high: float = 6.0) -> strategies.SearchStrategy[Tensor]:
     """Log-probabilities of ``size`` tokens, from logits between ``low`` and ``high``.
 
@@ -155,8 +172,8 @@ def vector_parameters(kind: Kind, *, part: str, wanted: str | None = None) -> li
 
 def _needs(part: str, options: Mapping[str, object]) -> list[str]:
     needs = [part]
-    support = NEEDS_OF_SUPPORT.get((part, options.get("support", "full")))  # type: ignore[arg-type]
+    support = NEEDS_OF_SUPPORT.get((part, str(options.get("support", "full"))))
     needs += [support] if support else []
-    needs += ["loss.temperature"] if options.get("temperature", 1.0) != 1.0 else []
-    needs += ["loss.importance"] if options.get("ratio_cap") is not None else []
+    needs += [f"{part}.temperature"] if options.get("temperature", 1.0) != 1.0 else []
+    needs += [f"{part}.importance"] if options.get("ratio_cap") is not None else []
     return needs

@@ -8,7 +8,7 @@ a top-k so wide that nothing is left out, or the sampled token.
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
-from typing import Any
+from typing import Any, cast
 
 from sdpo_ref.protocols.profile import Profile
 from sdpo_ref.types import FULL, SAMPLED_TOKEN, Support, SupportKind
@@ -186,7 +186,8 @@ class Offers:
     def _kinds(self, part: str) -> list[SupportKind]:
         """Supports that are declared; a part that declares none of its own is asked on those of the loss."""
         of_part = SUPPORTS.get(part, SUPPORTS["loss"])
-        return [kind for kind, capability in of_part.items() if capability in self._capabilities] or ["full"]
+        declared = [kind for kind, capability in of_part.items() if capability in self._capabilities]
+        return cast("list[SupportKind]", declared) or ["full"]
 
     def _alphas_for(self, support: Support, at: float | None, near: float) -> list[float]:
         """The alphas that may stand for the wanted one, the best first."""

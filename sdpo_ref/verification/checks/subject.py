@@ -18,6 +18,7 @@ from sdpo_ref.errors import UsageError
 from sdpo_ref.protocols import Policy, Teacher, Trainer
 from sdpo_ref.protocols.parts import Attempt, LowRankFactors, Message, StepProblem, StepTrace, TeacherContext
 from sdpo_ref.protocols.profile import ContextRules, Profile, resolve_profile
+from sdpo_ref.protocols.top_k import ListSupport, ServerTopK
 from sdpo_ref.types import SAMPLED_TOKEN, DistillationBatch, HiddenBatch, Judgement, Rollouts, Support
 from sdpo_ref.verification.checks.comparison import HALF, HALF_SLACK, allow
 from sdpo_ref.verification.checks.denominators import ALLOWED, bias
@@ -332,6 +333,25 @@ class Subject:
         )
         allow(ALLOWED * self.bias("loss"))
         return value, *(_no_finer(it, value) for it in _gradients("hidden_loss", result, wanted))
+
+    def top_k_loss(
+        self,
+        batch: ServerTopK,
+        *,
+        alpha: float,
+        support: ListSupport,
+        temperature: float = 1.0,
+        ratio_cap: float | None = None,
+    ) -> Gradient:
+        """The scalar and its gradients; the teacher's log-probabilities require one too."""
+        copies: dict[str, Any] = {name: _copy(it) if isinstance(it, Tensor) else it for name, it in vars(batch).items()}
+        own = ServerTopK(**copies)
+        leaves = own.student_logits.requires_grad_(), own.teacher_log_probs.requires_grad_()
+        options = {"alpha": alpha, "support": support, "temperature": temperature, "ratio_cap": ratio_cap}
+        result = self._call("top_k_loss", own, **options)
+        value = _tensor("top_k_loss", result, torch.Size(()), graph=result)
+        value = value.float() if self.declared_precision == "float32" else value
+        return Gradient(value, *(_no_finer(it, value) for it in _gradients("top_k_loss", result, leaves)))
 
     def _call_loss(self, batch: DistillationBatch, **options: object) -> "tuple[_Own, Any]":
         """The loss in the form in which it is offered, and the copy of the batch that it was given."""

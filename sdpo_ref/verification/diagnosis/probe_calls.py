@@ -15,10 +15,11 @@ from torch import Tensor
 
 from sdpo_ref.protocols.parts import Attempt
 from sdpo_ref.protocols.profile import ContextRules
+from sdpo_ref.protocols.top_k import ListSupport, ServerTopK
 from sdpo_ref.types import FULL, SAMPLED_TOKEN, DistillationBatch, Head, HiddenBatch, Support
 from sdpo_ref.verification.checks.attempts import group_of, prompt
 from sdpo_ref.verification.checks.first_steps import Asked, MakeInputs, Ragged, SmallStudy, first_steps, own_weights
-from sdpo_ref.verification.checks.inputs import every_row, input_generator, on_policy, random_batch
+from sdpo_ref.verification.checks.inputs import every_row, input_generator, lists_of, on_policy, random_batch
 from sdpo_ref.verification.checks.mismatch import NotOfferedError
 from sdpo_ref.verification.checks.problems import (
     cut,
@@ -61,7 +62,7 @@ HALF = "bfloat16"
 @cache
 def probes_of() -> Mapping[str, tuple[str, Call]]:
     """Name to the part that is called, and the call."""
-    every = (_divergence, _loss, _hidden, _hybrid, _completions, _context, _weights, _step, _sizes, _trainer)
+    every = (_divergence, _loss, _hidden, _lists, _hybrid, _completions, _context, _weights, _step, _sizes, _trainer)
     return {name: (part, call) for chapter in every for name, part, call in chapter()}
 
 
@@ -241,6 +242,39 @@ def _hidden() -> Entries:
                 is_surrogate=support == SAMPLED_TOKEN,
             ),
         )
+
+
+def _lists() -> Entries:
+    """The loss on the top k of a server, on lists that are right and on some that are not."""
+    settings: tuple[tuple[ListSupport, float], ...] = (
+        ("top_k_tail", 0.0),
+        ("top_k_tail", 0.3),
+        ("top_k_tail", 1.0),
+        ("top_k_renormalized", 0.3),
+        ("cross_entropy", 0.0),
+    )
+    batch = on_policy(random_batch(981))
+    sure = replace(batch, student_logits=8.0 * batch.teacher_logits)
+    right, garbage = lists_of(batch), lists_of(batch)
+    counts = right.loss_mask[..., None]
+    garbage = replace(garbage, teacher_log_probs=torch.where(counts, garbage.teacher_log_probs, math.nan))
+    twice, ids = right.teacher_log_probs.clone(), right.teacher_ids.clone()
+    twice[..., 1], ids[..., 1] = twice[..., 0], ids[..., 0]
+    short = right.teacher_log_probs.clone()
+    short[..., -1] = -math.inf
+    batches: dict[str, tuple[ServerTopK, dict[str, Any]]] = {
+        "a list": (right, {}),
+        "a list beside a sure student": (lists_of(sure), {}),
+        "garbage behind the mask": (garbage, {}),
+        "a list with an id twice": (replace(right, teacher_ids=ids, teacher_log_probs=twice), {}),
+        "a list without its last score": (replace(right, teacher_log_probs=short), {}),
+        "a list at temperature two": (lists_of(batch, temperature=2.0), {"temperature": 2.0}),
+        "a list at another temperature": (lists_of(batch, temperature=2.0), {"temperature": 1.0}),
+        "a list with weights": (lists_of(random_batch(982)), {"ratio_cap": 1.5}),
+    }
+    for (name, (given, options)), (support, alpha) in product(batches.items(), settings):
+        what = f"loss of {name}, alpha {alpha:g}, {support}"
+        yield _probe(what, "top_k_loss", given, alpha=alpha, support=support, **options)
 
 
 def _hidden_batches() -> dict[str, Callable[[], HiddenBatch]]:

@@ -6,7 +6,6 @@ from typing import Any
 
 from sdpo_ref.errors import UsageError
 from sdpo_ref.protocols.words import nearest
-from sdpo_ref.types import SupportKind
 
 CAPABILITIES: Mapping[str, str] = {
     "divergence": "per-token divergence on the full vocabulary",
@@ -26,6 +25,11 @@ CAPABILITIES: Mapping[str, str] = {
     "hidden_loss.importance": "the same with truncated importance weights",
     "hidden_loss.temperature": "the same at a temperature other than one",
     "hidden_loss.half": "hidden states and heads in bfloat16 or float16",
+    "top_k_loss": "the loss on the top k of a server, with one cell for the rest",
+    "top_k_loss.renormalized": "the same without the rest, both sides rescaled",
+    "top_k_loss.cross_entropy": "the same as a cross-entropy with the rescaled list",
+    "top_k_loss.importance": "the same with truncated importance weights",
+    "top_k_loss.temperature": "the same at a temperature other than one",
     "hybrid_loss": "self-distillation mixed with the reward's policy gradient",
     "sdft_loss": "the loss of SDFT, its first tokens left out",
     "implicit_reward": "log pi(y|x,c) - log pi_k(y|x)",
@@ -65,7 +69,7 @@ PARTS: tuple[str, ...] = tuple(dict.fromkeys(part_of(capability) for capability 
 """Every attribute that an implementation may have, in the order of the levels."""
 
 
-SUPPORTS: Mapping[str, Mapping[SupportKind, str]] = {
+SUPPORTS: Mapping[str, Mapping[str, str]] = {
     "divergence": {
         "full": "divergence",
         "top_k_tail": "divergence.top_k_tail",
@@ -82,6 +86,11 @@ SUPPORTS: Mapping[str, Mapping[SupportKind, str]] = {
         "top_k_tail": "hidden_loss.top_k_tail",
         "top_k_renormalized": "hidden_loss.top_k_renormalized",
         "sampled_token": "hidden_loss.sampled_token",
+    },
+    "top_k_loss": {
+        "top_k_tail": "top_k_loss",
+        "top_k_renormalized": "top_k_loss.renormalized",
+        "cross_entropy": "top_k_loss.cross_entropy",
     },
 }
 """Parts that are offered on one support or on several: support to the capability that declares it."""
