@@ -143,8 +143,7 @@ def test_sure_student(subject: Subject) -> None:
         _compare(found, _expected(batch, subject, setting, 2), {"student_logits": student, **_given(setting)})
 
 
-@pytest.mark.requirement("LOSS-134", "LOSS-135")
-@pytest.mark.needs("top_k_loss", "top_k_loss.importance")
+@pytest.mark.requirement("LOSS-128")
 def test_weights(subject: Subject) -> None:
     """Each token's ratio."""
     batch = random_batch(163)

@@ -39,7 +39,7 @@ def top_k_loss(
 
     The student's mass outside the list is summed over its logits (LOSS-025); the teacher's is one minus the list, which
     is all that is known.
-    Implements: LOSS-129, LOSS-134, LOSS-135, LOSS-136, LOSS-137, LOSS-139.
+    Implements: LOSS-128, LOSS-129, LOSS-134, LOSS-135, LOSS-136, LOSS-137, LOSS-139.
 
     Args:
         batch: with the lists. Gradient flows into the student's logits only.
