@@ -88,7 +88,7 @@ TEXTS = st.one_of(
 )
 
 
-@settings(max_examples=40)
+@settings(max_examples=25)
 @given(TEXTS)
 def test_a_score_lies_in_its_range_and_is_explained(text: str) -> None:
     """Any text: a score from 0 to 1, a critique exactly below 1, and the same again for the same text."""
@@ -99,7 +99,7 @@ def test_a_score_lies_in_its_range_and_is_explained(text: str) -> None:
         assert checker(text) == check
 
 
-@settings(max_examples=40)
+@settings(max_examples=25)
 @given(TEXTS)
 def test_what_a_critique_asks_for_raises_the_score(text: str) -> None:
     """Doing what is said gives the full score, and never takes a point elsewhere in the same check."""
@@ -269,6 +269,7 @@ def test_reward_functions_that_do_not_fit_are_refused() -> None:
 PLAIN = st.text(st.characters(exclude_characters="[]")).filter(lambda text: "[[" not in text)
 
 
+@settings(max_examples=30)
 @given(PLAIN, st.integers(1, 10), PLAIN)
 def test_a_rating_is_found_wherever_it_stands(before: str, rating: int, after: str) -> None:
     """One admissible rating, also repeated; a second that differs, or one beyond the scale, leaves nothing."""
@@ -281,6 +282,7 @@ def test_a_rating_is_found_wherever_it_stands(before: str, rating: int, after: s
     assert "[[" not in without_verdict(text)
 
 
+@settings(max_examples=50)
 @given(st.text())
 def test_any_text_gives_a_rating_on_the_scale_or_none(text: str) -> None:
     """Never a number that is off the scale or not finite."""
@@ -289,6 +291,7 @@ def test_any_text_gives_a_rating_on_the_scale_or_none(text: str) -> None:
     assert parse_verdict(text) in {"A", "B", "tie", None}
 
 
+@settings(max_examples=30)
 @given(PLAIN, st.sampled_from("ABC"), PLAIN)
 def test_a_verdict_is_found_wherever_it_stands(before: str, letter: str, after: str) -> None:
     """Exactly one of A, B and C; two that differ leave nothing."""

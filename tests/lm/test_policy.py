@@ -125,7 +125,7 @@ def test_a_completion_ends_with_any_end_token() -> None:
     """Up to and including the first end, whichever it is; generation stops when all have ended (POLICY-006)."""
     student = policy()
     assert student.end_ids == {1, 2}
-    rollouts = sampled(student, num_tokens=60, group_size=20)
+    rollouts = sampled(student, num_tokens=60, group_size=12)
     ended = [ids[mask].tolist() for ids, mask in zip(rollouts.completions, rollouts.completion_mask, strict=True)]
     last = {row[-1] for row in ended if len(row) < 60}
     assert last == {1, 2}
