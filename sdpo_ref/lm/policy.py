@@ -170,7 +170,7 @@ class TransformersPolicy:
             In the dtype of the model; finite and meaningless where the mask is False.
 
         Raises:
-            InvalidInputError: if a prompt is empty.
+            InvalidInputError: if a prompt is empty, or a row has more tokens than the model has positions.
         """
         time = completions.shape[1]
         inputs = self._inputs(prompts, completions, completion_mask)
@@ -221,11 +221,12 @@ class TransformersPolicy:
             end. They are :class:`~sdpo_ref.teachers.chat.ChatRollouts` if the prompts have messages.
 
         Raises:
-            InvalidInputError: if ``num_tokens`` is below one, or a prompt is empty.
+            InvalidInputError: if ``num_tokens`` is below one, a prompt is empty, or the model has too few positions.
         """
         if num_tokens < 1:
             raise InvalidInputError(f"num_tokens must be at least 1, received {num_tokens}")
         token_ids, mask = self._left(prompts)
+        self._require_room(mask, num_tokens - 1)
         inputs: dict[str, Any] = {"input_ids": token_ids, "attention_mask": mask.long(), **self._positions(mask)}
         if "logits_to_keep" in self._arguments:
             inputs["logits_to_keep"] = 1
@@ -287,6 +288,7 @@ class TransformersPolicy:
         attended = counts.flip(-1).cumsum(-1).flip(-1) > 0  # up to the last that counts
         token_ids = torch.cat([token_ids, torch.where(attended, completions, 0)], dim=-1)[:, :-1]
         mask = torch.cat([mask, attended], dim=-1)[:, :-1]
+        self._require_room(mask)
         return {"input_ids": token_ids, "attention_mask": mask.long(), **self._positions(mask)}
 
     def _left(self, prompts: Prompts) -> tuple[Int[Tensor, "rollout prompt"], Bool[Tensor, "rollout prompt"]]:
@@ -300,6 +302,16 @@ class TransformersPolicy:
         order = mask.long().argsort(dim=-1, stable=True)
         mask = mask.gather(-1, order)
         return torch.where(mask, token_ids.gather(-1, order), 0), mask
+
+    def _require_room(self, mask: Tensor, further: int = 0) -> None:
+        """Refuse rows that are longer than what the model was made for: many models go on in silence, and wrongly."""
+        most = getattr(_base(self.model).config, "max_position_embeddings", None)
+        longest = int(mask.sum(-1).max()) + further if mask.shape[0] else 0
+        if most is not None and longest > most:
+            raise InvalidInputError(
+                f"a prompt with its completion has {longest} tokens before the last, and the model {most} positions; "
+                "shorten the completion (num_tokens), or what the teacher reads (ContextRules(max_length=...))"
+            )
 
     def _positions(self, mask: Tensor) -> dict[str, Tensor]:
         """Positions counted from the first token, if the model is given any."""

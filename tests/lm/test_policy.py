@@ -1,12 +1,15 @@
 """A transformers model as a policy: scores, padding, sampling, hidden states, chat messages, weights."""
 
 import copy
+import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
 import pytest
 import torch
 
+from sdpo_ref import lm
 from sdpo_ref.errors import InvalidInputError, UnsupportedError
 from sdpo_ref.lm.oracles.judges import PolicyJudge
 from sdpo_ref.lm.policy import TransformersPolicy
@@ -250,6 +253,22 @@ def test_bad_arguments_are_refused() -> None:
         ChatPrompts(empty.token_ids, empty.mask, empty.group_ids, (({"role": "user", "content": "Hi"},),))
 
 
+@each_model
+def test_rows_beyond_the_models_positions_are_refused(name: str) -> None:
+    """The last token is scored from the one before it, so it needs no position of its own."""
+    student = policy(name)
+    student.end_ids = frozenset()
+    room = 512 - len(student.encode([{"role": "user", "content": "Hi"}]))
+    prompts, generator = student.prompts(["Hi"]), torch.Generator().manual_seed(0)
+    completions = torch.full((1, room + 2), 20)
+    counted = torch.ones_like(completions, dtype=torch.bool)
+    assert student.logits(prompts, completions[:, :-1], counted[:, :-1]).shape[1] == room + 1
+    with pytest.raises(InvalidInputError, match="has 513 tokens before the last, and the model 512 positions"):
+        student.logits(prompts, completions, counted)
+    with pytest.raises(InvalidInputError, match="the model 512 positions"):
+        student.sample(prompts, num_tokens=room + 2, generator=generator)
+
+
 def test_prompts_of_ids_alone_can_be_sampled() -> None:
     """Without messages the rollouts are plain ones."""
     student = policy()
@@ -293,3 +312,13 @@ def test_a_policy_may_be_the_judge() -> None:
     judge = PolicyJudge(student, num_tokens=5, generator=torch.Generator().manual_seed(0))
     first, second = judge(messages), judge(messages)
     assert first == student.texts(rollouts)[0] != second
+
+
+def test_the_package_needs_transformers_only_to_load() -> None:
+    """What `sdpo_ref.lm` offers is imported with torch alone."""
+    code = (
+        "import sys, sdpo_ref.lm as lm; lm.TransformersPolicy, lm.CheckerOracle; print('transformers' in sys.modules)"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout == "False\n"
+    assert all(hasattr(lm, name) for name in lm.__all__)
