@@ -294,7 +294,7 @@ class PaperReference(Reference):
     def hybrid_trainer(
         self, policy: FirstOrderPolicy, teacher: Teacher, *, learning_rate: float, reward_weight: float, gated: bool
     ) -> HybridTrainer:
-        """The hybrid with Adam."""
+        """The hybrid with Adam. Implements: TRAIN-040, TRAIN-041."""
         optimizer = torch.optim.Adam(policy.parameters(), lr=learning_rate)
         return HybridTrainer(policy, teacher, optimizer, reward_weight=reward_weight, gated=gated)
 

@@ -263,7 +263,7 @@ def test_upstream_factor(subject: Subject, alpha: float) -> None:
 
 
 @pytest.mark.requirement("LOSS-098")
-@pytest.mark.parametrize("alpha", [-0.5, 1.5, math.nan])
+@pytest.mark.parametrize("alpha", [-0.5, 1.5, math.nan, -1e-6, 1 + 1e-6])
 def test_refuses_alpha(subject: Subject, alpha: float) -> None:
     """An alpha outside [0, 1] raises in the loss as well."""
     batch = on_policy(random_batch(29))

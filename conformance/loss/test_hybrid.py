@@ -218,7 +218,7 @@ def test_pure_self_distillation_on_every_support(subject: Subject, not_applicabl
 
 
 @pytest.mark.requirement("LOSS-101")
-@pytest.mark.parametrize("reward_weight", [-0.1, 1.5, math.nan])
+@pytest.mark.parametrize("reward_weight", [-0.1, 1.5, math.nan, -1e-6, 1 + 1e-6])
 def test_refuses_reward_weight(subject: Subject, reward_weight: float) -> None:
     """A weight outside [0, 1] raises."""
     batch = on_policy(random_batch(39))

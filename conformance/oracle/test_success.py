@@ -86,6 +86,8 @@ QUANTILE = {
     "best of four": ([0.1, 0.4, 0.3, 0.9], 0.75, {3}),
     "upper half": ([0.1, 0.4, 0.3, 0.9], 0.5, {1, 3}),
     "ties at the top": ([0.9, 0.9, 0.1, 0.2], 0.5, {0, 1}),
+    "ties at the bottom": ([0.1, 0.1, 0.1, 0.9], 0.75, {3}),
+    "ties in the middle": ([0.1, 0.5, 0.5, 0.5, 0.9], 0.3, {4}),
     "middle of three": ([0.1, 0.4, 0.9], 0.5, {2}),
     "a share between one and two of four": ([0.1, 0.4, 0.3, 0.9], 0.3, {1, 3}),
     "a share between two and three of four": ([0.1, 0.4, 0.3, 0.9], 0.6, {3}),

@@ -211,7 +211,7 @@ def test_failure_by_rank(subject: Subject) -> None:
 
 
 @pytest.mark.requirement("TEACH-004")
-@pytest.mark.parametrize("feedback", [".", "0", "None", "n/a", "false", "?!", "\u2717", "-"])
+@pytest.mark.parametrize("feedback", [".", "0", "None", "n/a", "false", "?!", "\u2717", "-", "ok", "Correct.", "pass"])
 def test_short_feedback_is_feedback(subject: Subject, feedback: str) -> None:
     """Whatever is not blank is feedback: also a single mark, and a word that means nothing to a program."""
     context = subject.context(group_of(0, [0.0], [feedback]), rules_of(subject.profile))[0]
@@ -221,6 +221,47 @@ def test_short_feedback_is_feedback(subject: Subject, feedback: str) -> None:
         f"usable = {context.usable}, and {text_of(context)!r}",
         {"feedback": repr(feedback)},
     )
+
+
+@pytest.mark.requirement("TEACH-004")
+@pytest.mark.needs("context", "context.feedback")
+@pytest.mark.parametrize("said", ["Is it SAID-MARK or not?", "first\nSAID-MARK\nlast"], ids=["a phrase", "a line"])
+def test_feedback_that_stands_elsewhere_is_shown(subject: Subject, said: str) -> None:
+    """Feedback is read as feedback also where the question or another attempt's feedback holds the same words."""
+    for feedback in (said, "SAID-MARK"):
+        attempts = [
+            replace(attempt, prompt=({"role": "user", "content": said},), feedback=feedback)
+            for attempt in group_of(0, [0.0, 0.0])
+        ]
+        contexts = subject.context(attempts, rules_of(subject.profile))
+        found = [text_of(context).count("SAID-MARK") for context in contexts]
+        inputs = {"question": repr(said), "feedback of both attempts": repr(feedback)}
+        assert_that(
+            found == [2, 2], "the words twice for each attempt: once asked, once said", f"{found} times", inputs
+        )
+
+
+@pytest.mark.requirement("TEACH-001")
+def test_demonstration_that_stands_in_the_question_is_shown(subject: Subject) -> None:
+    """A success whose words are words of the question is a demonstration like any other."""
+    asked = ({"role": "user", "content": "Which is prime, SHOWN-MARK or 4?"},)
+    first, second = group_of(0, [0.0, 1.0])
+    attempts = [replace(first, prompt=asked), replace(second, prompt=asked, completion="SHOWN-MARK")]
+    found = text_of(subject.context(attempts, rules_of(subject.profile))[0])
+    inputs = {"question": asked[0]["content"], "completion that succeeded": "SHOWN-MARK"}
+    assert_that(found.count("SHOWN-MARK") == 2, "the words twice: once asked, once shown", f"{found!r}", inputs)
+
+
+@pytest.mark.requirement("TEACH-004")
+@pytest.mark.needs("context", "context.feedback")
+def test_feedback_that_stands_in_the_demonstration_is_shown(subject: Subject) -> None:
+    """Where both are shown, both are, also if one holds the words of the other."""
+    first, second = group_of(0, [0.0, 1.0], ["BOTH-MARK", None])
+    attempts = [first, replace(second, completion="It says BOTH-MARK there.")]
+    found = text_of(subject.context(attempts, rules_of(subject.profile))[0])
+    wanted = 2 if subject.profile.feedback_when == "always" else 1
+    inputs = {"feedback": "BOTH-MARK", "completion that succeeded": "It says BOTH-MARK there."}
+    assert_that(found.count("BOTH-MARK") == wanted, f"the words {wanted} times", f"{found!r}", inputs)
 
 
 @pytest.mark.requirement("TEACH-046")

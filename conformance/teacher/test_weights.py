@@ -14,7 +14,13 @@ from sdpo_ref.vectors.store import Vector
 from sdpo_ref.verification.checks.closed_form import closed_form_trace
 from sdpo_ref.verification.checks.comparison import allowed_after, assert_close, assert_that
 from sdpo_ref.verification.checks.inputs import input_generator, vector_parameters
-from sdpo_ref.verification.checks.problems import VOCAB, problem_on, with_tied_weights, without_a_context
+from sdpo_ref.verification.checks.problems import (
+    VOCAB,
+    problem_on,
+    with_many_kinds_of_weights,
+    with_tied_weights,
+    without_a_context,
+)
 from sdpo_ref.verification.checks.subject import Subject
 
 TWO_ITERATIONS = (((3, 2), (1, 4)), ((2, 2), (3, 1)))
@@ -85,7 +91,21 @@ def test_recursion_of_tied_weights(subject: Subject) -> None:
 
 
 @pytest.mark.requirement("TEACH-020")
-@pytest.mark.parametrize("update_rate", [0.001, 0.05, 0.25, 0.9, 0.995])
+def test_recursion_of_every_kind_of_weight(subject: Subject) -> None:
+    """Embeddings, vectors and single numbers move as all others, whatever they are called."""
+    rate = 0.25
+    trace = subject.step(
+        with_many_kinds_of_weights(_problem(subject, steps_per_iteration=ONE_EACH, update_rate=rate, learning_rate=0.5))
+    )
+    for moment in (1, 2):
+        before, student = trace.teacher[moment - 1], trace.student[moment]
+        expected = {name: (1 - rate) * before[name] + rate * student[name] for name in student}
+        given = f"a model with an embedding, a vector and a number beside, update_rate {rate}"
+        _compare(trace.teacher[moment], expected, what=f"after {moment} updates", given=given)
+
+
+@pytest.mark.requirement("TEACH-020")
+@pytest.mark.parametrize("update_rate", [1e-5, 0.0007, 0.001, 0.05, 0.25, 0.9, 0.995])
 def test_recursion(subject: Subject, update_rate: float) -> None:
     """After each iteration of one step: (1 - rate) times its own weights plus rate times the student's."""
     trace = subject.step(_problem(subject, steps_per_iteration=ONE_EACH, update_rate=update_rate))
@@ -277,7 +297,7 @@ def _geometric_mixture(reference: Tensor, student: Tensor, mix: float) -> Tensor
 
 
 @pytest.mark.requirement("TEACH-026")
-@pytest.mark.parametrize("mix", [0.003, 0.35, 0.997])
+@pytest.mark.parametrize("mix", [1e-5, 0.003, 0.35, 0.997, 1 - 1e-5])
 def test_trust_region_of_peaked_logits(subject: Subject, mix: float) -> None:
     """Tokens that are hundreds of nats less likely than others, on either side, keep their log-probabilities."""
     reference, student = torch.randn(2, 3, 5, generator=input_generator(7), dtype=torch.float64)

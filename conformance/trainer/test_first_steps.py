@@ -1,6 +1,6 @@
 """A trainer's first calls, compared exactly with those of one that is written out (spec/05-trainer, B)."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import NoReturn
 
 import pytest
@@ -21,6 +21,7 @@ from sdpo_ref.verification.checks.first_steps import (
 )
 from sdpo_ref.verification.checks.inputs import repeated_seed
 from sdpo_ref.verification.checks.subject import Subject
+from sdpo_ref.verification.checks.written_out import Hybrid, Way, of_all_sampled
 
 STUDY = {"prompts": 3, "rollouts each": 4, "tokens": 4}
 RAGGED = {"lengths in the first call": "4, 2, 3, 4, 2, 2, 4, 3", "rows without feedback": "3 and 0"}
@@ -52,6 +53,15 @@ def test_three_calls(subject: Subject) -> None:
     """Three calls in the study's own loop."""
     inputs = SmallStudy(repeated_seed(0))
     compare_steps(first_steps(subject.trainer(), inputs), inputs, subject.profile, given=STUDY)
+
+
+@pytest.mark.requirement("TRAIN-012")
+@pytest.mark.parametrize("learning_rate", [2.0, 1e-3])
+def test_three_calls_at_another_rate(subject: Subject, learning_rate: float) -> None:
+    """A learning rate far above or below the usual one is used as it is."""
+    inputs, asked = SmallStudy(repeated_seed(0)), Asked(learning_rate=learning_rate)
+    found = first_steps(subject.trainer(), inputs, asked)
+    compare_steps(found, inputs, subject.profile, asked, given={**STUDY, "learning rate": learning_rate})
 
 
 @pytest.mark.requirement("TRAIN-013")
@@ -185,3 +195,70 @@ def test_penalty(subject: Subject, kl_weight: float) -> None:
     given = {"rollouts": "every completion once", "kl_weight": kl_weight}
     compare_gradient(found, inputs, subject.profile, asked, given=given)
     compare_steps(found, inputs, subject.profile, asked, given=given)
+
+
+@pytest.mark.requirement("TRAIN-020")
+@pytest.mark.needs("trainer.kl_penalty", "trainer.micro_batches")
+@pytest.mark.parametrize("micro_batches", [3, 6])
+def test_penalty_in_micro_batches(subject: Subject, micro_batches: int) -> None:
+    """The same in several backward passes of equally many tokens."""
+    inputs, asked = Enumerated(repeated_seed(0)), Asked(kl_weight=1.0, micro_batches=micro_batches)
+    found = first_steps(subject.trainer(), inputs, asked, calls=1)
+    given = {"rollouts": "every completion once", "kl_weight": 1.0, "micro_batches": micro_batches}
+    compare_gradient(found, inputs, subject.profile, asked, given=given)
+    compare_steps(found, inputs, subject.profile, asked, given=given)
+
+
+def _compare_hybrid(subject: Subject, inputs: MakeInputs, hybrid: Hybrid, given: Mapping[str, object]) -> None:
+    """A hybrid trainer's first gradient and first three calls are those that are written out."""
+    options = {"reward_weight": hybrid.reward_weight, "gated": hybrid.gated}
+    made, way = subject.trainer("hybrid_trainer"), Way(slope=hybrid, weigh=of_all_sampled)
+    found = first_steps(lambda policy, teacher, **asked: made(policy, teacher, **asked, **options), inputs)
+    compare_gradient(found, inputs, subject.profile, given={**given, **options}, way=way)
+    compare_steps(found, inputs, subject.profile, given={**given, **options}, way=way)
+
+
+def _mixing_advantages(subject: Subject, not_applicable: Callable[[str], NoReturn]) -> None:
+    if subject.profile.hybrid != "advantage":
+        not_applicable("a hybrid that mixes losses may use any support")
+
+
+@pytest.mark.requirement("TRAIN-040")
+@pytest.mark.parametrize("reward_weight", [0.9, 0.35, 1.0, 0.0])
+@pytest.mark.parametrize("world", [SmallStudy, Ragged])
+def test_hybrid_calls(
+    subject: Subject,
+    not_applicable: Callable[[str], NoReturn],
+    world: Callable[[int], MakeInputs],
+    reward_weight: float,
+) -> None:
+    """Both worlds, at several weights, without a gate."""
+    _mixing_advantages(subject, not_applicable)
+    given = RAGGED if world is Ragged else STUDY
+    _compare_hybrid(subject, world(repeated_seed(0)), Hybrid(reward_weight, gated=False), given)
+
+
+@pytest.mark.requirement("TRAIN-040")
+@pytest.mark.parametrize("garbage", [-40.0, float("nan")])
+def test_hybrid_where_nothing_counts(
+    subject: Subject, not_applicable: Callable[[str], NoReturn], garbage: float
+) -> None:
+    """The teacher's scores behind the mask and in rows without feedback may be anything; ids of padding as well."""
+    _mixing_advantages(subject, not_applicable)
+    inputs = Ragged(repeated_seed(0), garbage=garbage, padding=(-100, 10**6, -1))
+    _compare_hybrid(subject, inputs, Hybrid(0.35, gated=False), {**RAGGED, "scores where nothing counts": garbage})
+
+
+@pytest.mark.requirement("TRAIN-041")
+@pytest.mark.parametrize("reward_weight", [0.9, 0.0])
+@pytest.mark.parametrize("world", [SmallStudy, Ragged])
+def test_gated_hybrid_calls(
+    subject: Subject,
+    not_applicable: Callable[[str], NoReturn],
+    world: Callable[[int], MakeInputs],
+    reward_weight: float,
+) -> None:
+    """Both worlds, in which gates of some groups are open and of others closed."""
+    _mixing_advantages(subject, not_applicable)
+    given = RAGGED if world is Ragged else STUDY
+    _compare_hybrid(subject, world(repeated_seed(0)), Hybrid(reward_weight, gated=True), given)

@@ -11,11 +11,13 @@ from sdpo_ref.verification.checks.closed_form import closed_form_trace, divergen
 from sdpo_ref.verification.checks.comparison import allowed_after, assert_close, assert_finite, assert_that
 from sdpo_ref.verification.checks.mismatch import NotAskedError
 from sdpo_ref.verification.checks.problems import (
+    DIRECTION,
     VOCAB,
     cut,
     problem_on,
     select,
     with_a_confident_teacher,
+    with_many_kinds_of_weights,
     without_a_context,
 )
 from sdpo_ref.verification.checks.subject import Subject
@@ -63,6 +65,38 @@ def test_ragged_step(subject: Subject, alpha: float, seed: int) -> None:
     on = subject.offered.one("step", at=alpha, vocab=VOCAB)
     problem = problem_on(on, steps_per_iteration=RAGGED, seed=seed)
     _compare(subject, problem, given={**on.given, "completion lengths": RAGGED[0][0]})
+
+
+@pytest.mark.requirement("TRAIN-001")
+@pytest.mark.parametrize("learning_rate", [5.0, 1e-4])
+def test_step_of_any_size(subject: Subject, learning_rate: float) -> None:
+    """A learning rate far above and far below the usual one is used as it is."""
+    on = subject.offered.one("step", near=0.0, vocab=VOCAB)
+    problem = problem_on(on, steps_per_iteration=RAGGED, learning_rate=learning_rate)
+    _compare(subject, problem, given={"learning rate": learning_rate})
+
+
+@pytest.mark.requirement("TRAIN-001")
+def test_step_of_every_kind_of_weight(subject: Subject) -> None:
+    """Embeddings, vectors and single numbers move by their own gradient, whatever they are called."""
+    on = subject.offered.one("step", near=0.0, vocab=VOCAB)
+    trace = subject.step(with_many_kinds_of_weights(problem_on(on, steps_per_iteration=RAGGED)))
+    moved = {name: trace.student[-1][name] - start for name, start in trace.student[0].items()}
+    in_all = moved["model.current"].sum(0)
+    expected = {
+        "embed_tokens.weight": moved["model.current"],
+        "norm.bias": in_all,
+        "norm.weight": in_all @ DIRECTION.to(in_all),
+    }
+    for name, update in expected.items():
+        assert_close(
+            moved[name],
+            update,
+            what=f"update of {name!r}",
+            relative=1e-9,
+            absolute=1e-11 + allowed_after(trace.student),
+            given={"model": "logits are moved by an embedding, a vector and a number as well"},
+        )
 
 
 @pytest.mark.requirement("TRAIN-001")

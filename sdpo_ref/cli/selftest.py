@@ -2,7 +2,6 @@
 
 import time
 from collections.abc import Sequence
-from dataclasses import replace
 from pathlib import Path
 from typing import Annotated
 
@@ -136,9 +135,8 @@ def _write(conformance: Path, matrix: KillMatrix, catalogue: Catalogue) -> None:
 def _keep(conformance: Path, matrix: KillMatrix, targets: Sequence[Target], catalogue: Catalogue) -> None:
     """Rows and answers of some mutants, beside those that are on file."""
     _write_matrix(conformance, with_rows_of(read_kill_matrix(conformance), matrix), catalogue)
-    found = known_answers([target.mutant for target in targets if target.mutant is not None])
-    wrong = {**read_known_answers(conformance).wrong, **found.wrong}
-    write_known_answers(conformance, replace(found, wrong={name: wrong[name] for name in sorted(wrong)}))
+    asked = [target.mutant for target in targets if target.mutant is not None]
+    write_known_answers(conformance, known_answers(asked, read_known_answers(conformance)))
     record_golden(conformance, [ANSWERS.as_posix()])
 
 

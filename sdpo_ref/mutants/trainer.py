@@ -1,6 +1,7 @@
 """Trainers with one defect: what a trainer that differs is compared with, and a few more (spec/05-trainer, B)."""
 
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 from types import SimpleNamespace
 from typing import Any
 
@@ -10,7 +11,7 @@ from sdpo_ref.mutants.mutant import Chapter
 from sdpo_ref.protocols.profile import Profile
 from sdpo_ref.types import Judgement, Rollouts
 from sdpo_ref.verification.checks.first_steps import RatingTeacher
-from sdpo_ref.verification.checks.written_out import RIGHT, Way, WrittenOut
+from sdpo_ref.verification.checks.written_out import RIGHT, Hybrid, Tokens, Way, WrittenOut, declared, of_all_sampled
 from sdpo_ref.verification.checks.wrong_ways import WRONG_WAYS
 
 chapter = Chapter()
@@ -44,6 +45,38 @@ def on(way: Way, profile: Profile | None = None, **always: Any) -> MakeTrainer:
     return lambda policy, teacher, **options: Seen(
         policy, teacher, profile=profile or Profile(), way=way, **{**options, **always}
     )
+
+
+def hybrid_alone(
+    slope: Callable[[float, bool], Hybrid], weigh: Callable[[Tokens], torch.Tensor] = of_all_sampled
+) -> Callable[[], SimpleNamespace]:
+    """An implementation that has a hybrid trainer and nothing else."""
+
+    def trainer(policy: Any, teacher: Any, *, learning_rate: float, reward_weight: float, gated: bool) -> WrittenOut:
+        way = Way(slope=slope(reward_weight, gated), weigh=weigh)
+        return Seen(policy, teacher, learning_rate=learning_rate, way=way)
+
+    def build() -> SimpleNamespace:
+        return SimpleNamespace(hybrid_trainer=trainer)
+
+    build.parts = frozenset({"hybrid_trainer"})  # type: ignore[attr-defined]
+    return build
+
+
+class ClosedWhereItAgrees(Hybrid):
+    """The gate the other way round."""
+
+    def is_open(self, tokens: Tokens, implicit: torch.Tensor) -> torch.Tensor:
+        """Closed where it should be open."""
+        return ~super().is_open(tokens, implicit)
+
+
+class OneGate(Hybrid):
+    """One gate for all groups."""
+
+    def is_open(self, tokens: Tokens, implicit: torch.Tensor) -> torch.Tensor:
+        """By the sign of one covariance over the whole batch."""
+        return super().is_open(replace(tokens, group_ids=torch.zeros_like(tokens.group_ids)), implicit)
 
 
 class Drags(Seen):
@@ -130,4 +163,35 @@ chapter.enter(
     "the penalty is the divergence of the reference from the student",
     "the student is held to every mode of the reference",
     alone(TowardsTheStudent),
+)
+chapter.family("a hybrid trainer's first calls")
+chapter.enter(
+    "M701 hybrid_weights_exchanged: TRAIN-040",
+    "the reward's weight is the teacher's",
+    "the mixture is the other one, and at equal weights nothing shows",
+    hybrid_alone(lambda weight, gated: Hybrid(1 - weight, gated)),
+)
+chapter.enter(
+    "M702 hybrid_of_usable_tokens: TRAIN-040",
+    "the mean is over the tokens of usable rows, and rows without a context are not trained",
+    "rewards of rows without feedback are not learned from",
+    hybrid_alone(Hybrid, declared),
+)
+chapter.enter(
+    "M703 hybrid_gate_has_no_effect: TRAIN-041",
+    "the gate is accepted and ignored",
+    "misleading feedback passes",
+    hybrid_alone(lambda weight, _gated: Hybrid(weight, gated=False)),
+)
+chapter.enter(
+    "M704 hybrid_gate_the_wrong_way_round: TRAIN-041",
+    "the gate is open where implicit reward and reward disagree",
+    "only misleading feedback passes",
+    hybrid_alone(ClosedWhereItAgrees),
+)
+chapter.enter(
+    "M705 one_gate_for_all_groups: TRAIN-041",
+    "one covariance over the whole batch decides for all groups",
+    "where one prompt's feedback misleads, it passes with that of others",
+    hybrid_alone(OneGate),
 )

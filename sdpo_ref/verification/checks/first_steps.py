@@ -401,6 +401,7 @@ def compare_gradient(
     asked: Asked = NOTHING_MORE,
     *,
     given: Mapping[str, object],
+    way: Way = RIGHT,
 ) -> None:
     """Raise unless the first gradient has the direction and the size of the declared loss's.
 
@@ -410,12 +411,13 @@ def compare_gradient(
         profile: what it declares.
         asked: options that it was made with.
         given: the same in words.
+        way: how to train.
 
     Raises:
         Mismatch: with cosine and relative size, and the known wrong trainer that it looks like.
     """
     calls = len(found.log_probs) - 1
-    wanted = written_out_steps(make_inputs, profile, RIGHT, asked, calls=calls)
+    wanted = written_out_steps(make_inputs, profile, way, asked, calls=calls)
     if found.gradient is None or wanted.gradient is None:
         return
     if float((found.gradient - wanted.gradient).norm()) <= RELATIVE * float(wanted.gradient.norm()):
@@ -425,7 +427,7 @@ def compare_gradient(
         got=f"differs from the reference at step 1: {_of_gradients(found.gradient, wanted.gradient)}",
         tolerance=f"{RELATIVE:g} of its length",
         given=describe(given),
-        looks_like=nearest(found, make_inputs, profile) if asked == NOTHING_MORE else "",
+        looks_like=nearest(found, make_inputs, profile) if (asked, way) == (NOTHING_MORE, RIGHT) else "",
     )
 
 
@@ -436,6 +438,7 @@ def compare_steps(
     asked: Asked = NOTHING_MORE,
     *,
     given: Mapping[str, object],
+    way: Way = RIGHT,
 ) -> None:
     """Raise unless the policy has the reference's log-probabilities after each call.
 
@@ -448,13 +451,14 @@ def compare_steps(
         profile: what it declares.
         asked: options that it was made with.
         given: the same in words.
+        way: how to train.
 
     Raises:
         Mismatch: with the first call that differs, by how much, and the known wrong trainer that it looks like.
     """
     calls = len(found.log_probs) - 1
-    wanted = written_out_steps(make_inputs, profile, RIGHT, asked, calls=calls)
-    other = written_out_steps(make_inputs, profile, Way(epsilon=LARGEST_EPSILON), asked, calls=calls)
+    wanted = written_out_steps(make_inputs, profile, way, asked, calls=calls)
+    other = written_out_steps(make_inputs, profile, replace(way, epsilon=LARGEST_EPSILON), asked, calls=calls)
     for call, got in enumerate(found.log_probs):
         right, slack = wanted.log_probs[call], other.log_probs[call]
         off = (got - right).abs()
@@ -470,7 +474,7 @@ def compare_steps(
             got=words,
             tolerance=f"{ABSOLUTE:g} nats, and what an epsilon of Adam up to {LARGEST_EPSILON:g} explains",
             given=describe(given),
-            looks_like=nearest(found, make_inputs, profile) if asked == NOTHING_MORE else "",
+            looks_like=nearest(found, make_inputs, profile) if (asked, way) == (NOTHING_MORE, RIGHT) else "",
         )
 
 

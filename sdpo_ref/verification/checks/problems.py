@@ -142,6 +142,46 @@ def with_tied_weights(problem: StepProblem) -> StepProblem:
     return replace(problem, make_model=make_model)
 
 
+class ManyKindsOfWeights(nn.Module):
+    """The small model with weights of other kinds and names: an embedding, a vector, a number.
+
+    Whatever moves the weights, by its own gradient: the embedding's update is that of ``model.current``, the vector's
+    is the sum of that over tokens, and the number's is the sum's share along :data:`DIRECTION`.
+
+    Args:
+        model: whose logits they move.
+    """
+
+    def __init__(self, model: nn.Module) -> None:
+        super().__init__()
+        current = model.get_parameter("current").detach()
+        self.model, self.embed_tokens, self.norm = model, nn.Module(), nn.Module()
+        self.embed_tokens.weight = nn.Parameter(0.5 * current.flip(0))
+        self.norm.bias = nn.Parameter(0.1 * current[0])
+        self.norm.weight = nn.Parameter(0.2 * current[0, 0])
+
+    def forward(self, input_ids: Tensor, attention_mask: Tensor) -> Tensor:
+        """Logits at each position."""
+        logits: Tensor = self.model(input_ids, attention_mask)
+        embedding, vector, number = (
+            self.get_parameter(name) for name in ("embed_tokens.weight", "norm.bias", "norm.weight")
+        )
+        return logits + embedding[input_ids] + vector + number * DIRECTION.to(logits)
+
+
+DIRECTION = torch.linspace(-1.0, 2.0, VOCAB, dtype=torch.float64)
+"""Along which the one number of :class:`ManyKindsOfWeights` moves logits."""
+
+
+def with_many_kinds_of_weights(problem: StepProblem) -> StepProblem:
+    """The same problem on a model with weights of other kinds.
+
+    Args:
+        problem: any.
+    """
+    return replace(problem, make_model=lambda: ManyKindsOfWeights(problem.make_model()))
+
+
 def without_a_context(problem: StepProblem, *, iteration: int) -> StepProblem:
     """The same problem, in one iteration of which no teacher has a context.
 

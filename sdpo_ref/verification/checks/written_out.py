@@ -87,6 +87,11 @@ def declared(tokens: Tokens) -> Tensor:
     return token_weights(tokens.counted, tokens.profile.aggregation)
 
 
+def of_all_sampled(tokens: Tokens) -> Tensor:
+    """The weight of each token in the hybrid's loss: a mean over all sampled tokens, usable or not."""
+    return token_weights(tokens.sampled, "token_mean")
+
+
 def as_read(tokens: Tokens) -> Tensor:
     """The teacher's logits as it gave them."""
     return tokens.teacher
@@ -131,6 +136,69 @@ class Way:
 
 RIGHT = Way()
 """As the specification says."""
+
+
+@dataclass(frozen=True)
+class Hybrid:
+    r"""Gradient of the hybrid's loss with respect to the student's logits, for each sampled token by itself.
+
+    .. math::
+        -A \, (1[v = y] - p_v), \qquad
+        A = \lambda (r - \bar r) + (1 - \lambda) \log \frac{q_y}{p_y}
+
+    The log-ratio is zero in a row without a context. Behind a closed gate the weight of the reward is one.
+
+    Attributes:
+        reward_weight: of the reward, behind an open gate.
+        gated: whether a group's gate is open only if the teacher's implicit rewards and the rewards of its usable rows
+            have a positive covariance.
+    """
+
+    reward_weight: float
+    gated: bool
+
+    def __call__(self, tokens: Tokens) -> Tensor:
+        """The slopes."""
+        log_p, log_q = tokens.student.log_softmax(-1), tokens.teacher.log_softmax(-1)
+        sampled = (log_q - log_p).gather(-1, tokens.ids[..., None]).squeeze(-1)
+        of_teacher = torch.where(tokens.counted, sampled, 0.0)
+        weight = torch.full_like(tokens.rewards.double(), self.reward_weight)
+        if self.gated:
+            weight = torch.where(self.is_open(tokens, of_teacher.sum(-1)), weight, 1.0)
+        advantages = weight[:, None] * _reward_advantages(tokens)[:, None] + (1 - weight)[:, None] * of_teacher
+        is_sampled = torch.nn.functional.one_hot(tokens.ids, log_p.shape[-1])
+        return -advantages[..., None] * (is_sampled - log_p.exp())
+
+    def is_open(self, tokens: Tokens, implicit: Tensor) -> Tensor:
+        """Whether the gate of each row's group is open.
+
+        Args:
+            tokens: of all rows.
+            implicit: reward of each rollout, in nats.
+        """
+        found = torch.zeros_like(tokens.usable)
+        for members in _groups(tokens):
+            usable = members & tokens.usable
+            score, reward = implicit[usable].double(), tokens.rewards[usable].double()
+            found[members] = bool(usable.any()) and float(((score - score.mean()) * (reward - reward.mean())).sum()) > 0
+        return found
+
+
+def _reward_advantages(tokens: Tokens) -> Tensor:
+    """Rewards less their group's mean, divided by its spread where that is declared."""
+    found = torch.zeros_like(tokens.rewards.double())
+    for members in _groups(tokens):
+        centered = tokens.rewards[members].double() - tokens.rewards[members].double().mean()
+        if tokens.profile.group_advantage == "standardized":
+            spread = (centered.square().sum() / max(len(centered) - 1, 1)).sqrt()
+            centered = centered / (spread + 1e-4)
+        found[members] = centered
+    return found
+
+
+def _groups(tokens: Tokens) -> list[Tensor]:
+    """True for the rows of each group."""
+    return [tokens.group_ids == group for group in tokens.group_ids.unique()]
 
 
 @dataclass

@@ -589,6 +589,20 @@ def _trainer() -> Entries:
             Call(partial(_first_calls, world=world, asked=options)),
         )
 
+    for (name, world), gated in product(worlds.items(), (False, True)):
+        options_of_hybrid = {"reward_weight": 0.6, "gated": gated}
+        yield (
+            f"a hybrid trainer in {name}, {'gated' if gated else 'without a gate'}",
+            "hybrid_trainer",
+            Call(partial(_first_hybrid_calls, world=world, options=options_of_hybrid)),
+        )
+
+
+def _first_hybrid_calls(subject: Subject, *, world: MakeInputs, options: Mapping[str, object]) -> list[object]:
+    """The policy after each call, and its first gradient."""
+    found = first_steps(partial(subject.trainer("hybrid_trainer"), **options), world)
+    return [*found.log_probs, "unseen" if found.gradient is None else found.gradient]
+
 
 def _first_calls(subject: Subject, *, world: MakeInputs, asked: Asked) -> list[object]:
     """The policy after each call, its first gradient, and what became of the teacher's own weights."""
