@@ -198,7 +198,7 @@ def _reward_advantages(tokens: Tokens) -> Tensor:
 
 def _groups(tokens: Tokens) -> list[Tensor]:
     """True for the rows of each group."""
-    return [tokens.group_ids == group for group in tokens.group_ids.unique()]
+    return [tokens.group_ids == group for group in sorted(set(tokens.group_ids.tolist()))]
 
 
 @dataclass
