@@ -15,6 +15,7 @@ from typing import Any
 import torch
 from jaxtyping import Bool, Float, Int
 from torch import Tensor
+from torch.distributed import ProcessGroup
 
 from sdpo_ref.errors import UnsupportedError
 from sdpo_ref.functional.aggregation import completion_mask
@@ -23,13 +24,13 @@ from sdpo_ref.functional.divergence import generalized_jsd
 from sdpo_ref.functional.implicit_reward import implicit_reward
 from sdpo_ref.functional.support import on_support
 from sdpo_ref.losses import sdpo_loss, sdpo_token_losses
+from sdpo_ref.losses.denominator import Denominator, global_denominator
 from sdpo_ref.losses.dispatch import Impl, load
 from sdpo_ref.losses.reference import hybrid_loss
-from sdpo_ref.losses.reference import sdpo_loss as reference_sdpo_loss
 from sdpo_ref.losses.sdft import sdft_loss
 from sdpo_ref.losses.server_top_k import top_k_loss
 from sdpo_ref.protocols import Policy, Teacher
-from sdpo_ref.protocols.loss import SdpoLoss, SdpoTokenLosses, SupportDivergence
+from sdpo_ref.protocols.loss import SdpoTokenLosses, SupportDivergence
 from sdpo_ref.protocols.parts import (
     Attempt,
     LowRankFactors,
@@ -61,7 +62,7 @@ class Losses:
 
     name: str
     divergence: SupportDivergence
-    sdpo_loss: SdpoLoss
+    sdpo_loss: Callable[..., Tensor]
 
 
 def _divergence(
@@ -76,7 +77,7 @@ def _divergence(
     return generalized_jsd(*cells, alpha=alpha)
 
 
-REFERENCE_LOSSES = Losses("reference", _divergence, reference_sdpo_loss)
+REFERENCE_LOSSES = Losses("reference", _divergence, partial(sdpo_loss, impl="reference"))
 """The plain implementation, as the specification states it."""
 
 
@@ -115,9 +116,15 @@ class Reference:
         support: Support,
         temperature: float,
         ratio_cap: float | None,
+        denominator: Denominator | None = None,
+        group: ProcessGroup | None = None,
     ) -> Float[Tensor, ""]:
-        """The SDPO loss under the profile's aggregation."""
-        return self._sdpo_loss(batch, alpha=alpha, support=support, temperature=temperature, ratio_cap=ratio_cap)
+        """The SDPO loss under the profile's aggregation; in a group, this process's share of the joined batch's."""
+        if group is not None:
+            masks = [batch.loss_mask]
+            denominator = global_denominator(masks, aggregation=self._profile.aggregation, group=group)
+        options: dict[str, Any] = {"alpha": alpha, "support": support, "temperature": temperature}
+        return self._sdpo_loss(batch, **options, ratio_cap=ratio_cap, denominator=denominator)
 
     def hidden_loss(
         self,
@@ -139,6 +146,7 @@ class Reference:
         support: Support,
         temperature: float,
         ratio_cap: float | None,
+        denominator: Denominator | None = None,
     ) -> Float[Tensor, ""]:
         skips = self._profile.missing_behaviour == "skip" and batch.behaviour_log_probs is None
         return self._losses.sdpo_loss(
@@ -148,6 +156,7 @@ class Reference:
             temperature=temperature,
             ratio_cap=None if skips else ratio_cap,
             aggregation=self._profile.aggregation,
+            denominator=denominator,
             top_k_from=self._profile.top_k_from,
         )
 
@@ -232,9 +241,9 @@ class Reference:
         """SDFT's context."""
         return demonstration_context(prompt, demonstration)
 
-    def step(self, problem: StepProblem) -> StepTrace:
-        """Every optimiser step of the problem."""
-        return run_steps(problem, profile=self._profile)
+    def step(self, problem: StepProblem, *, group: ProcessGroup | None = None) -> StepTrace:
+        """Every optimiser step of the problem; in a group, of the problems of all its processes."""
+        return run_steps(problem, profile=self._profile, group=group)
 
     def trust_region(
         self,

@@ -15,7 +15,7 @@ from sdpo_ref.verification.checks.inputs import every_row, lists_of, on_policy, 
 from sdpo_ref.verification.checks.mismatch import ImplementationRaisedError, NotAskedError, NotOfferedError
 from sdpo_ref.verification.checks.problems import VOCAB, problem_on, small_world
 from sdpo_ref.verification.checks.subject import Subject
-from sdpo_ref.verification.suite.capabilities import CAPABILITIES, SUPPORTS, not_offered, part_of
+from sdpo_ref.verification.suite.capabilities import CAPABILITIES, SUPPORTS, not_offered
 
 TAIL, RENORMALIZED = Support("top_k_tail", 2), Support("top_k_renormalized", 2)
 
@@ -45,6 +45,15 @@ def _top_k_loss(
     alpha = 0.0 if support == "cross_entropy" else max(exist)
     given = lists_of(random_batch(1), temperature=temperature)
     return subject.top_k_loss(given, alpha=alpha, support=support, temperature=temperature, ratio_cap=ratio_cap)
+
+
+def _over_a_denominator(subject: Subject) -> object:
+    """A keyword that is taken and has no effect is not offered."""
+    batch, on = on_policy(random_batch(1)), subject.offered.one("loss", near=1.0, vocab=11)
+    seven, fourteen = (subject.loss(batch, **on.options, denominator=it).student for it in (7.0, 14.0))
+    if torch.equal(seven, fourteen):
+        raise NotOfferedError("loss", "another denominator gives the same loss")
+    return seven
 
 
 def _problem(subject: Subject, **options: Any) -> StepProblem:
@@ -77,13 +86,15 @@ PROBES: dict[str, Callable[[Subject], object]] = {
     **{
         f"hidden_{name}": lambda it, name=name: PROBES[name](it.through_hidden_states())  # type: ignore[misc]
         for name in CAPABILITIES
-        if part_of(name) == "loss"
+        if f"hidden_{name}" in CAPABILITIES
     },
     "top_k_loss": lambda it: _top_k_loss(it, "top_k_tail"),
     "top_k_loss.renormalized": lambda it: _top_k_loss(it, "top_k_renormalized"),
     "top_k_loss.cross_entropy": lambda it: _top_k_loss(it, "cross_entropy"),
     "top_k_loss.importance": lambda it: _top_k_loss(it, ratio_cap=2.0),
     "top_k_loss.temperature": lambda it: _top_k_loss(it, temperature=0.5),
+    "loss.denominator": _over_a_denominator,
+    "loss.processes": lambda it: it.require_keyword("loss.processes"),
     "hybrid_loss": lambda it: it.hybrid_loss(
         on_policy(random_batch(1)), torch.rand(4), torch.zeros(4).long(), reward_weight=0.5, support=SAMPLED_TOKEN
     ),
@@ -106,6 +117,7 @@ PROBES: dict[str, Callable[[Subject], object]] = {
     "step": lambda it: it.step(_problem(it)),
     "step.frozen": lambda it: it.step(_problem(it, teacher="frozen")),
     "step.live": lambda it: it.step(_problem(it, teacher="live")),
+    "step.processes": lambda it: it.require_keyword("step.processes"),
     "trust_region": lambda it: it.trust_region(torch.zeros(1, 3), torch.ones(1, 3), mix=0.5),
     "low_rank_average": lambda it: it.low_rank_average(
         [(torch.ones(2, 1), torch.ones(1, 2)), (torch.ones(2, 1), torch.ones(1, 2))], update_rate=0.5
@@ -117,7 +129,7 @@ PROBES: dict[str, Callable[[Subject], object]] = {
     "hybrid_trainer": lambda it: _trained(it, "hybrid_trainer", reward_weight=0.5, gated=True),
     "defaults": lambda it: it.defaults(),
 }
-"""The simplest call for each capability."""
+"""The simplest call for each capability; in a process group there is none, and the keyword must be there."""
 
 
 @pytest.mark.requirement("CONF-001")
@@ -157,7 +169,7 @@ def test_declared_alphas_are_offered(subject: Subject, part: str) -> None:
 @pytest.mark.parametrize("capability", CAPABILITIES)
 def test_offered_is_declared(subject: Subject, not_applicable: Callable[[str], NoReturn], capability: str) -> None:
     """A capability that answers is declared."""
-    if capability in subject.declared or not subject.has_part(part_of(capability)):
+    if capability in subject.declared or not subject.has_part(capability):
         not_applicable("none of its parts offers what it does not declare")
     try:
         PROBES[capability](subject)

@@ -2,7 +2,8 @@
 
 ``reference`` is written to be read and to be right; ``chunked`` and ``fused`` compute the same faster and in less
 memory. Read ``options`` (what can be chosen and what is valid), ``reference`` (the loss, section by section), ``sdft``,
-then ``dispatch`` (which implementation computes a batch) and the optimised implementations.
+``denominator`` (what is divided by where a batch is a piece of a step), then ``dispatch`` (which implementation
+computes a batch) and the optimised implementations.
 
 What is imported here is what :func:`sdpo_loss` needs; an implementation is imported when it is first used.
 """
@@ -10,10 +11,12 @@ What is imported here is what :func:`sdpo_loss` needs; an implementation is impo
 from functools import partial
 from typing import Literal, get_args
 
+import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 
 from sdpo_ref.errors import UnsupportedError
+from sdpo_ref.losses.denominator import Denominator, aggregate_over
 from sdpo_ref.losses.dispatch import Impl, choose, load
 from sdpo_ref.losses.options import LossOptions
 from sdpo_ref.protocols.words import require_word
@@ -34,6 +37,7 @@ def sdpo_loss(
     ratio_cap: float | None = None,
     token_weights: Float[Tensor, "rollout time"] | None = None,
     aggregation: Aggregation = "token_mean",
+    denominator: Denominator | None = None,
     top_k_from: TopKFrom = "student",
     impl: Impl = "auto",
     chunk_bytes: int | None = None,
@@ -46,6 +50,11 @@ def sdpo_loss(
     constant that does not change the aggregation's denominator: anything where nothing counts, ``None`` for one
     everywhere. Gradient flows into the student's logits, or into the student's hidden states and head; never into the
     teacher's side.
+
+    ``denominator`` stands in place of the batch's own count of tokens or rows, by which the aggregation divides:
+    losses of micro-batches, packs of rows or processes that have one denominator add up. A count of tokens for
+    ``token_mean``, of rows with a counted token for ``row_mean`` and ``row_sum``, of rows for ``row_mean_all``, a
+    padded length for ``time_normalized_sum``; :func:`~sdpo_ref.losses.denominator.global_denominator` makes it.
 
     ``impl`` says which implementation computes it. All of them take both kinds of batch and agree in value and
     gradient. ``auto`` takes the first line that fits:
@@ -68,8 +77,8 @@ def sdpo_loss(
 
     Raises:
         InvalidInputError: if an option is out of range, ``ratio_cap`` is set without behaviour log-probabilities,
-            ``token_weights`` has another shape than the completions, or ``chunk_bytes`` or ``counted_tokens`` does not
-            belong to ``impl``.
+            ``token_weights`` has another shape than the completions, ``denominator`` is below zero or no number, or
+            ``chunk_bytes`` or ``counted_tokens`` does not belong to ``impl``.
         UnsupportedError: if ``impl`` cannot compute this batch; the message says why not, and which one can.
 
     References:
@@ -90,17 +99,26 @@ def sdpo_loss(
     if name == "reference":
         from sdpo_ref.losses import reference
 
-        return reference.sdpo_loss(
-            batch,
-            alpha=alpha,
-            support=support,
-            temperature=temperature,
-            ratio_cap=ratio_cap,
-            token_weights=token_weights,
-            aggregation=aggregation,
-            top_k_from=top_k_from,
+        if denominator is None:
+            return reference.sdpo_loss(
+                batch,
+                alpha=alpha,
+                support=support,
+                temperature=temperature,
+                ratio_cap=ratio_cap,
+                token_weights=token_weights,
+                aggregation=aggregation,
+                top_k_from=top_k_from,
+            )
+        token_losses = reference.sdpo_token_losses(
+            batch, alpha=alpha, support=support, temperature=temperature, ratio_cap=ratio_cap, top_k_from=top_k_from
         )
-    loss: Tensor = load(name).sdpo_loss(batch, options, token_weights=token_weights, **arguments)
+        if token_weights is not None:
+            token_losses = token_losses * torch.where(batch.loss_mask, token_weights.detach(), 0.0)
+        return aggregate_over(token_losses, batch.loss_mask, denominator, aggregation=aggregation)
+    loss: Tensor = load(name).sdpo_loss(
+        batch, options, token_weights=token_weights, denominator=denominator, **arguments
+    )
     return loss
 
 

@@ -44,12 +44,14 @@ _REACHES: Mapping[str, frozenset[str]] = {
     "functional/policy_gradient.py": _TRAINERS,
     "functional/preference.py": _TRAINERS,
     "functional/sampled_token.py": frozenset({"loss", "hidden_loss", "hybrid_loss"}),
+    "losses/denominator.py": frozenset({"loss", "step"}),
     "losses/sdft.py": frozenset({"sdft_loss"}),
     "teachers/context.py": frozenset({"context", "demonstration_context"}),
     "teachers/low_rank.py": frozenset({"low_rank_average"}),
     "teachers/reprompt.py": _TRAINERS,
     "teachers/success.py": frozenset({"context"}),
     "teachers/weights.py": _TRAINERS,
+    "trainers/processes.py": frozenset({"step"}),
     "trainers/step.py": frozenset({"step"}),
 }
 """Parts of an implementation that a file's lines can reach, where that is not most of them."""

@@ -27,6 +27,7 @@ from sdpo_ref.functional.aggregation import aggregation_weights
 from sdpo_ref.functional.importance import importance_ratio
 from sdpo_ref.functional.log_probs import log_probs, token_log_probs
 from sdpo_ref.functional.support import on_support
+from sdpo_ref.mutants.apart import of_gathered_counts, step_with, under_ddp
 from sdpo_ref.mutants.mutant import GOOD, with_parts
 from sdpo_ref.mutants.variation import Options, good, loss
 from sdpo_ref.protocols.parts import StepProblem, StepTrace
@@ -489,6 +490,8 @@ UNUSUAL: Mapping[str, Unusual] = {
     "settings-put-back": of_loss(settings_put_back),
     "other-settings": of_loss(other_settings),
     "trainer-by-hand": Unusual(frozenset({"trainer"}), lambda: with_parts(trainer=WrittenOut)),
+    "step-under-ddp": Unusual(frozenset({"step"}), lambda: with_parts(step=step_with(under_ddp))),
+    "step-of-gathered-counts": Unusual(frozenset({"step"}), lambda: with_parts(step=step_with(of_gathered_counts))),
 }
 """Name to variant."""
 

@@ -14,6 +14,7 @@ from typing import Literal, Protocol, runtime_checkable
 
 from jaxtyping import Bool, Float, Int
 from torch import Tensor, nn
+from torch.distributed import ProcessGroup
 
 from sdpo_ref.protocols import Policy, Teacher, Trainer
 from sdpo_ref.protocols.profile import ContextRules
@@ -95,6 +96,50 @@ class TopKLoss(Protocol):
         ratio_cap: float | None,
     ) -> Float[Tensor, ""]:
         """The loss; gradient w.r.t. ``batch.student_logits``. ``cross_entropy`` is asked at alpha 0 only."""
+        ...
+
+
+@runtime_checkable
+class LossOverADenominator(Protocol):
+    """**Protocol (level 1), with ``loss.denominator``:** the loss of a piece of a step, such as a micro-batch.
+
+    ``denominator`` stands in place of the batch's own count, by which its aggregation divides: of tokens for
+    ``token_mean``, of rows with tokens for ``row_mean`` and ``row_sum``, of rows for ``row_mean_all``; the field's
+    ``num_items_in_batch``. It is any number of at least zero, and ``None`` for the batch's own.
+    """
+
+    def __call__(
+        self,
+        batch: DistillationBatch,
+        *,
+        alpha: float,
+        support: Support,
+        temperature: float,
+        ratio_cap: float | None,
+        denominator: float | None = None,
+    ) -> Float[Tensor, ""]:
+        """The sum over the piece, divided by the denominator."""
+        ...
+
+
+@runtime_checkable
+class LossInProcesses(Protocol):
+    """**Protocol (level 3), with ``loss.processes``:** the loss of this process's batch among those of a group.
+
+    It is called on every process of the group, whose gradients are averaged afterwards, as DDP and FSDP do.
+    """
+
+    def __call__(
+        self,
+        batch: DistillationBatch,
+        *,
+        alpha: float,
+        support: Support,
+        temperature: float,
+        ratio_cap: float | None,
+        group: ProcessGroup,
+    ) -> Float[Tensor, ""]:
+        """A share, so that the mean of the shares over the group is the loss of the joined batch (TRAIN-034)."""
         ...
 
 
@@ -278,6 +323,23 @@ class Step(Protocol):
 
     def __call__(self, problem: StepProblem) -> StepTrace:
         """Run every optimiser step of the problem and report the weights."""
+        ...
+
+
+@runtime_checkable
+class StepInProcesses(Protocol):
+    """**Protocol (level 3), with ``step.processes``:** the same on several processes, with one model.
+
+    It is called on every process of the group. The problem's model, options and number of optimiser steps and
+    micro-batches are the same on all of them, its rollouts are this process's own. What wraps the model for that (DDP,
+    FSDP, by hand) is up to the step; the process group of the whole world is initialised, with gloo.
+    """
+
+    def __call__(self, problem: StepProblem, *, group: ProcessGroup) -> StepTrace:
+        """Make the updates of one process that has the micro-batches of all, and report the weights (TRAIN-030).
+
+        Raise ``NotImplementedError`` if ``group`` is not the whole world and only that is offered.
+        """
         ...
 
 

@@ -10,15 +10,17 @@ from functools import partial
 
 import torch
 from torch import Tensor, nn
+from torch.distributed import ProcessGroup
 
 from sdpo_ref.functional.averaging import exponential_moving_average_
 from sdpo_ref.protocols.parts import MicroBatch, StepProblem, StepTrace
 from sdpo_ref.protocols.profile import Profile
+from sdpo_ref.trainers.processes import accumulate_over_processes, average_gradients_
 from sdpo_ref.trainers.sdpo import accumulate_gradient
 from sdpo_ref.types import DistillationBatch, Prompts
 
 
-def run_steps(problem: StepProblem, *, profile: Profile) -> StepTrace:
+def run_steps(problem: StepProblem, *, profile: Profile, group: ProcessGroup | None = None) -> StepTrace:
     """Every optimiser step of a problem by plain gradient descent.
 
     Implements: TRAIN-001, TRAIN-007, TRAIN-009, TEACH-021, TEACH-022, TEACH-024, TEACH-025, TEACH-029.
@@ -26,6 +28,7 @@ def run_steps(problem: StepProblem, *, profile: Profile) -> StepTrace:
     Args:
         problem: the model, what it is trained on, and how.
         profile: which aggregation, accumulation, top-k and EMA cadence.
+        group: processes that each have rollouts of their own and make one update; ``None`` for this process alone.
 
     Returns:
         The weights of student and teacher before the first and after each optimiser step.
@@ -35,12 +38,13 @@ def run_steps(problem: StepProblem, *, profile: Profile) -> StepTrace:
     teacher = student if problem.teacher == "live" else copy.deepcopy(student)
     optimizer = torch.optim.SGD(student.parameters(), lr=problem.learning_rate)
     students, teachers = [_snapshot(student)], [_snapshot(teacher)]
+    accumulate = accumulate_gradient if group is None else partial(accumulate_over_processes, group=group)
 
     for iteration in problem.iterations:
         for number, micro_batches in enumerate(iteration, start=1):
             # Loss and gradient of one optimiser step (TRAIN-002, TRAIN-003, TRAIN-004, TRAIN-010)
             optimizer.zero_grad()
-            accumulate_gradient(
+            accumulate(
                 [partial(_batch, student, teacher, micro_batch) for micro_batch in micro_batches],
                 alpha=problem.alpha,
                 support=problem.support,
@@ -50,6 +54,9 @@ def run_steps(problem: StepProblem, *, profile: Profile) -> StepTrace:
                 top_k_from=profile.top_k_from,
                 loss_masks=[part.completion_mask & part.self_distillation_mask[:, None] for part in micro_batches],
             )
+            # Mean over the processes (TRAIN-030)
+            if group is not None:
+                average_gradients_(student.parameters(), group=group)
             # Update of the student (TRAIN-001, TRAIN-007)
             optimizer.step()
             # Update of the teacher (TEACH-020, TEACH-021)

@@ -12,6 +12,7 @@ const HELLO = {
   capabilities: [
     ...["divergence", "divergence.top_k_tail", "divergence.top_k_renormalized"],
     ...["loss", "loss.top_k_tail", "loss.top_k_renormalized", "loss.temperature", "loss.half"],
+    "loss.denominator",
   ],
 };
 
@@ -44,7 +45,7 @@ const OPS = {
     };
   },
 
-  loss: ({ arguments: { batch, alpha, support, temperature, ratio_cap: ratioCap } }) => {
+  loss: ({ arguments: { batch, alpha, support, temperature, ratio_cap: ratioCap, denominator } }) => {
     if (ratioCap !== null) throw new Unsupported("importance weights");
     if (!(temperature > 0)) throw new RangeError(`temperature must be positive, received ${temperature}`);
     const [rollouts, time, vocab] = batch.student_logits.shape;
@@ -57,13 +58,14 @@ const OPS = {
     const counts = (token) => batch.completion_mask.data[token] && batch.self_distillation_mask.data[Math.floor(token / time)];
     const counted = students.map((_, token) => token).filter(counts);
     const gradient = new Array(rollouts * time * vocab).fill(0);
+    const divisor = denominator ?? counted.length; // given where the batch is a piece of a step
     let value = 0; // the mean over the tokens that count; zero if no token counts
     for (const token of counted) {
       const sides = [logProbs(students[token]), logProbs(teachers[token])];
       const found = divergence(...sides, { alpha, support: offered(support) });
-      value += found.value / counted.length;
+      value += found.value / divisor;
       found.gradient.forEach((slope, i) => {
-        gradient[token * vocab + i] = slope / temperature / counted.length;
+        gradient[token * vocab + i] = slope / temperature / divisor;
       });
     }
     return { value: float64([], [value]), gradient: float64(batch.student_logits.shape, gradient) };

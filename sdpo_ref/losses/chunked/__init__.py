@@ -11,11 +11,11 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from sdpo_ref.functional.aggregation import aggregation_weights
 from sdpo_ref.losses.chunked.autograd import TokenLosses, WeightedLoss
 from sdpo_ref.losses.chunked.evaluate import Plan
 from sdpo_ref.losses.chunked.sources import HiddenSource, LogitsSource, source_of
 from sdpo_ref.losses.chunked.tokens import counted_tokens, tokens_per_chunk
+from sdpo_ref.losses.denominator import Denominator, weights_over
 from sdpo_ref.losses.options import LossOptions
 from sdpo_ref.types import DistillationBatch, HiddenBatch
 
@@ -25,6 +25,7 @@ def sdpo_loss(
     options: LossOptions,
     *,
     token_weights: Float[Tensor, "rollout time"] | None = None,
+    denominator: Denominator | None = None,
     chunk_bytes: int | None = None,
 ) -> Float[Tensor, ""]:
     """The SDPO loss without the logits of the whole batch.
@@ -36,6 +37,7 @@ def sdpo_loss(
         batch: as :mod:`sdpo_ref.losses.dispatch` has checked it. No gradient is computed under ``no_grad``.
         options: of the loss.
         token_weights: as in :func:`sdpo_ref.sdpo_loss`.
+        denominator: as in :func:`sdpo_ref.sdpo_loss`.
         chunk_bytes: budget of one chunk's logits, student and teacher together, in the dtype of the arithmetic;
             ``None`` for 48 MiB, or what 64 tokens take if that is more.
 
@@ -48,7 +50,7 @@ def sdpo_loss(
     source = source_of(batch)
     inputs, plan = _planned(source, options, chunk_bytes)
     tokens = counted_tokens(batch, dtype=plan.dtype)
-    weights = tokens.of(aggregation_weights(batch.loss_mask, aggregation=options.aggregation, dtype=plan.dtype))
+    weights = tokens.of(weights_over(batch.loss_mask, denominator, aggregation=options.aggregation, dtype=plan.dtype))
     if token_weights is not None:
         weights = weights * tokens.of(token_weights.detach()).to(plan.dtype)
     loss: Tensor = WeightedLoss.apply(source, tokens, plan, weights, *inputs)  # type: ignore[no-untyped-call]

@@ -19,7 +19,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from sdpo_ref.errors import InvalidInputError
-from sdpo_ref.functional.aggregation import aggregation_weights
+from sdpo_ref.losses.denominator import Denominator, weights_over
 from sdpo_ref.losses.fused.autograd import Call, fused_loss, fused_token_losses
 from sdpo_ref.losses.fused.tokens import tokens_per_chunk
 from sdpo_ref.losses.options import LossOptions
@@ -31,6 +31,7 @@ def sdpo_loss(
     options: LossOptions,
     *,
     token_weights: Float[Tensor, "rollout time"] | None = None,
+    denominator: Denominator | None = None,
     chunk_bytes: int | None = None,
     counted_tokens: int | None = None,
 ) -> Float[Tensor, ""]:
@@ -42,6 +43,7 @@ def sdpo_loss(
         options: of the loss. A ``top_k_renormalized`` row without mass on the head gives NaN where the reference
             raises: to raise, it would have to wait.
         token_weights: as in :func:`sdpo_ref.sdpo_loss`.
+        denominator: as in :func:`sdpo_ref.sdpo_loss`.
         chunk_bytes: budget of one chunk's logits, student and teacher together, in float32; ``None`` for 2 GiB.
         counted_tokens: an upper bound of how many tokens count. In a CUDA graph it must hold at every replay.
 
@@ -51,7 +53,7 @@ def sdpo_loss(
     Raises:
         InvalidInputError: if ``chunk_bytes`` does not hold one token, or ``counted_tokens`` is negative.
     """
-    weights = aggregation_weights(batch.loss_mask, aggregation=options.aggregation).float()
+    weights = weights_over(batch.loss_mask, denominator, aggregation=options.aggregation).float()
     if token_weights is not None:
         weights = weights * torch.where(batch.loss_mask, token_weights.detach(), 0.0)
     call = _call(batch, options, weights.float(), chunk_bytes=chunk_bytes, counted_tokens=counted_tokens)

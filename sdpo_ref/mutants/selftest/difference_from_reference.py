@@ -3,12 +3,17 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import fields, is_dataclass
 from functools import cache
+from typing import Any
 
 import torch
 from torch import Tensor
 
 from sdpo_ref.bundled import make
+from sdpo_ref.types import FULL
 from sdpo_ref.verification.checks.mismatch import ImplementationRaisedError, Mismatch, NotOfferedError
+from sdpo_ref.verification.checks.processes import run_processes
+from sdpo_ref.verification.checks.settings import Setting
+from sdpo_ref.verification.checks.shares import CASES, as_tensor
 from sdpo_ref.verification.checks.subject import Subject
 from sdpo_ref.verification.diagnosis.probe_calls import probes_of
 
@@ -46,6 +51,37 @@ def first_difference(implementation: object, parts: frozenset[str], likely: str 
         if found:
             return name, found
     return None
+
+
+def first_difference_in_processes(address: str) -> tuple[str, str] | None:
+    """The first work on several processes that an implementation does otherwise than the reference.
+
+    Args:
+        address: ``module:factory`` text of the implementation.
+
+    Returns:
+        Name of the work and the difference in words, or ``None`` if there is none.
+    """
+    case, on = "another", Setting(1.0, FULL)
+    for work in ("step", "loss"):
+        found, expected = (
+            [
+                leaf
+                for outcome in run_processes(it, work, on, world=CASES[case].world, case=case)
+                for leaf in _flat({name: as_tensor(value) for name, value in _numbers(outcome.found).items()})
+                or [outcome.message.partition(":")[0]]
+            ]
+            for it in (address, "reference")
+        )
+        words = difference(found, expected)
+        if words:
+            return f"{work} on four processes", words
+    return None
+
+
+def _numbers(found: Mapping[str, Any]) -> Mapping[str, Any]:
+    """The gradient, or the student's last weights."""
+    return found["student"][-1] if "student" in found else found
 
 
 def difference(found: Sequence[Answer], expected: Sequence[Answer]) -> str:

@@ -12,7 +12,16 @@ from sdpo_ref.mutants.mutant import Mutant
 from sdpo_ref.mutants.unusual import UNUSUAL
 from sdpo_ref.verification.diagnosis.kill_matrix import KillMatrix
 
-SLOW_CHECKS = ("trainer/test_processes.py::test_one_empty_process", "loss/test_outside.py::test_same_outside_a_test")
+SLOW_CHECKS = (
+    "trainer/test_processes.py::test_one_empty_process",
+    "trainer/test_processes.py::test_unequal_processes",
+    "trainer/test_processes.py::test_processes_on_which_nothing_counts",
+    "trainer/test_processes.py::test_micro_batches_on_processes",
+    "trainer/test_processes.py::test_groups_of_processes",
+    "trainer/test_processes.py::test_nothing_counts_anywhere",
+    "trainer/test_processes.py::test_mean_gradient",
+    "loss/test_outside.py::test_same_outside_a_test",
+)
 """These start interpreters, which takes as long as all other checks together. They are run for mutants that no other
 check finds, for the reference, and for right variants with a loss of their own."""
 
@@ -20,6 +29,7 @@ _SHARE = 4
 """Of the checks of an unusual right variant, ``--check`` runs one in so many."""
 
 _OWN_LOSSES = ("profile-paper", "chunked", "gradient-strided", "empty-batches-apart")
+_OWN_PROCESSES = ("step-under-ddp", "step-of-gathered-counts")
 
 
 @dataclass(frozen=True)
@@ -76,7 +86,7 @@ class Target:
     def with_slow_checks(self) -> bool:
         """Whether the checks that start interpreters are run."""
         if self.mutant is None:
-            return self.name in _OWN_LOSSES and not self.repeat
+            return self.name in (*_OWN_LOSSES, *_OWN_PROCESSES) and not self.repeat
         return self.mutant.seen_from_outside
 
     @property

@@ -21,7 +21,7 @@ from hypothesis import is_hypothesis_test
 from sdpo_ref._resources import content
 from sdpo_ref.errors import SdpoRefError
 from sdpo_ref.mutants.mutant import Mutant
-from sdpo_ref.mutants.selftest.difference_from_reference import first_difference
+from sdpo_ref.mutants.selftest.difference_from_reference import first_difference, first_difference_in_processes
 from sdpo_ref.mutants.selftest.targets import SLOW_CHECKS, Finding, Margins, Target, all_targets, requested
 from sdpo_ref.verification.checks.comparison import margins_to
 from sdpo_ref.verification.checks.inputs import inputs_of
@@ -135,6 +135,8 @@ class ManyImplementations:
         loaded = load(target.address)
         compared = target.mutant is not None and not self._first_only
         found = first_difference(loaded.implementation, target.parts, target.filed_probe) if compared else None
+        if compared and found is None and target.with_slow_checks:
+            found = first_difference_in_processes(target.address)
         plugin = SuitePlugin(self._catalogue, loaded)
         session.config.pluginmanager.register(plugin)
         items = target.part_of([it for it in session.items if self._concerns(target, self._checks[it.nodeid])])

@@ -48,12 +48,13 @@ def closed_form_trace(problem: StepProblem, profile: Profile, *, teacher_start: 
     return StepTrace(tuple(students), tuple(teachers))
 
 
-def token_weights(loss_mask: Tensor, aggregation: str) -> Tensor:
+def token_weights(loss_mask: Tensor, aggregation: str, denominator: float | None = None) -> Tensor:
     """The weight of each token of a batch in its loss, written out from the table in spec/04-loss, E.
 
     Args:
         loss_mask: True where a token counts.
         aggregation: which mean.
+        denominator: in place of the batch's own count of tokens or rows; above zero.
 
     Returns:
         Weights; zero where the mask is False, and everywhere if nothing counts.
@@ -61,6 +62,8 @@ def token_weights(loss_mask: Tensor, aggregation: str) -> Tensor:
     counted = loss_mask.double()
     (rows, time), in_row = loss_mask.shape, counted.sum(-1, keepdim=True).clamp(min=1)
     active = (counted.sum(-1) > 0).sum().clamp(min=1)
+    if denominator is not None:
+        return counted / denominator / (in_row if aggregation in ("row_mean", "row_mean_all") else 1)
     return {
         "token_mean": counted / counted.sum().clamp(min=1),
         "row_mean": counted / (in_row * active),
@@ -78,6 +81,7 @@ def losses_and_gradient(
     support: Support,
     temperature: float = 1.0,
     ratio_cap: float | None = None,
+    denominator: float | None = None,
 ) -> tuple[Tensor, Tensor]:
     """The loss and its gradient with respect to the student's logits, on any support, from the formulas as they stand.
 
@@ -88,6 +92,7 @@ def losses_and_gradient(
         support: of the divergence.
         temperature: divides the logits of both sides.
         ratio_cap: of the importance weights; ``None`` for none.
+        denominator: in place of the batch's own count of tokens or rows; ``None`` for that.
 
     Returns:
         The value in nats, and the gradient. On the sampled token only the gradient means something (LOSS-030).
@@ -104,7 +109,7 @@ def losses_and_gradient(
     if ratio_cap is not None:
         assert batch.behaviour_log_probs is not None  # noqa: S101 - for mypy
         tokens = tokens * (sampled - batch.behaviour_log_probs).exp().clamp(max=ratio_cap).detach()
-    value = (token_weights(batch.loss_mask, profile.aggregation) * tokens).sum()
+    value = (token_weights(batch.loss_mask, profile.aggregation, denominator) * tokens).sum()
     (gradient,) = torch.autograd.grad(value, student)
     return value.detach(), gradient
 

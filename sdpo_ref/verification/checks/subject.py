@@ -43,9 +43,11 @@ from sdpo_ref.verification.checks.problems import SmallWorld
 from sdpo_ref.verification.checks.settings import Offers, Setting
 from sdpo_ref.verification.suite.capabilities import (
     FORMS,
+    KEYWORDS,
     declared_capabilities,
     is_through_form,
     part_of,
+    takes_keyword,
     through_form,
 )
 
@@ -267,9 +269,19 @@ class Subject:
         """Whether the implementation declares a capability; one of the loss, in the form in which that is asked."""
         return capability in self.capabilities
 
-    def has_part(self, part: str) -> bool:
-        """Whether there is something callable under the name of a part, declared or not."""
-        return callable(getattr(self._implementation, part, None))
+    def has_part(self, capability: str) -> bool:
+        """Whether there is something callable that could offer a capability, declared or not."""
+        part = getattr(self._implementation, part_of(capability), None)
+        return callable(part) and takes_keyword(self._implementation, capability)
+
+    def require_keyword(self, capability: str) -> None:
+        """Refuse a part whose signature does not name the keyword of a capability.
+
+        Raises:
+            NotOfferedError: if it does not.
+        """
+        if not takes_keyword(self._implementation, capability):
+            raise NotOfferedError(part_of(capability), f"its signature does not name {KEYWORDS[capability]!r}")
 
     def divergence(
         self, student_log_probs: Tensor, teacher_log_probs: Tensor, *, alpha: float, support: Support
@@ -301,9 +313,16 @@ class Subject:
         support: Support,
         temperature: float = 1.0,
         ratio_cap: float | None = None,
+        **pieces: object,
     ) -> Gradient:
-        """The scalar and its gradients; the teacher's logits require one too, which must not arrive."""
-        own, result = self._call_loss(batch, alpha=alpha, support=support, temperature=temperature, ratio_cap=ratio_cap)
+        """The scalar and its gradients; the teacher's logits require one too, which must not arrive.
+
+        ``pieces`` is the keyword of ``loss.denominator``.
+        """
+        if pieces:
+            self.require_keyword("loss.denominator")
+        options = {"alpha": alpha, "support": support, "temperature": temperature, "ratio_cap": ratio_cap, **pieces}
+        own, result = self._call_loss(batch, **options)
         return self._loss_gradient("loss", result, own, alpha, support)
 
     def hidden_loss(
@@ -454,11 +473,11 @@ class Subject:
                     f"{len(weights)} snapshots of {sorted({name for at in weights for name in at})}",
                 )
         return StepTrace(
-            tuple({name: self._weight(at[name]) for name in names} for at in result.student),
-            tuple({name: self._weight(at[name]) for name in names} for at in result.teacher),
+            tuple({name: self.weight(at[name]) for name in names} for at in result.student),
+            tuple({name: self.weight(at[name]) for name in names} for at in result.teacher),
         )
 
-    def _weight(self, weight: Tensor) -> Tensor:
+    def weight(self, weight: Tensor) -> Tensor:
         """A copy, in float32 if that is what weights are kept in or what gradients are computed in."""
         exact = weight.dtype is torch.float64 and self.precision is torch.float64
         return _copy(weight).to(torch.float64 if exact else torch.float32)

@@ -228,6 +228,8 @@ def _loss() -> Entries:
     yield _probe(f"{behind}, with importance weights", "inputs_after_loss", random_batch(917), ratio_cap=2.0, **half)
     empty = replace(batch, self_distillation_mask=torch.zeros(4, dtype=torch.bool))
     yield "the graph of an empty loss", "loss", Call(lambda it: _reaches_a_parameter(it, empty))
+    for name, piece, denominator in (("a piece", batch, 0.375), ("an empty piece", empty, 0.0)):
+        yield _probe(f"loss of {name} of a step", "loss", piece, alpha=1.0, support=FULL, denominator=denominator)
 
 
 def _hidden() -> Entries:

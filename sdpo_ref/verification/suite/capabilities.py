@@ -30,6 +30,8 @@ CAPABILITIES: Mapping[str, str] = {
     "top_k_loss.cross_entropy": "the same as a cross-entropy with the rescaled list",
     "top_k_loss.importance": "the same with truncated importance weights",
     "top_k_loss.temperature": "the same at a temperature other than one",
+    "loss.denominator": "the loss over a given count of tokens or rows",
+    "loss.processes": "the loss in a process group, as a share of the joined batch's",
     "hybrid_loss": "self-distillation mixed with the reward's policy gradient",
     "sdft_loss": "the loss of SDFT, its first tokens left out",
     "implicit_reward": "log pi(y|x,c) - log pi_k(y|x)",
@@ -43,6 +45,7 @@ CAPABILITIES: Mapping[str, str] = {
     "step": "the training step on a small model, teacher by EMA",
     "step.frozen": "the training step with a frozen teacher",
     "step.live": "the training step with the live student as teacher",
+    "step.processes": "the training step in a process group",
     "trust_region": "the trust-region teacher",
     "low_rank_average": "the EMA teacher of a low-rank student",
     "trainer": "SDPO's trainer, on a policy and a teacher that are given to it",
@@ -67,6 +70,10 @@ def part_of(capability: str) -> str:
 
 PARTS: tuple[str, ...] = tuple(dict.fromkeys(part_of(capability) for capability in CAPABILITIES))
 """Every attribute that an implementation may have, in the order of the levels."""
+
+
+KEYWORDS: Mapping[str, str] = {"loss.denominator": "denominator", "loss.processes": "group", "step.processes": "group"}
+"""Capabilities that need a keyword of their part; a part whose signature does not name it does not offer them."""
 
 
 SUPPORTS: Mapping[str, Mapping[str, str]] = {
@@ -148,6 +155,17 @@ def has_part(implementation: object, part: str) -> bool:
         return False
 
 
+def takes_keyword(implementation: object, capability: str) -> bool:
+    """Whether the signature of a capability's part names the keyword that it needs; True if it needs none."""
+    keyword = KEYWORDS.get(capability)
+    if keyword is None:
+        return True
+    try:
+        return keyword in inspect.signature(getattr(implementation, part_of(capability))).parameters
+    except Exception:  # noqa: BLE001 - a callable that is not ours, or none
+        return False
+
+
 def declaration(implementation: object, name: str) -> Any:
     """What an implementation declares under a name; ``None`` if it declares nothing.
 
@@ -162,7 +180,7 @@ def declaration(implementation: object, name: str) -> Any:
 
 
 def declared_capabilities(implementation: object) -> frozenset[str]:
-    """The capabilities that an implementation declares; without a declaration, all those of its parts.
+    """The capabilities that an implementation declares; without a declaration, all that its parts could offer.
 
     Raises:
         UsageError: if a declared capability is unknown, or if there is no part at all.
@@ -170,7 +188,7 @@ def declared_capabilities(implementation: object) -> frozenset[str]:
     present = frozenset(part for part in PARTS if has_part(implementation, part))
     declared: Collection[str] | None = declaration(implementation, "capabilities")
     if declared is None:
-        declared = frozenset(capability for capability in CAPABILITIES if part_of(capability) in present)
+        declared = frozenset(it for it in CAPABILITIES if part_of(it) in present and takes_keyword(implementation, it))
     unknown = sorted(set(declared) - set(CAPABILITIES))
     if unknown:
         raise UsageError(

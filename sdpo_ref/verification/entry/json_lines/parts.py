@@ -60,10 +60,12 @@ class Parts:
         support: Support,
         temperature: float,
         ratio_cap: float | None,
+        denominator: float | None = None,
     ) -> Float[Tensor, "..."]:
-        """The scalar; gradient w.r.t. the student's logits."""
+        """The scalar; gradient w.r.t. the student's logits. A denominator is sent only where one is given."""
         options = {"alpha": alpha, "support": support, "temperature": temperature, "ratio_cap": ratio_cap}
-        arguments = _encoded(batch=batch, **options)
+        piece = {} if denominator is None else {"denominator": denominator}
+        arguments = _encoded(batch=batch, **options, **piece)
         return self._differentiable("loss", arguments, batch.student_logits)
 
     def hybrid_loss(
