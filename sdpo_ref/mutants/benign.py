@@ -176,10 +176,6 @@ def _kl(p: Tensor, q: Tensor) -> Tensor:
 BENIGN: Mapping[str, Callable[..., object]] = {
     **{f"profile-{name}": lambda name=name: Reference(name) for name in PROFILES},
     "chunked": chunked,
-    "hidden-states-alone": hidden,
-    "lists-spread": lambda: with_parts(top_k_loss=lists(spread)),
-    "lists-textbook": lambda: with_parts(top_k_loss=lists(textbook_lists)),
-    "hidden-states-alone-chunked": lambda: hidden(impl="chunked"),
     "float32": float32,
     "vocabulary-reversed": lambda: with_parts(loss=loss(lambda b, o: good(flipped(b), o))),
     "rows-reversed": lambda: with_parts(loss=loss(lambda b, o: good(permuted(b), o))),
@@ -191,5 +187,9 @@ BENIGN: Mapping[str, Callable[..., object]] = {
     "buffer-reused": lambda: with_parts(divergence=reused(0.0)),
     "textbook": lambda: with_parts(divergence=textbook),
     **{name: variant.build for name, variant in UNUSUAL.items()},
+    "hidden-states-alone": hidden,
+    "hidden-states-alone-chunked": lambda: hidden(impl="chunked"),
+    "lists-spread": lambda: with_parts(top_k_loss=lists(spread)),
+    "lists-textbook": lambda: with_parts(top_k_loss=lists(textbook_lists)),
 }
 """Name to factory."""

@@ -104,10 +104,16 @@ def tail_of_a_list(student: Tensor, ids: Tensor, scores: Tensor, options: Option
     return generalized_jsd(torch.cat([head, others], -1), torch.cat([scores, left], -1), alpha=options["alpha"])
 
 
-def repaired(batch: ServerTopK, options: Options) -> Tensor:
-    """Scores that are missing are taken for very unlikely, in silence."""
-    scores = batch.teacher_log_probs.nan_to_num(nan=-100.0, neginf=-100.0)
-    return tail_unchecked(replace(batch, teacher_log_probs=scores), **options)
+def padding_read(batch: ServerTopK, options: Options) -> Tensor:
+    """Lists are read at every position, and the losses multiplied by the mask."""
+    if options["support"] != "top_k_tail" or options["ratio_cap"] is not None:
+        return good(batch, options)
+    good(batch, options)  # what is refused is refused
+    counts = batch.loss_mask
+    logits = torch.where(counts[..., None], batch.student_logits, 0.0) / options["temperature"]
+    ids = batch.teacher_ids.clamp(0, logits.shape[-1] - 1)
+    tokens = tail_of_a_list(logits.log_softmax(-1), ids, batch.teacher_log_probs.detach(), options)
+    return (tokens * counts).sum() / counts.sum().clamp_min(1)
 
 
 def zero(batch: ServerTopK, options: Options) -> Tensor:
@@ -146,10 +152,10 @@ chapter.enter(
     top_k_loss=on(clamped_tail, "top_k_tail"),
 )
 chapter.enter(
-    "M674 list_by_rank: LOSS-135",
+    "M674 list_by_rank: LOSS-129 LOSS-135",
     "each side's own most likely tokens are compared by rank",
     "unrelated tokens are compared",
-    top_k_loss=on(by_rank, "top_k_renormalized"),
+    top_k_loss=on(by_rank, "top_k_renormalized", checked=False),
 )
 chapter.enter(
     "M675 list_half_rescaled: LOSS-135",
@@ -165,10 +171,10 @@ chapter.enter(
     seen_in="vllm-project/vllm#36746",
 )
 chapter.enter(
-    "M677 list_repaired: LOSS-138",
-    "scores that are missing are taken for -100",
-    "tokens that were not scored are taken for impossible",
-    top_k_loss=lists(repaired),
+    "M677 list_padding_read: LOSS-137",
+    "lists are read where nothing counts, and the losses multiplied by the mask",
+    "NaN in a list that pads a prompt destroys the step",
+    top_k_loss=lists(padding_read),
 )
 chapter.enter(
     "M678 list_student_rescaled: LOSS-136",
@@ -183,7 +189,7 @@ chapter.enter(
     top_k_loss=lists(of_any_temperature),
 )
 chapter.enter(
-    "M680 list_always_zero: LOSS-134 LOSS-135 LOSS-136",
+    "M680 list_always_zero: LOSS-128 LOSS-134 LOSS-135 LOSS-136",
     "on lists the loss is zero, whatever they are",
     "nothing is learned",
     top_k_loss=lists(zero),
