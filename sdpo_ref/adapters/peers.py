@@ -14,6 +14,15 @@ from sdpo_ref.errors import LoadError, UsageError
 _INSTALL = "pip install 'sdpo-ref[peers]'"
 
 
+def require_liger() -> None:
+    """Import Liger's chunked losses, which are plain PyTorch.
+
+    Raises:
+        LoadError: if liger-kernel is not installed or is another release than 0.8.5.
+    """
+    _require("liger-kernel", release="0.8.5", module="liger_kernel.chunked_loss")
+
+
 _GKD = "swift.rlhf_trainers.gkd_loss"
 
 

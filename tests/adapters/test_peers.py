@@ -14,7 +14,7 @@ from sdpo_ref.errors import LoadError, UsageError
 Factory = Callable[..., SimpleNamespace]
 
 
-@pytest.mark.parametrize("factory", [trl.sdpo, trl.sdft, sdpo_rl.make])
+@pytest.mark.parametrize("factory", [trl.sdpo, trl.sdft, trl.distillation, sdpo_rl.make])
 def test_a_missing_peer_says_what_to_install(factory: Factory, monkeypatch: pytest.MonkeyPatch) -> None:
     """Without TRL every factory raises a LoadError that names the extra."""
     monkeypatch.setattr(metadata, "version", lambda _name: "1.16.0")

@@ -1,7 +1,8 @@
-"""TRL 1.16's ``SDPOTrainer`` and ``SDFTTrainer``: ``sdpo-ref verify sdpo_ref.adapters.trl:sdpo`` (or ``:sdft``).
+"""TRL 1.16's trainers: ``sdpo-ref verify sdpo_ref.adapters.trl:sdpo`` (or ``:sdft``, or ``:distillation``).
 
-Every part calls TRL's own functions and methods. A trainer is made without its constructor, which would ask for a
-data set and a device, and gets the attributes that its methods read: TRL's own tests do the same.
+They are ``SDPOTrainer``, ``SDFTTrainer`` and the stable ``DistillationTrainer``. Every part calls TRL's own functions
+and methods. A trainer is made without its constructor, which would ask for a data set and a device, and gets the
+attributes that its methods read: TRL's own tests do the same.
 """
 
 from functools import partial
@@ -9,7 +10,14 @@ from types import SimpleNamespace
 from typing import Any
 
 from sdpo_ref.adapters.peers import assembled, require_trl
-from sdpo_ref.adapters.trl.losses import divergence, hybrid_loss, loss, sdft_loss
+from sdpo_ref.adapters.trl.losses import (
+    chunked_divergence,
+    chunked_divergence_loss,
+    divergence,
+    hybrid_loss,
+    loss,
+    sdft_loss,
+)
 from sdpo_ref.adapters.trl.training import (
     completion_mask,
     context,
@@ -90,6 +98,27 @@ def sdft(**overrides: object) -> SimpleNamespace:
         "capabilities": (*_SHARED, "sdft_loss", "demonstration_context"),
         "sdft_loss": sdft_loss,
         "demonstration_context": demonstration_context,
+    }
+    return assembled(parts, overrides)
+
+
+def distillation(**overrides: object) -> SimpleNamespace:
+    """TRL's stable ``DistillationTrainer``: its loss from hidden states, on a CPU, where no kernel of Triton's runs.
+
+    Args:
+        overrides: attributes to replace, for instance ``profile="paper"``.
+
+    Raises:
+        LoadError: if TRL 1.16 is not installed.
+        UsageError: if an override names no attribute of the adapter.
+    """
+    require_trl()
+    parts = {
+        "name": "TRL Distillation",
+        "profile": "paper",
+        "capabilities": ("divergence", "hidden_loss", "hidden_loss.temperature", "hidden_loss.half"),
+        "divergence": chunked_divergence,
+        "hidden_loss": chunked_divergence_loss,
     }
     return assembled(parts, overrides)
 

@@ -12,7 +12,7 @@ from torch import Tensor
 from sdpo_ref.adapters.toys.models import Processes, ReplayModel
 from sdpo_ref.adapters.toys.texts import PaddedIds, single_token_prompts
 from sdpo_ref.errors import UnsupportedError
-from sdpo_ref.types import DistillationBatch, Support
+from sdpo_ref.types import DistillationBatch, HiddenBatch, Support
 
 # A trainer of TRL and its names for our options
 
@@ -171,6 +171,95 @@ def _computed_loss(trainer_class: Any, batch: DistillationBatch, options: dict[s
     if batch.behaviour_log_probs is not None:
         inputs["old_per_token_logps"] = batch.behaviour_log_probs
     result: Tensor = trainer.compute_loss(student, inputs)
+    return result
+
+
+# The stable DistillationTrainer, which computes from hidden states and heads
+
+
+def chunked_divergence(
+    student_log_probs: Float[Tensor, "*batch vocab"],
+    teacher_log_probs: Float[Tensor, "*batch vocab"],
+    *,
+    alpha: float,
+    support: Support,
+) -> Float[Tensor, "*batch"]:
+    """``ChunkedDivergenceFunction`` on heads that make these log-probabilities.
+
+    A head makes no infinite logit of finite hidden states: a token without mass has a bias of minus infinity, and
+    tokens of the batch that exclude different ids are computed apart.
+
+    Raises:
+        UnsupportedError: for another support than the full vocabulary.
+    """
+    if support.kind != "full":
+        raise UnsupportedError(f"TRL's kernel compares the full vocabulary, received {support.kind!r}")
+    sides = [side.reshape(-1, side.shape[-1]) for side in (student_log_probs, teacher_log_probs)]
+    excluded = torch.cat([side == -torch.inf for side in sides], dim=-1)
+    patterns, of_token = excluded.unique(dim=0, return_inverse=True) if excluded.any() else (excluded[:1], None)
+    if of_token is None:
+        return _of_one_pattern(*sides, alpha).reshape(student_log_probs.shape[:-1])
+    places = [(of_token == number).nonzero()[:, 0] for number in range(len(patterns))]
+    found = torch.cat([_of_one_pattern(*(side[place] for side in sides), alpha) for place in places])
+    return found[torch.cat(places).argsort()].reshape(student_log_probs.shape[:-1])
+
+
+def _of_one_pattern(
+    student: Float[Tensor, "token vocab"], teacher: Float[Tensor, "token vocab"], alpha: float
+) -> Tensor:
+    from trl.kernels.chunked_divergence import ChunkedDivergenceFunction
+
+    heads = [part for side in (student, teacher) for part in _head_of(side)]
+    per_token: Tensor
+    per_token, _entropy = ChunkedDivergenceFunction.apply(*heads, alpha)
+    return per_token
+
+
+def _head_of(scores: Float[Tensor, "token vocab"]) -> tuple[Tensor, Tensor, Tensor]:
+    """Hidden states, weight and bias that make these scores; an identity is whichever of the two is smaller."""
+    finite = scores.masked_fill(scores == -torch.inf, 0.0)
+    bias = torch.zeros_like(scores[0]).masked_fill(scores[0] == -torch.inf, -torch.inf)
+    tokens, vocab = scores.shape
+    if tokens < vocab:
+        return torch.eye(tokens, dtype=scores.dtype), finite.T, bias
+    return finite, torch.eye(vocab, dtype=scores.dtype), bias
+
+
+def chunked_divergence_loss(
+    batch: HiddenBatch,
+    *,
+    alpha: float,
+    support: Support,
+    temperature: float,
+    ratio_cap: float | None,
+) -> Float[Tensor, ""]:
+    """``_chunked_divergence_loss``, with the number of counted tokens as ``compute_loss`` passes it on.
+
+    Glue on the trainer's behalf: the mask of rows, which it does not have, is part of the completion mask.
+
+    Raises:
+        UnsupportedError: for another support than the full vocabulary, and for importance weights.
+    """
+    from trl.trainer.distillation_trainer import _chunked_divergence_loss
+
+    if support.kind != "full" or ratio_cap is not None:
+        raise UnsupportedError(
+            f"TRL's DistillationTrainer compares the full vocabulary without importance weights, received "
+            f"{support.kind!r} and ratio_cap={ratio_cap}; leave them out of the capabilities"
+        )
+    result: Tensor
+    result, _entropy, _counted = _chunked_divergence_loss(
+        batch.student_hidden,
+        batch.teacher_hidden,
+        batch.student_head.weight,
+        batch.teacher_head.weight,
+        batch.loss_mask.long(),
+        alpha,
+        num_items_in_batch=batch.loss_mask.sum().clamp(min=1.0),
+        student_lm_head_bias=batch.student_head.bias,
+        teacher_lm_head_bias=batch.teacher_head.bias,
+        temperature=temperature,
+    )
     return result
 
 

@@ -13,10 +13,12 @@ from torch import Tensor, nn
 
 from sdpo_ref.protocols.parts import MicroBatch, StepProblem
 from sdpo_ref.types import DistillationBatch
+from sdpo_ref.verification.checks.hidden_form import as_hidden
 from sdpo_ref.verification.checks.inputs import input_generator
 from sdpo_ref.verification.checks.problems import step_problem
 from sdpo_ref.verification.checks.processes import Report
 from sdpo_ref.verification.checks.settings import Setting
+from sdpo_ref.verification.suite.capabilities import has_part
 
 VOCAB = 5
 """Tokens of the small models of losses."""
@@ -155,9 +157,19 @@ def _one_empty(implementation: Any, _case: str, setting: Setting, report: Report
         batch = DistillationBatch(
             student_logits, teacher_logits, torch.zeros(2, 4).long(), true, torch.tensor([usable, usable])
         )
-        torch.autograd.backward(implementation.loss(batch, **setting.options, temperature=1.0, ratio_cap=None))
+        _backward(implementation, batch, {**setting.options, "temperature": 1.0, "ratio_cap": None})
         torch.distributed.barrier()
         report(stage, {})
+
+
+def _backward(implementation: Any, batch: DistillationBatch, options: Mapping[str, Any]) -> None:
+    """The backward pass of the loss, in the form in which it is offered."""
+    if has_part(implementation, "loss"):
+        torch.autograd.backward(implementation.loss(batch, **options))
+        return
+    hidden = as_hidden(batch)
+    (gradient,) = torch.autograd.grad(implementation.hidden_loss(hidden.batch, **options), hidden.student.leaf)
+    torch.autograd.backward(batch.student_logits, hidden.student.of_logits(gradient))
 
 
 def _group_of(case: Case) -> Any:

@@ -171,7 +171,8 @@ def is_installed(distribution: str) -> bool:
 @pytest.fixture(scope="module")
 def peers_imported() -> Iterator[None]:
     """Processes are forked from one that has imported the peers, but no test runner, which some checks forbid."""
-    with installed("trl.experimental.sdpo", "trl.experimental.sdft", "sdpo_rl", "sdpo_ref.bundled"):
+    trl = ("trl.experimental.sdpo", "trl.experimental.sdft", "trl.trainer.distillation_trainer")
+    with installed(*trl, "sdpo_rl", "liger_kernel.chunked_loss", "sdpo_ref.bundled"):
         yield
 
 
