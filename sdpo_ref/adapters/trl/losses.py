@@ -194,13 +194,13 @@ def chunked_divergence(
     """
     if support.kind != "full":
         raise UnsupportedError(f"TRL's kernel compares the full vocabulary, received {support.kind!r}")
-    sides = [side.reshape(-1, side.shape[-1]) for side in (student_log_probs, teacher_log_probs)]
-    excluded = torch.cat([side == -torch.inf for side in sides], dim=-1)
-    patterns, of_token = excluded.unique(dim=0, return_inverse=True) if excluded.any() else (excluded[:1], None)
-    if of_token is None:
-        return _of_one_pattern(*sides, alpha).reshape(student_log_probs.shape[:-1])
+    student, teacher = (side.reshape(-1, side.shape[-1]) for side in (student_log_probs, teacher_log_probs))
+    excluded = torch.cat([student == -torch.inf, teacher == -torch.inf], dim=-1)
+    if not excluded.any():
+        return _of_one_pattern(student, teacher, alpha).reshape(student_log_probs.shape[:-1])
+    patterns, of_token = torch.unique(excluded, dim=0, return_inverse=True)
     places = [(of_token == number).nonzero()[:, 0] for number in range(len(patterns))]
-    found = torch.cat([_of_one_pattern(*(side[place] for side in sides), alpha) for place in places])
+    found = torch.cat([_of_one_pattern(student[place], teacher[place], alpha) for place in places])
     return found[torch.cat(places).argsort()].reshape(student_log_probs.shape[:-1])
 
 
