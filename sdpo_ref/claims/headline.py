@@ -110,6 +110,10 @@ _NOTES: Mapping[str, str] = {
     "F11": "of reward, not of entropy, of which almost nothing is left in rubric",
     "F14": "over all stored seeds the reader that is told too little noise ends .006 higher in scalar and .011 lower "
     "in critique",
+    "F15": "with the sign of the quality in its shares, as published, the advantage-weighted baseline does not learn; "
+    "tuning takes the form without it",
+    "F16": "it is ahead of SDPO and far behind RLOO, because a teacher that misleads is as far from the student as one "
+    "that helps; nor does the publication's own hybrid beat SDPO (P06)",
 }
 """What else a reader has to know beside a verdict, by finding."""
 

@@ -47,6 +47,29 @@ class Repeats(BaseModel):
     ]
     parts: Mapping[str, Mapping[str, Mapping[str, int]]]
 
+    def leaves(self, new: "Repeats") -> bool:
+        """Whether there are claims of these that new repeats can stand beside: as many, and not about all of them.
+
+        Args:
+            new: repeats.
+        """
+        alike = (self.profile, self.repeats) == (new.profile, new.repeats)
+        return alike and not self.stored.keys() <= new.stored.keys()
+
+    def beside(self, others: "Repeats") -> "Repeats":
+        """These, and those of claims that were not measured here.
+
+        Args:
+            others: as many, under the same profile.
+        """
+        return self.model_copy(
+            update={
+                "stored": {**others.stored, **self.stored},
+                "outcomes": {**others.outcomes, **self.outcomes},
+                "parts": {**others.parts, **self.parts},
+            }
+        )
+
 
 Measurement = Literal["promotion", "reference", "wrong"]
 """What is measured by itself, and has its own code."""
@@ -103,14 +126,20 @@ def read_rates(conformance: Path) -> Rates:
 def keep_repeats(conformance: Path, name: Literal["promotion", "reference"], found: Repeats) -> None:
     """Write repeats of the procedure beside what else was measured, which keeps the code that gave it.
 
+    Repeats of other claims stay, if they are as many and of code that gives the same numbers: the orders of a claim do
+    not depend on what else is measured.
+
     Args:
         conformance: folder of the checks.
         name: of the measurement.
         found: what was measured with the code of this package.
     """
     rates = _of_this_specification(read_rates(conformance))
-    code = {**rates.code, name: Code(decided=code_fingerprint())}
-    write_rates(conformance, rates.model_copy(update={"code": code, name: found}))
+    before, known = rates.code.get(name), rates.promotion if name == "promotion" else rates.reference
+    code = Code(decided=code_fingerprint())
+    if known is not None and before is not None and before.now == code.now and known.leaves(found):
+        found, code = found.beside(known), before
+    write_rates(conformance, rates.model_copy(update={"code": {**rates.code, name: code}, name: found}))
 
 
 def keep_wrong(

@@ -1,4 +1,4 @@
-"""A claim as data, written down before it is decided; spec/07-claims holds one for each of F01 to F14."""
+"""A claim as data, written down before it is decided; spec/07-claims holds one for each of F01 to F16."""
 
 from typing import Annotated, Literal
 
@@ -195,7 +195,7 @@ class Statement(_Record):
     """What is claimed and how it is decided, as it was registered before it was decided.
 
     Attributes:
-        id: F01 to F14 for claims of our study, P01 to P07 for the published ones, C01 to C11 for controls of those.
+        id: F01 to F16 for claims of our study, P01 to P07 for the published ones, C01 to C11 for controls of those.
         title: a few words.
         statement: what is claimed; the sentence under its heading.
         estimand: of which population what is estimated.

@@ -13,7 +13,7 @@ import torch
 
 from sdpo_ref.errors import UsageError
 from sdpo_ref.protocols import Policy, Teacher
-from sdpo_ref.simulation.methods import Hybrid, Sdpo
+from sdpo_ref.simulation.methods import Hybrid, KlGated, Sdpo
 from sdpo_ref.simulation.policies.first_order import FirstOrderPolicy
 from sdpo_ref.simulation.run_settings import ProbeSettings, RunSettings
 from sdpo_ref.simulation.settings import PlaceboName
@@ -41,9 +41,10 @@ def informed(settings: StudySettings) -> StudySettings:
 
 
 def ungated(settings: StudySettings) -> StudySettings:
-    """A hybrid that follows every teacher."""
-    if isinstance(settings, RunSettings) and isinstance(settings.method, Hybrid):
-        return settings.model_copy(update={"method": settings.method.model_copy(update={"gated": False})})
+    """A hybrid that follows every teacher, whether its gate asks for agreement or for divergence."""
+    if isinstance(settings, RunSettings) and isinstance(settings.method, Hybrid | KlGated):
+        wide_open = {"gated": False} if isinstance(settings.method, Hybrid) else {"threshold": 1e-9}
+        return settings.model_copy(update={"method": settings.method.model_copy(update=wide_open)})
     return settings
 
 

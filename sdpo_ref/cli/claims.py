@@ -49,7 +49,7 @@ from sdpo_ref.verification.isolation.progress import runs_line
 from sdpo_ref.verification.suite.golden import record_golden
 
 app = typer.Typer(
-    help="Claims F01 to F14: as registered, decided, and shown in FINDINGS.md.",
+    help="Claims F01 to F16: as registered, decided, and shown in FINDINGS.md.",
     no_args_is_help=True,
     add_completion=False,
     pretty_exceptions_enable=False,
@@ -270,6 +270,8 @@ def reference(
 
 @app.command()
 def promote(
+    names: Names = None,
+    *,
     repeats: Annotated[int, typer.Option(min=1, help="Of the whole procedure.")] = 299,
     profile: Profile = "standard",
     kept: Keep = False,
@@ -277,11 +279,11 @@ def promote(
 ) -> None:
     """Which of the parts that the reference has passed are checked on others: those that never fail and pass reliably.
 
-    Decided over and over on stored runs of the reference, in ever new orders.
+    Decided over and over on stored runs of the reference, in ever new orders. Repeats of claims not named stay.
     """
     suite = Suite.at(suite_at)
     claims, findings = read_claims(suite.spec), read_findings(suite.conformance)
-    wanted = {name: passed_parts(claim, findings) for name, claim in claims.items()}
+    wanted = {claim.id: passed_parts(claim, findings) for claim in chosen_claims(claims, tuple(names or ()))}
     folder = suite.conformance / FOLDER
     found = repeated(wanted, list(claims.values()), folder, profile=profile, repeats=repeats, seed=PROMOTING)
     if kept:

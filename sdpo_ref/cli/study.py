@@ -22,7 +22,7 @@ from sdpo_ref.study.runner import pending, run_tasks
 from sdpo_ref.study.simulators import simulator as named
 from sdpo_ref.study.status import status, status_table
 from sdpo_ref.study.store import Entry, Store
-from sdpo_ref.study.tuning import SEEDS, tuning, tuning_experiment, tuning_of
+from sdpo_ref.study.tuning import SEEDS, extended, new_arms, tuning, tuning_experiment, tuning_of
 from sdpo_ref.study.user_experiment import chosen_experiments
 from sdpo_ref.study.user_parts import Parts, all_with_parts
 from sdpo_ref.study.workers import available_jobs
@@ -63,6 +63,10 @@ FigureName = Annotated[
 TunedAt = Annotated[
     Path | None,
     typer.Option("--out", metavar="FILE", help="Write the grid and its winners here; without it they are compared."),
+]
+
+OnlyNew = Annotated[
+    bool, typer.Option("--new", help="Run only what the published grid does not have; the rest stays as published.")
 ]
 
 
@@ -205,6 +209,7 @@ def tune(
     jobs: Jobs = None,
     store_at: StoreAt = DEFAULT_TUNING_STORE,
     out: TunedAt = None,
+    new: OnlyNew = False,
     simulator: SimulatorOption = "batched",
     device: Device = "cpu",
 ) -> None:
@@ -213,14 +218,15 @@ def tune(
     Exit code 1 if the winners differ from the published ones and were not written.
     """
     console = Console(highlight=False)
-    grid, seeds, workers = tuning_experiment(), tuning_seeds(SEEDS), jobs or available_jobs()
+    grid, seeds, workers = tuning_experiment(new_arms() if new else None), tuning_seeds(SEEDS), jobs or available_jobs()
     tasks = list(grid.tasks(seeds))
     with Store(store_at) as store:
         _tell_upgrade(console, store)
         done = len(tasks) - len(pending(tasks, store))
         with progress_bar(console, total=len(tasks), done=done, jobs=workers) as progress:
             run_tasks(tasks, store, jobs=workers, progress=progress, simulator=named(simulator, device=device))
-        found = tuning_of(observations(grid, seeds, store))
+        seen = observations(grid, seeds, store)
+        found = extended(tuning(), seen) if new else tuning_of(seen)
     if out is not None:
         out.write_text(found.model_dump_json(indent=1) + "\n", encoding="utf-8")
         console.print(Text(f"wrote {len(found.winners)} winners of {len(found.trials)} trials to {out}"))

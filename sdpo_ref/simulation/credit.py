@@ -12,9 +12,12 @@ from sdpo_ref.functional.log_probs import log_probs, token_log_probs
 from sdpo_ref.functional.policy_gradient import leave_one_out_advantages
 from sdpo_ref.functional.preference import best_and_worst
 from sdpo_ref.protocols import Teacher, Trainer
+from sdpo_ref.trainers.advantage_weighted import weighted_advantages
+from sdpo_ref.trainers.kl_gated import teacher_weight
 from sdpo_ref.trainers.ppo import PpoTrainer
 from sdpo_ref.trainers.span_rloo import span_advantages
-from sdpo_ref.types import Judgement, Rollouts
+from sdpo_ref.trainers.update import logits_of
+from sdpo_ref.types import DistillationBatch, Judgement, Rollouts
 
 
 @dataclass(frozen=True)
@@ -59,6 +62,37 @@ def mixed_advantages(step: Step, *, reward_weight: float, gated: bool) -> Float[
     weight = torch.where(is_open, reward_weight, 1.0)[:, None]
     of_reward = group_advantages(rewards, groups, kind="centered")[:, None]
     return weight * of_reward + (1 - weight) * implicit
+
+
+def mixed_by_divergence(step: Step, *, threshold: float) -> Float[Tensor, "rollout time"]:
+    """The hybrid that the divergence gates: the implicit reward and the reward's advantage, as the trainer weighs them.
+
+    Args:
+        step: rollouts and their judgement.
+        threshold: of the divergence, in nats per token.
+    """
+    rollouts = step.rollouts
+    view = step.teacher.view(rollouts, step.judgement)
+    with torch.no_grad():
+        logits = logits_of(step.trainer.policy, rollouts)
+    mask, usable = rollouts.completion_mask, view.self_distillation_mask
+    batch = DistillationBatch(logits, view.logits, rollouts.completions, mask, usable)
+    weight = teacher_weight(batch, threshold=threshold)
+    of_reward = group_advantages(step.judgement.rewards, rollouts.prompts.group_ids, kind="centered")[:, None]
+    return weight * _implicit(step)[0] + (1 - weight) * of_reward
+
+
+def shares_of_advantages(step: Step, *, signed: bool) -> Float[Tensor, "rollout time"]:
+    """Advantage-weighted: the reward's advantage, shared out by how much the teacher prefers each token.
+
+    Args:
+        step: rollouts and their judgement.
+        signed: whether shares have the sign of the preference.
+    """
+    view = step.teacher.view(step.rollouts, step.judgement)
+    with torch.no_grad():
+        logits = logits_of(step.trainer.policy, step.rollouts)
+    return weighted_advantages(step.rollouts, step.judgement, view, logits, signed=signed)
 
 
 def rewards(step: Step) -> Float[Tensor, "rollout time"]:

@@ -23,7 +23,13 @@ from sdpo_ref.simulation.batched.policy_gradient import (
     ReinforceUpdate,
     SpanUpdate,
 )
-from sdpo_ref.simulation.batched.self_distillation import HybridUpdate, SdftUpdate, SdpoUpdate
+from sdpo_ref.simulation.batched.self_distillation import (
+    AdvantageWeightedUpdate,
+    HybridUpdate,
+    KlGatedUpdate,
+    SdftUpdate,
+    SdpoUpdate,
+)
 from sdpo_ref.simulation.batched.teacher import DemonstrationTeachers, FeedbackTeachers
 from sdpo_ref.simulation.batched.update import Batch, Update
 from sdpo_ref.simulation.method import (
@@ -48,9 +54,11 @@ from sdpo_ref.simulation.settings import (
     Share,
 )
 from sdpo_ref.simulation.third_party import made_by, made_by_implementation
+from sdpo_ref.trainers.advantage_weighted import AdvantageWeightedTrainer
 from sdpo_ref.trainers.dpo import DpoTrainer
 from sdpo_ref.trainers.grpo import GrpoTrainer
 from sdpo_ref.trainers.hybrid import HybridTrainer
+from sdpo_ref.trainers.kl_gated import KlGatedTrainer
 from sdpo_ref.trainers.ppo import PpoTrainer, ValueTable
 from sdpo_ref.trainers.reinforce import ReinforceTrainer
 from sdpo_ref.trainers.rloo import RlooTrainer
@@ -80,6 +88,17 @@ class Hybrid(SelfDistilledBase):
     gated: bool = False
 
 
+class KlGated(SelfDistilledBase):
+    """SDPO and REINFORCE with group advantages, mixed by how far the teacher is from the student.
+
+    Attributes:
+        threshold: divergence at which both have the same weight, in nats per token.
+    """
+
+    method: Literal["kl_gated"] = "kl_gated"
+    threshold: Positive = 0.1
+
+
 class Sdft(PenalizedBase):
     """Self-distillation from the best completion of the group."""
 
@@ -104,6 +123,17 @@ class SpanRloo(PenalizedBase):
 
     reads_spans: ClassVar[bool] = True
     method: Literal["span_rloo"] = "span_rloo"
+
+
+class AdvantageWeighted(SelfDistilledBase):
+    """Policy gradient whose advantage is shared out by what the teacher credits tokens with.
+
+    Attributes:
+        signed: whether shares have the sign of the quality, as published.
+    """
+
+    method: Literal["advantage_weighted"] = "advantage_weighted"
+    signed: bool = True
 
 
 class Grpo(PenalizedBase):
@@ -172,7 +202,19 @@ class Implementation(PenalizedBase):
 
 
 MethodSettings = Annotated[
-    Sdpo | Sdft | Hybrid | Reinforce | Rloo | SpanRloo | Grpo | Ppo | Dpo | ThirdParty | Implementation,
+    Sdpo
+    | Sdft
+    | Hybrid
+    | KlGated
+    | Reinforce
+    | AdvantageWeighted
+    | Rloo
+    | SpanRloo
+    | Grpo
+    | Ppo
+    | Dpo
+    | ThirdParty
+    | Implementation,
     Field(discriminator="method"),
 ]
 """Settings of one method; ``method`` says which."""
@@ -259,6 +301,27 @@ _ROWS: tuple[Method[Any], ...] = (
         ),
     ),
     Method(
+        KlGated,
+        trainer=lambda method, student, teacher: KlGatedTrainer(
+            student.policy, teacher, student.adam(method), threshold=method.threshold, **student.penalty(method)
+        ),
+        update=lambda batch: KlGatedUpdate(
+            batch.students,
+            FeedbackTeachers(batch),
+            batch.penalties,
+            thresholds=batch.numbers([method.threshold for method in batch.methods(KlGated)]),
+        ),
+        credit=lambda method, step: credit.mixed_by_divergence(step, threshold=method.threshold),
+        arms=(
+            Arm(
+                "kl_gated",
+                "KL-gated",
+                Look(PURPLE, "D", (1.2, 1.2), filled=False),
+                tried=({"threshold": 0.03}, {"threshold": 0.1}),
+            ),
+        ),
+    ),
+    Method(
         Sdft,
         trainer=lambda method, student, teacher: SdftTrainer(
             student.policy, teacher, student.adam(method), **student.penalty(method)
@@ -275,6 +338,29 @@ _ROWS: tuple[Method[Any], ...] = (
         update=lambda batch: ReinforceUpdate(PolicyGradient(batch)),
         credit=lambda _, step: credit.rewards(step),
         arms=(Arm("reinforce", "REINFORCE", Look(SKY, "v", (5.0, 1.5))),),
+    ),
+    Method(
+        AdvantageWeighted,
+        trainer=lambda method, student, teacher: AdvantageWeightedTrainer(
+            student.policy,
+            teacher,
+            student.adam(method),
+            signed=method.signed,
+            aggregation="token_mean",
+            **student.penalty(method),
+        ),
+        update=lambda batch: AdvantageWeightedUpdate(
+            PolicyGradient(batch), FeedbackTeachers(batch), signed=batch.methods(AdvantageWeighted)[0].signed
+        ),
+        credit=lambda method, step: credit.shares_of_advantages(step, signed=method.signed),
+        arms=(
+            Arm(
+                "advantage_weighted",
+                "advantage-weighted",
+                Look("#4d4d4d", "s", (1.2, 1.2)),
+                tried=({"signed": True}, {"signed": False}),
+            ),
+        ),
     ),
     Method(
         Rloo,

@@ -18,7 +18,7 @@ Positive = Annotated[float, Field(gt=0.0, allow_inf_nan=False)]
 Factory = Annotated[str, Field(pattern=r"^[^:]+:[^:]+$")]
 """``module:factory`` of a third party's part."""
 
-RegimeName = Literal["ordinal", "scalar", "rubric", "critique"]
+RegimeName = Literal["binary", "ordinal", "scalar", "rubric", "critique"]
 """Regimes of feedback, from the poorest to the richest."""
 
 Basis = Literal["token", "embedding"]

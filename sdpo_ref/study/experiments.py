@@ -34,7 +34,7 @@ _experiment = Experiments()
 
 @_experiment(
     "F01",
-    "Reward in four regimes",
+    "Reward in five regimes",
     "Does SDPO end with a higher true reward than every baseline, in every regime of feedback?",
 )
 @_experiment("F02", "Convergence", "Is SDPO ahead from early on, and does it stay ahead?")
@@ -143,7 +143,7 @@ def f10() -> Iterator[Cell]:
         RegimeSettings(regime="scalar", noise=0.15),
         RegimeSettings(regime="ordinal", noise=0.3),
     )
-    for method in ("sdpo", "hybrid", "gated", "rloo"):
+    for method in ("sdpo", "hybrid", "gated", "kl_gated", "rloo", "advantage_weighted"):
         for share in (0.0, 0.25, 0.5, 0.75):
             settings = run_settings("critique", tuned(method, "critique"), oracle={"misleading_share": share})
             yield _cell(settings, corruption="misleading", share=share, method=method)

@@ -17,11 +17,12 @@ from sdpo_ref.simulation.settings import (
 REGIMES: tuple[RegimeName, ...] = get_args(RegimeName)
 """From the poorest feedback to the richest."""
 
-SELF_DISTILLING = ("sdpo", "hybrid", "gated", "sdft")
-"""Methods that learn from a teacher, as the study calls them."""
+SELF_DISTILLING = ("sdpo", "hybrid", "gated", "kl_gated", "sdft")
+"""Methods that are drawn towards a teacher, as the study calls them."""
 
-BASELINES = ("reinforce", "rloo", "grpo", "ppo", "dpo")
-"""Methods that see the scalar only."""
+BASELINES = ("reinforce", "advantage_weighted", "rloo", "grpo", "ppo", "dpo")
+"""Methods that are not: policy gradients and preferences. The advantage-weighted one shares out the reward by what the
+teacher credits; the others see the scalar only."""
 
 SWEPT_BASELINES = ("reinforce", "rloo", "grpo")
 """Baselines of the sweeps, in which every method at every point would cost more than it shows."""

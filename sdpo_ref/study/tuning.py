@@ -9,7 +9,7 @@ import functools
 import itertools
 import json
 import statistics
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from importlib import resources
 from typing import Any
 
@@ -52,6 +52,7 @@ class Tuning(BaseModel):
         rule: by which winners were chosen.
         seeds: that were used; no claim uses them.
         origin: the code that made it.
+        joined: arm to the code that made its trials, for arms that came to the grid later.
         winners: arm to settings.
         trials: every point of the grid.
     """
@@ -62,6 +63,7 @@ class Tuning(BaseModel):
     rule: str
     seeds: tuple[int, ...]
     origin: Origin
+    joined: Mapping[str, Origin] = {}
     winners: Mapping[str, MethodSettings]
     trials: tuple[Trial, ...]
 
@@ -146,10 +148,18 @@ def grid() -> Mapping[str, tuple[MethodSettings, ...]]:
     return arms
 
 
-def tuning_experiment() -> Experiment:
+def new_arms() -> tuple[str, ...]:
+    """Arms of the grid that the published file does not have."""
+    return tuple(arm for arm in grid() if arm not in tuning().winners)
+
+
+def tuning_experiment(arms: Collection[str] | None = None) -> Experiment:
     """The grid as an experiment; its labels are the arm and the number of the trial.
 
     Implements: SIM-137.
+
+    Args:
+        arms: of which; ``None`` for all.
     """
     return Experiment(
         name="tuning",
@@ -161,6 +171,7 @@ def tuning_experiment() -> Experiment:
                 settings=run_settings(_regime(arm), trial, measure_every=100),
             )
             for arm, trials in grid().items()
+            if arms is None or arm in arms
             for number, trial in enumerate(trials)
         ),
     )
@@ -202,9 +213,7 @@ def tuning_of(observations: Sequence[Observation]) -> Tuning:
     Raises:
         UsageError: if some of them are missing.
     """
-    expected, found = len(tuning_experiment().cells) * SEEDS, len(observations)
-    if found != expected:
-        raise UsageError(f"received {found} of the grid's {expected} runs; run `sdpo-ref study tune` again, it goes on")
+    _refuse_gaps(observations, tuning_experiment())
     trials = trials_of(observations)
     return Tuning(
         command="sdpo-ref study tune",
@@ -214,6 +223,32 @@ def tuning_of(observations: Sequence[Observation]) -> Tuning:
         winners=winners_of(trials),
         trials=trials,
     )
+
+
+def extended(published: Tuning, observations: Sequence[Observation]) -> Tuning:
+    """The file with the arms that it does not have; what it has stays as it is.
+
+    Args:
+        published: of an earlier grid.
+        observations: of every other arm of today's grid, with every one of :data:`SEEDS`.
+
+    Raises:
+        UsageError: if some of them are missing.
+    """
+    arms = tuple(arm for arm in grid() if arm not in published.winners)
+    _refuse_gaps(observations, tuning_experiment(arms))
+    of_arms: dict[str, list[Trial]] = {arm: [] for arm in grid()}
+    for trial in (*published.trials, *trials_of(observations)):
+        of_arms[trial.arm].append(trial)
+    trials = tuple(trial for arm in of_arms.values() for trial in arm)
+    joined = {**published.joined, **dict.fromkeys(arms, origin())}
+    return published.model_copy(update={"joined": joined, "winners": winners_of(trials), "trials": trials})
+
+
+def _refuse_gaps(observations: Sequence[Observation], grid: Experiment) -> None:
+    expected, found = len(grid.cells) * SEEDS, len(observations)
+    if found != expected:
+        raise UsageError(f"received {found} of the grid's {expected} runs; run `sdpo-ref study tune` again, it goes on")
 
 
 def _regime(arm: str) -> RegimeName:

@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 from typer.testing import CliRunner
 
+from sdpo_ref import SPEC_VERSION
 from sdpo_ref._resources import content
 from sdpo_ref.claims import carry as carrying
 from sdpo_ref.claims.carry import SEEDS, Carried, carry, drawn
@@ -338,6 +339,21 @@ def test_rates_of_other_code_stay_with_their_own(tmp_path: Path) -> None:
     assert found.wrong == {"peeking": {"FAIL": 2}, "shuffled": {"FAIL": 3}}
     assert found.wrong_rewards == {"peeking": {"a": (1.0,)}, "shuffled": {"a": (2.0,)}}
     assert found.code["wrong"] == Code(decided=OLDER)
+
+
+def test_repeats_of_other_claims_stay_beside_new_ones(tmp_path: Path) -> None:
+    """Where they are of code that gives the same numbers and as many; what is measured for all has its own code."""
+    carried = Code(decided="a").carry(OLDER, compared=1, of=2)
+    for code, several in ((carried, ["F01", "F02"]), (Code(decided="a"), ["F02"])):
+        old = Rates(spec_version=SPEC_VERSION, code={"promotion": code}, promotion=repeats("F01", "F02"))
+        write_rates(tmp_path, old)
+        keep_repeats(tmp_path, "promotion", repeats("F02"))
+        found = read_rates(tmp_path)
+        assert found.promotion is not None
+        assert sorted(found.promotion.stored) == several
+        assert found.code["promotion"] == (carried if len(several) == 2 else Code(decided=OLDER))
+    keep_repeats(tmp_path, "promotion", repeats("F01", "F02", "F03"))
+    assert read_rates(tmp_path).code["promotion"] == Code(decided=OLDER)
 
 
 def test_a_finding_rests_on_stored_runs_alone() -> None:

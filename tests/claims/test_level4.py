@@ -15,6 +15,7 @@ from joblib.externals.loky import get_reusable_executor
 from sdpo_ref._resources import content
 from sdpo_ref.claims.comparison import comparisons
 from sdpo_ref.claims.findings import checked_parts, read_findings
+from sdpo_ref.claims.first_gradient import CREDIT
 from sdpo_ref.claims.power import DEFECTS
 from sdpo_ref.claims.rates import Rates, Repeats, read_rates
 from sdpo_ref.claims.records import released_claims
@@ -177,7 +178,8 @@ def test_only_what_the_reference_reproduces_is_checked() -> None:
         assert asked <= findings.passed(claim.id)
         assert asked, f"nothing of {claim.id} is checked"
     theirs = checked_parts(claims, findings, rates, implementation=True)
-    assert (theirs["F07"], theirs["F14"]) == ([], [])
+    assert (theirs["F07"], theirs["F14"], theirs["F16"]) == ([], [], [])
+    assert {part.metric for part in theirs["F15"]} == {CREDIT}
     assert checked_parts(claims, None, rates, implementation=False)["F01"] == []
 
 

@@ -21,8 +21,8 @@ from sdpo_ref.simulation.world.exact import expected_score
 from sdpo_ref.teachers.weights import Conditioning
 from sdpo_ref.types import DistillationBatch, Feedback, Rollouts
 
-REGIMES: tuple[RegimeName, ...] = ("ordinal", "scalar", "rubric", "critique")
-KINDS = {"ordinal": 1, "scalar": 1, "rubric": 5, "critique": 4}
+REGIMES: tuple[RegimeName, ...] = ("binary", "ordinal", "scalar", "rubric", "critique")
+KINDS = {"binary": 1, "ordinal": 1, "scalar": 1, "rubric": 5, "critique": 4}
 
 
 def _sampled(world: World, rollouts: Rollouts) -> tuple[Tensor, Tensor, Tensor]:

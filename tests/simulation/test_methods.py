@@ -19,9 +19,11 @@ from sdpo_ref.simulation.teachers.read_feedback import ReadFeedback
 from sdpo_ref.simulation.world import World
 from sdpo_ref.simulation.world.corpus import annotate
 from sdpo_ref.teachers.weights import Conditioning, LiveTeacher
+from sdpo_ref.trainers.advantage_weighted import AdvantageWeightedTrainer
 from sdpo_ref.trainers.dpo import DpoTrainer
 from sdpo_ref.trainers.grpo import GrpoTrainer
 from sdpo_ref.trainers.hybrid import HybridTrainer
+from sdpo_ref.trainers.kl_gated import KlGatedTrainer
 from sdpo_ref.trainers.ppo import PpoTrainer, ValueTable
 from sdpo_ref.trainers.reinforce import ReinforceTrainer
 from sdpo_ref.trainers.rloo import RlooTrainer
@@ -45,6 +47,10 @@ METHODS: dict[str, Method] = {
     "sdft": lambda policy, optimizer, teacher: SdftTrainer(policy, teacher, optimizer),
     "hybrid": lambda policy, optimizer, teacher: HybridTrainer(policy, teacher, optimizer, reward_weight=0.5),
     "gated": lambda policy, optimizer, teacher: HybridTrainer(policy, teacher, optimizer, gated=True),
+    "kl-gated": lambda policy, optimizer, teacher: KlGatedTrainer(policy, teacher, optimizer),
+    "advantage-weighted": lambda policy, optimizer, teacher: AdvantageWeightedTrainer(
+        policy, teacher, optimizer, signed=False
+    ),
     "reinforce": lambda policy, optimizer, _: ReinforceTrainer(policy, optimizer),
     "rloo": lambda policy, optimizer, _: RlooTrainer(policy, optimizer),
     "span rloo": lambda policy, optimizer, _: SpanRlooTrainer(policy, optimizer, spans=1),
@@ -82,7 +88,7 @@ def test_every_method_raises_the_true_reward(method: str) -> None:
     assert trained(method, "scalar")[-1].reward > 0.1
 
 
-@pytest.mark.parametrize("regime", ["ordinal", "scalar", "rubric", "critique"])
+@pytest.mark.parametrize("regime", ["binary", "ordinal", "scalar", "rubric", "critique"])
 def test_sdpo_learns_from_every_regime(regime: RegimeName) -> None:
     """The self-teacher reads each kind of feedback."""
     assert trained("sdpo", regime)[-1].reward > 0.1

@@ -11,14 +11,15 @@ from sdpo_ref.study.experiment import Cell, Experiment, Label, Observation
 from sdpo_ref.study.outcome import CreditMap, Curve, Outcome
 from sdpo_ref.study.published import PUBLISHED
 
-REGIMES = ("ordinal", "scalar", "rubric", "critique")
-SELF_DISTILLED = ("sdpo", "hybrid", "gated", "sdft")
-BASELINES = ("reinforce", "rloo", "grpo", "ppo", "dpo")
+REGIMES = ("binary", "ordinal", "scalar", "rubric", "critique")
+SELF_DISTILLED = ("sdpo", "hybrid", "gated", "kl_gated", "sdft")
+BASELINES = ("reinforce", "advantage_weighted", "rloo", "grpo", "ppo", "dpo")
 _SWEPT = ("sdpo", "reinforce", "rloo", "grpo")
 _LEVEL = {
     "sdpo": 0.79,
     "hybrid": 0.77,
     "gated": 0.78,
+    "kl_gated": 0.765,
     "sdft": 0.6,
     "reinforce": 0.64,
     "rloo": 0.70,
@@ -32,7 +33,7 @@ _LEVEL = {
     "overconfident reader": 0.5,
     "advantage_weighted": 0.5,
 }
-_SIGNAL = {"ordinal": 0.37, "scalar": 0.4, "rubric": 0.54, "critique": 0.7}
+_SIGNAL = {"binary": 0.3, "ordinal": 0.37, "scalar": 0.4, "rubric": 0.54, "critique": 0.7}
 
 Labels = dict[str, Label]
 
@@ -55,7 +56,7 @@ def _complexity() -> Iterator[Labels]:
 
 
 _EVERYTHING = _product(regime=REGIMES, method=(*SELF_DISTILLED, *BASELINES))
-_HYBRIDS = ("sdpo", "hybrid", "gated", "rloo")
+_HYBRIDS = ("sdpo", "hybrid", "gated", "kl_gated", "rloo", "advantage_weighted")
 
 CELLS: Mapping[str, list[Labels]] = {
     **dict.fromkeys(("F01", "F02", "F03", "F11"), _EVERYTHING),
@@ -76,12 +77,12 @@ CELLS: Mapping[str, list[Labels]] = {
         *_product(regime=REGIMES, student=("table", "features"), method=("sdpo", "rloo", "grpo")),
         *_product(regime=("critique",), student=("table", "features"), method=("span_rloo",)),
     ],
-    "R01": _product(teacher=("live", "ema", "frozen", "trust_region", "frozen_difference"), regime=REGIMES[1::2]),
+    "R01": _product(teacher=("live", "ema", "frozen", "trust_region", "frozen_difference"), regime=REGIMES[2::2]),
     "R02": _product(method=_SWEPT, coherence=(0.0, 0.5, 1.0)),
     "R03": _product(
         regime=("scalar", "rubric"), slope=(1.0, 0.25), method=("sdpo", "rloo", "grpo"), learning_rate=(0.1, 0.2, 0.4)
     ),
-    "R04": _product(regime=REGIMES[1::2], noise=(0.5,), arm=("sdpo", "told .15", "rloo")),
+    "R04": _product(regime=REGIMES[2::2], noise=(0.5,), arm=("sdpo", "told .15", "rloo")),
     **{name: [dict(cell.labels) for cell in make().cells] for name, make in PUBLISHED.items()},
 }
 """Experiment to the labels of its cells."""

@@ -174,19 +174,19 @@ from contextlib import suppress
 from sdpo_ref.cli.main import app
 
 for arguments in (
-    ("show", "F15"),
+    ("show", "F17"),
     ("lock", "--reason", "a test"),
-    ("reference", "F15", "--seeds", "8", "--jobs", "1"),
-    ("decide", "F15", "--stored"),
+    ("reference", "F17", "--seeds", "8", "--jobs", "1"),
+    ("decide", "F17", "--stored"),
 ):
     with suppress(SystemExit):
         app(["claims", *arguments, "--suite", "."])
 """
     printed = python(tmp_path, "-c", program, package=tmp_path)
     assert "PASS from 7, 13 wins, FAIL up to 2, 8" in printed
-    assert "F15: new record\n" in printed
-    assert "| F15 | SDPO is ahead of RLOO" in printed
+    assert "F17: new record\n" in printed
+    assert "| F17 | SDPO is ahead of RLOO" in printed
     findings = read_findings(tmp_path / "conformance")
     assert findings is not None
-    (part,) = findings.claims["F15"].parts
+    (part,) = findings.claims["F17"].parts
     assert part.comparisons[0].seeds == 8

@@ -5,8 +5,22 @@ import pytest
 from sdpo_ref import SPEC_VERSION
 from sdpo_ref.errors import UsageError
 from sdpo_ref.simulation.methods import Rloo, Sdpo
+from sdpo_ref.simulation.run_settings import RunSettings
+from sdpo_ref.study.experiment import Observation, tuning_seeds
 from sdpo_ref.study.experiments import EXPERIMENTS
-from sdpo_ref.study.tuning import LEARNING_RATES, RULE, Trial, grid, tuned, tuning, tuning_experiment, winners_of
+from sdpo_ref.study.outcome import Outcome
+from sdpo_ref.study.tuning import (
+    LEARNING_RATES,
+    RULE,
+    Trial,
+    extended,
+    grid,
+    new_arms,
+    tuned,
+    tuning,
+    tuning_experiment,
+    winners_of,
+)
 
 
 def test_every_arm_has_the_same_learning_rates() -> None:
@@ -42,8 +56,40 @@ def test_the_published_winners_are_those_of_the_published_grid() -> None:
 
 def test_the_published_grid_was_run_by_code_that_can_be_found() -> None:
     """Of this specification, from a checkout without changes; `sdpo-ref study tune` compares it with today's code."""
-    of = tuning().origin
-    assert (of.specification, of.git_dirty) == (SPEC_VERSION, False)
+    for of in (tuning().origin, *tuning().joined.values()):
+        assert (of.specification, of.git_dirty) == (SPEC_VERSION, False)
+
+
+def test_arms_that_join_leave_the_others_as_they_were() -> None:
+    """Two arms are taken out of the file and tuned again; the larger the rate, the better they are said to be."""
+    whole, arms = tuning(), ("sdpo/scalar", "dpo/rubric")
+    before = whole.model_copy(
+        update={
+            "winners": {arm: winner for arm, winner in whole.winners.items() if arm not in arms},
+            "trials": tuple(trial for trial in whole.trials if trial.arm not in arms),
+        }
+    )
+    found = [
+        Observation(cell.labels, seed, Outcome(metrics={"final_reward": cell.settings.method.learning_rate}))
+        for cell in tuning_experiment(arms).cells
+        for seed in tuning_seeds(3)
+        if isinstance(cell.settings, RunSettings)
+    ]
+    after = extended(before, found)
+    assert list(after.winners) == list(grid())
+    assert [trial.arm for trial in after.trials] == [trial.arm for trial in whole.trials]
+    assert {arm: winner for arm, winner in after.winners.items() if arm not in arms} == dict(before.winners)
+    assert [after.winners[arm].learning_rate for arm in arms] == [0.8, 0.8]
+    assert set(after.joined) - set(before.joined) == set(arms) - set(before.joined)
+    assert after.origin == before.origin
+    with pytest.raises(UsageError, match="received 62 of the grid's 63 runs"):
+        extended(before, found[1:])
+
+
+def test_nothing_is_left_to_join() -> None:
+    """Every arm of the grid is in the file: 72."""
+    assert new_arms() == ()
+    assert len(tuning().winners) == 72
 
 
 def test_no_claim_uses_a_tuning_seed() -> None:

@@ -54,7 +54,11 @@ def test_a_file_is_an_experiment(tmp_path: Path) -> None:
             '"critique", noise = -0.1 }] }',
             r"regimes\[0\].noise: received -0.1, input .*0$",
         ),
-        ('"critique"', '"thumbs"', r"regime: received 'thumbs', input should be 'ordinal', 'scalar', 'rubric' or"),
+        (
+            '"critique"',
+            '"thumbs"',
+            r"regime: received 'thumbs', input should be 'binary', 'ordinal', 'scalar', 'rubric' or",
+        ),
         ("steps = 3", "stepz = 3", r"settings.stepz: there is no such setting; did you mean steps\?"),
         ("vocab = 6 ", "zzz = 6 ", r"settings.world.zzz: there is no such setting; allowed are prompts, time, vocab"),
         ("steps = 3", "steps = 'x'", r"settings.steps: received 'x', input should be a valid integer"),

@@ -150,8 +150,9 @@ class Oracles:
             if name in self._strengths:
                 ratings = _biased(ratings, name, self._strengths[name])
         ratings = (ratings + self._noise[member] * draws.noise[..., : ratings.shape[-1]]).clamp(0, 1)
-        if regime.regime == "ordinal":
-            ratings = torch.round(ratings * (LEVELS - 1)) / (LEVELS - 1)
+        if regime.regime in LEVELS:
+            steps = LEVELS[regime.regime] - 1
+            ratings = torch.round(ratings * steps) / steps
         meant = ratings if self._misled is None else torch.where(self._misled, 1 - ratings, ratings)
         if regime.regime == "critique":
             return ratings[..., 1:].mean(-1), meant[..., 1:]

@@ -12,7 +12,7 @@ from sdpo_ref.simulation.oracles.biases import (
     Severity,
     Verbosity,
 )
-from sdpo_ref.simulation.oracles.regimes import CritiqueOracle, OrdinalOracle, RubricOracle, ScalarOracle
+from sdpo_ref.simulation.oracles.regimes import BinaryOracle, CritiqueOracle, OrdinalOracle, RubricOracle, ScalarOracle
 from sdpo_ref.simulation.oracles.staged import StagedOracle
 from sdpo_ref.simulation.oracles.wrappers import Heterogeneous, Misleading, Missing
 from sdpo_ref.simulation.settings import OracleSettings, RegimeSettings
@@ -112,6 +112,8 @@ def misled(world: World, settings: OracleSettings, *, seed: int) -> tuple[int, .
 
 def _regime(world: World, settings: RegimeSettings) -> StagedOracle:
     match settings.regime:
+        case "binary":
+            return BinaryOracle(world, settings.noise)
         case "ordinal":
             return OrdinalOracle(world, settings.noise)
         case "scalar":

@@ -1,4 +1,4 @@
-r"""How informative each regime's feedback is, in bits (spec/06-simulation, B): the x axis of the four regimes.
+r"""How informative each regime's feedback is, in bits (spec/06-simulation, B): the x axis of the five regimes.
 
 The linear-Gaussian model of a regime:
 
@@ -49,8 +49,8 @@ def feedback_information(world: WorldSettings, regime: RegimeSettings) -> Inform
             \tfrac12 \sum_s \log_2 (1 + \gamma T / T_s) \ \text{(tokens)}
 
     with :math:`T_s` the length of span s. All but the critique are equally informative about every position, hence not
-    about tokens beyond the score. The ordinal level's information is integrated numerically; it alone stays finite
-    without noise.
+    about tokens beyond the score. The information of a level, binary or ordinal, is integrated numerically; it alone
+    stays finite without noise.
     Implements: SIM-052.
 
     Args:
@@ -58,7 +58,7 @@ def feedback_information(world: WorldSettings, regime: RegimeSettings) -> Inform
         regime: what is rated, with which noise.
 
     Returns:
-        The two informations in bits; infinite without noise, except for the ordinal level.
+        The two informations in bits; infinite without noise, except for a level's.
 
     Raises:
         InvalidInputError: if a critique has more spans than positions.
@@ -68,8 +68,8 @@ def feedback_information(world: WorldSettings, regime: RegimeSettings) -> Inform
         >>> round(feedback_information(world, RegimeSettings(noise=0.25)).score_bits, 6)  # gamma = 1
         0.5
     """
-    if regime.regime == "ordinal":
-        bits = _level_bits(world.slope / 4, regime.noise)
+    if regime.regime in LEVELS:
+        bits = _level_bits(world.slope / 4, regime.noise, levels=LEVELS[regime.regime])
         return Informativeness(bits, bits)
     gamma = (world.slope / (4 * regime.noise)) ** 2 if regime.noise else math.inf
     if regime.regime == "critique":
@@ -94,9 +94,9 @@ def _critique(time: int, spans: int, gamma: float) -> Informativeness:
     return Informativeness(score, 0.5 * sum(math.log2(1 + gamma / share) for share in shares))
 
 
-def _level_bits(slope: float, noise: float) -> float:
+def _level_bits(slope: float, noise: float, *, levels: int) -> float:
     """Entropy of the level, minus the entropy given z."""
-    edges = (torch.arange(1, LEVELS, dtype=torch.float64) - 0.5) / (LEVELS - 1)
+    edges = (torch.arange(1, levels, dtype=torch.float64) - 0.5) / (levels - 1)
     level = _level_entropy((edges - 0.5) / math.hypot(slope, noise))
     if not noise:
         return float(level)

@@ -1,4 +1,4 @@
-"""The four regimes of feedback, from the poorest to the richest, and what they share (spec/06-simulation, B).
+"""The five regimes of feedback, from the poorest to the richest, and what they share (spec/06-simulation, B).
 
 A regime defines which parts it rates, on which scale, which ratings the feedback has, and the reward; all run the
 same pipeline from rollouts to a judgement.
@@ -6,8 +6,9 @@ same pipeline from rollouts to a judgement.
 
 import functools
 from abc import abstractmethod
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import ClassVar
 
 import torch
 from jaxtyping import Float
@@ -17,6 +18,7 @@ from sdpo_ref.errors import InvalidInputError
 from sdpo_ref.simulation.oracles.draws import Draws
 from sdpo_ref.simulation.oracles.evidence import Evidence, evidence_of
 from sdpo_ref.simulation.oracles.staged import Lens, Ratings, StagedOracle, refuse_outside
+from sdpo_ref.simulation.settings import RegimeName
 from sdpo_ref.simulation.world import World
 from sdpo_ref.types import Feedback, Judgement, Rollouts
 
@@ -116,16 +118,19 @@ class Regime(StagedOracle):
         return Judgement(self.reward(ratings), feedback)
 
 
-LEVELS = 5
-"""Points of the scale; they stand at 0, 1/4, 1/2, 3/4 and 1."""
+LEVELS: Mapping[RegimeName, int] = {"binary": 2, "ordinal": 5}
+"""Points of a scale that has levels: at 0 and 1, or at 0, 1/4, 1/2, 3/4 and 1."""
 
 
 @dataclass(frozen=True)
-class OrdinalOracle(Regime):
-    """The noisy overall rating, moved to the nearest of five levels; reward and feedback are this level.
+class LevelOracle(Regime):
+    """The noisy overall rating, moved to the nearest of a few levels; reward and feedback are this level.
 
-    Implements: SIM-032.
+    Attributes:
+        regime: whose levels.
     """
+
+    regime: ClassVar[RegimeName]
 
     def parts(self, evidence: Evidence) -> Float[Tensor, "rollout part"]:
         """No parts."""
@@ -133,7 +138,8 @@ class OrdinalOracle(Regime):
 
     def on_scale(self, noisy: Ratings) -> Ratings:
         """The nearest level."""
-        return torch.round(noisy.clamp(0, 1) * (LEVELS - 1)) / (LEVELS - 1)
+        steps = LEVELS[self.regime] - 1
+        return torch.round(noisy.clamp(0, 1) * steps) / steps
 
     def reported(self, ratings: Ratings) -> Float[Tensor, "rollout reported"]:
         """The overall level."""
@@ -147,6 +153,26 @@ class OrdinalOracle(Regime):
     def labels(self) -> tuple[str, ...]:
         """One."""
         return ("Overall",)
+
+
+@dataclass(frozen=True)
+class BinaryOracle(LevelOracle):
+    """Two levels, a thumb up or down: 1 for a noisy overall rating above one half, else 0.
+
+    Implements: SIM-184.
+    """
+
+    regime = "binary"
+
+
+@dataclass(frozen=True)
+class OrdinalOracle(LevelOracle):
+    """Five levels.
+
+    Implements: SIM-032.
+    """
+
+    regime = "ordinal"
 
 
 @dataclass(frozen=True)

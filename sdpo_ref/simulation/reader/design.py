@@ -1,6 +1,6 @@
 """What each rating is about: which positions, and which components of quality (SIM-062).
 
-The reader's own picture of the four regimes. It agrees with the oracles' by definition and shares no code with them:
+The reader's own picture of the five regimes. It agrees with the oracles' by definition and shares no code with them:
 a teacher interprets ratings as its settings describe them.
 """
 
@@ -12,6 +12,9 @@ from torch import Tensor
 
 from sdpo_ref.errors import InvalidInputError
 from sdpo_ref.simulation.settings import RegimeSettings
+
+THUMB_STEP = 1.0
+"""Distance between the two levels of the binary scale."""
 
 LEVEL_STEP = 0.25
 """Distance between two levels of the ordinal scale."""
@@ -63,7 +66,7 @@ def design_of(feedback: RegimeSettings, *, time: int, aspects: int) -> Design:
         \text{aspect k:}\ g_t = \frac{K}{\sqrt T}, b_c = [c = k] \qquad
         \text{span s:}\ g_t = \frac{\sqrt T}{T_s} [t \in s], b = 1
 
-    Ordinal and scalar rate the whole, a rubric the whole and then each aspect, a critique each span.
+    Binary, ordinal and scalar rate the whole, a rubric the whole and then each aspect, a critique each span.
     Implements: SIM-062.
 
     Args:
@@ -82,6 +85,8 @@ def design_of(feedback: RegimeSettings, *, time: int, aspects: int) -> Design:
         [[1.0, 1.0, 0.0, 0.0], [0.0, 0.0, 1.0, 1.0]]
     """
     match feedback.regime:
+        case "binary":
+            return whole(time=time, aspects=aspects, step=THUMB_STEP)
         case "ordinal":
             return whole(time=time, aspects=aspects, step=LEVEL_STEP)
         case "scalar":

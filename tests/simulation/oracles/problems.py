@@ -6,6 +6,7 @@ import torch
 from torch import Tensor
 
 from sdpo_ref.simulation.oracles import (
+    BinaryOracle,
     CentralTendency,
     CritiqueOracle,
     Halo,
@@ -32,6 +33,7 @@ Regimes = Mapping[str, Callable[[World, float], StagedOracle]]
 Wrapper = Callable[[StagedOracle], StagedOracle]
 
 REGIMES: Regimes = {
+    "binary": BinaryOracle,
     "ordinal": OrdinalOracle,
     "scalar": ScalarOracle,
     "rubric": RubricOracle,

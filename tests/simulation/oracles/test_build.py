@@ -29,7 +29,7 @@ from sdpo_ref.types import Rollouts
 from tests.simulation.oracles.problems import REGIMES, judged, same
 
 
-@pytest.mark.parametrize("regime", ["ordinal", "scalar", "rubric", "critique"])
+@pytest.mark.parametrize("regime", ["binary", "ordinal", "scalar", "rubric", "critique"])
 def test_regimes_by_name(world: World, rollouts: Rollouts, regime: RegimeName) -> None:
     """Without biases the regime itself, with the settings' noise."""
     oracle = build_oracle(world, OracleSettings(regimes=(RegimeSettings(regime=regime, noise=0.2),)), seed=0)

@@ -53,25 +53,26 @@ def test_closed_forms_are_the_determinants(regime: RegimeName, spans: int, noise
     assert found.token_bits == pytest.approx(mutual_bits(covariance, tokens, said), rel=1e-9)
 
 
+@pytest.mark.parametrize(("regime", "levels"), [("binary", 2), ("ordinal", 5)])
 @pytest.mark.parametrize("noise", [0.0, 0.15, 0.5])
-def test_ordinal_bits_agree_with_a_simulation(noise: float) -> None:
+def test_bits_of_levels_agree_with_a_simulation(noise: float, regime: RegimeName, levels: int) -> None:
     """A histogram of a million pairs of score and level has the information that the integral gives."""
     stream = torch.Generator().manual_seed(0)
     score, error = torch.randn(2, 1_000_000, generator=stream, dtype=torch.float64)
-    level = (4 * (0.5 + WORLD.slope / 4 * score + noise * error).clamp(0, 1)).round().long()
+    level = ((levels - 1) * (0.5 + WORLD.slope / 4 * score + noise * error).clamp(0, 1)).round().long()
     place = (200 * torch.special.ndtr(score)).long()
-    joint = torch.bincount(5 * place + level, minlength=1000).reshape(200, 5).double() / 1_000_000
+    joint = torch.bincount(levels * place + level, minlength=200 * levels).reshape(200, levels).double() / 1_000_000
     independent = joint.sum(0, keepdim=True) * joint.sum(1, keepdim=True)
     bits = float((torch.xlogy(joint, joint) - torch.xlogy(joint, independent)).sum()) / math.log(2)
-    found = feedback_information(WORLD, RegimeSettings(regime="ordinal", noise=noise))
+    found = feedback_information(WORLD, RegimeSettings(regime=regime, noise=noise))
     assert found.score_bits == pytest.approx(bits, abs=0.02 if noise == 0 else 0.005)
     assert found.token_bits == found.score_bits
 
 
 @pytest.mark.parametrize("noise", [0.05, 0.15, 0.3, 0.5])
 def test_regimes_are_ordered(noise: float) -> None:
-    """In the default world: ordinal < scalar < rubric < critique, about the score and about the tokens."""
-    regimes: tuple[RegimeName, ...] = ("ordinal", "scalar", "rubric", "critique")
+    """In the default world: binary < ordinal < scalar < rubric < critique, about the score and about the tokens."""
+    regimes: tuple[RegimeName, ...] = ("binary", "ordinal", "scalar", "rubric", "critique")
     found = [feedback_information(WorldSettings(), RegimeSettings(regime=name, noise=noise)) for name in regimes]
     for bits in ([one.score_bits for one in found], [one.token_bits for one in found]):
         assert bits == sorted(set(bits))
@@ -79,7 +80,7 @@ def test_regimes_are_ordered(noise: float) -> None:
     assert found[-1].token_bits > 3 * found[-2].token_bits
 
 
-@pytest.mark.parametrize("regime", ["ordinal", "scalar", "rubric", "critique"])
+@pytest.mark.parametrize("regime", ["binary", "ordinal", "scalar", "rubric", "critique"])
 def test_noise_costs_information(regime: RegimeName) -> None:
     """More noise, fewer bits; without noise infinitely many, except for a level, which has its entropy."""
     bits = [
@@ -87,8 +88,9 @@ def test_noise_costs_information(regime: RegimeName) -> None:
         for noise in (0.0, 1e-3, 0.05, 0.15, 0.5)
     ]
     assert bits == sorted(set(bits), reverse=True)
-    assert (bits[0] == math.inf) == (regime != "ordinal")
-    assert regime != "ordinal" or bits[1] < bits[0] < math.log2(5)
+    entropy = {"binary": 1.0, "ordinal": math.log2(5)}.get(regime)
+    assert (bits[0] == math.inf) == (entropy is None)
+    assert entropy is None or bits[1] < bits[0] <= entropy
 
 
 def test_special_cases() -> None:

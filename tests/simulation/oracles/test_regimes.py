@@ -8,7 +8,14 @@ import pytest
 import torch
 
 from sdpo_ref.errors import InvalidInputError
-from sdpo_ref.simulation.oracles import CritiqueOracle, Evidence, OrdinalOracle, RubricOracle, ScalarOracle
+from sdpo_ref.simulation.oracles import (
+    BinaryOracle,
+    CritiqueOracle,
+    Evidence,
+    OrdinalOracle,
+    RubricOracle,
+    ScalarOracle,
+)
 from sdpo_ref.simulation.settings import WorldSettings
 from sdpo_ref.simulation.world import World
 from sdpo_ref.types import Rollouts
@@ -41,6 +48,16 @@ def test_ordinal_without_noise_is_the_nearest_level(world: World, rollouts: Roll
     judgement = judged(OrdinalOracle(world, noise=0.0), rollouts)
     truth = world.true_reward(rollouts.prompts.group_ids, rollouts.completions).tolist()
     assert judgement.rewards.tolist() == [min((0.0, 0.25, 0.5, 0.75, 1.0), key=lambda v: abs(v - r)) for r in truth]
+    assert torch.equal(ratings_of(judgement)[:, 0], judgement.rewards)
+
+
+@pytest.mark.parametrize("noise", [0.0, 0.15])
+def test_binary_is_whether_the_scalar_rating_is_above_one_half(world: World, rollouts: Rollouts, noise: float) -> None:
+    """A thumb up for a noisy rating above .5, from the scalar regime's own rating of the same seed (SIM-184)."""
+    judgement = judged(BinaryOracle(world, noise=noise), rollouts)
+    rating = judged(ScalarOracle(world, noise=noise), rollouts).rewards
+    assert judgement.rewards.tolist() == [1.0 if one > 0.5 else 0.0 for one in rating.tolist()]
+    assert set(judgement.rewards.tolist()) == {0.0, 1.0}
     assert torch.equal(ratings_of(judgement)[:, 0], judgement.rewards)
 
 

@@ -30,6 +30,7 @@ def test_words_follow_the_rating() -> None:
 @pytest.mark.parametrize(
     ("regime", "labels"),
     [
+        ("binary", ["Overall"]),
         ("ordinal", ["Overall"]),
         ("scalar", ["Overall"]),
         ("rubric", ["Overall", "Aspect 1", "Aspect 2", "Aspect 3", "Aspect 4"]),

@@ -14,7 +14,7 @@ from sdpo_ref.simulation.world import World, random_stream
 from sdpo_ref.simulation.world.corpus import annotate
 from sdpo_ref.types import Feedback, Judgement, Prompts, Rollouts
 
-REGIMES: tuple[RegimeName, ...] = ("ordinal", "scalar", "rubric", "critique")
+REGIMES: tuple[RegimeName, ...] = ("binary", "ordinal", "scalar", "rubric", "critique")
 SMALL = WorldSettings(prompts=3, time=4, vocab=5, aspects=2, embedding=3)
 
 

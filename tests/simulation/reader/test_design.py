@@ -30,12 +30,14 @@ def test_designs_describe_the_oracles(regime: RegimeName, spans: int) -> None:
     torch.testing.assert_close(found, expected, rtol=0, atol=1e-9)
 
 
-def test_ordinal_is_scalar_on_a_coarser_scale() -> None:
-    """The same sums, and steps of a quarter."""
-    ordinal, scalar = (design_of(RegimeSettings(regime=name), time=4, aspects=2) for name in ("ordinal", "scalar"))
-    assert torch.equal(ordinal.positions, scalar.positions)
-    assert torch.equal(ordinal.components, scalar.components)
-    assert (ordinal.step, scalar.step) == (0.25, 0.01)
+def test_levels_are_the_scalar_on_a_coarser_scale() -> None:
+    """The same sums, and steps of a quarter, or of all of the scale."""
+    names: tuple[RegimeName, ...] = ("binary", "ordinal", "scalar")
+    binary, ordinal, scalar = (design_of(RegimeSettings(regime=name), time=4, aspects=2) for name in names)
+    for one in (binary, ordinal):
+        assert torch.equal(one.positions, scalar.positions)
+        assert torch.equal(one.components, scalar.components)
+    assert (binary.step, ordinal.step, scalar.step) == (1.0, 0.25, 0.01)
 
 
 def test_more_spans_than_positions_are_refused() -> None:

@@ -178,7 +178,9 @@ def at_the_middle(regime: RegimeName) -> Reading:
     return reader.read(given.rollouts.completions[None], ratings, torch.ones(1, 8, dtype=torch.bool))
 
 
-@pytest.mark.parametrize(("poor", "rich"), [("ordinal", "scalar"), ("scalar", "rubric"), ("scalar", "critique")])
+@pytest.mark.parametrize(
+    ("poor", "rich"), [("binary", "ordinal"), ("ordinal", "scalar"), ("scalar", "rubric"), ("scalar", "critique")]
+)
 def test_richer_feedback_leaves_less_doubt(poor: RegimeName, rich: RegimeName) -> None:
     """The posterior variance of no difference between completions is larger under the richer regime."""
     contrasts = torch.eye(8, dtype=torch.float64)[1:] - torch.eye(8, dtype=torch.float64)[:-1]
@@ -201,7 +203,8 @@ def mean_correlation(regime: RegimeName) -> float:
 def test_credit_is_true_and_truer_the_richer_the_feedback() -> None:
     """Credited quality correlates with the quality that no reader has seen."""
     found = {regime: mean_correlation(regime) for regime in REGIMES}
-    assert found["ordinal"] > 0.4
+    assert found["binary"] > 0.3
+    assert found["ordinal"] > max(0.4, found["binary"])
     assert found["scalar"] > found["ordinal"] + 0.005
     assert min(found["rubric"], found["critique"]) > found["scalar"] + 0.08
 

@@ -33,7 +33,7 @@ class Advantage:
 
 
 def is_baseline(method: str) -> bool:
-    """Whether a method learns from the scalar alone; a third party's ``module:factory`` does not count as one.
+    """Whether a method is not drawn to a teacher; a third party's ``module:factory`` does not count as one.
 
     Args:
         method: its label.
@@ -74,15 +74,15 @@ def advantage(observations: Sequence[Observation], metric: str, *, method: str =
 
 
 BEST_BASELINE = (
-    "The best baseline is the method without a self-teacher that has the highest mean in that setting; differences are "
-    "paired by seed. It is chosen on the same seeds, which is conservative against SDPO."
+    "The best baseline is the method that is not drawn to a self-teacher and has the highest mean in that setting; "
+    "differences are paired by seed. It is chosen on the same seeds, which is conservative against SDPO."
 )
 """Goes into the caption of every figure that compares with it."""
 
 
 SAME_BASELINES = (
     "Baselines learn from the scalar reward alone, which is the same in scalar and in rubric: there they are the same "
-    "runs. Compare three sets of baselines and not four."
+    "runs, and one set of baselines. Only the advantage-weighted one reads feedback, through a teacher."
 )
 """Goes into the caption of every figure with a panel for each regime and a baseline in it."""
 

@@ -59,7 +59,7 @@ def _effects(observations: Sequence[Observation]) -> list[Effect]:
                     f"final reward: {label_of(child)} − {label_of(parent)}",
                     paired_difference(values[child], values[parent]),
                 )
-                for child in ("hybrid", "gated")
+                for child in ("hybrid", "gated", "kl_gated")
                 if child in values
                 for parent in ("sdpo", "rloo")
                 if parent in values
@@ -75,8 +75,9 @@ FIGURE = ReportFigure(
     caption=(
         "Misleading: a share of the prompts gets feedback that points the wrong way, while the scalar reward stays "
         "honest. Mixed regimes: each prompt has its own regime and noise. Hybrid mixes both losses with a fixed "
-        "weight; gated counts self-distillation only where the implicit reward agrees with the scalar. Below 0 the "
-        "policy is worse than the base policy. Means over seeds with 95 % intervals; small dots are seeds."
+        "weight; gated counts self-distillation only where the implicit reward agrees with the scalar; KL-gated, as "
+        "published, counts it the more, the further the teacher is from the student. Below 0 the policy is worse than "
+        "the base policy. Means over seeds with 95 % intervals; small dots are seeds."
     ),
     draw=_draw,
     effects=_effects,

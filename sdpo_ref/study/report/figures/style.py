@@ -59,7 +59,6 @@ RC: Mapping[str, object] = {
 
 LOOKS: Mapping[str, Look] = {
     **{arm.name: arm.look for method in METHODS.values() for arm in method.arms},
-    "advantage_weighted": Look("#4d4d4d", "s", (1.2, 1.2)),
     # Arms of SDPO, in its colour.
     "constant": Look(VERMILLION, "v", (1.2, 1.2), filled=False),
     "deranged": Look(VERMILLION, "D", (3.0, 1.0, 1.0, 1.0), filled=False),
@@ -75,6 +74,7 @@ LOOKS: Mapping[str, Look] = {
     "frozen": Look("#4d4d4d", "X"),
     "frozen_difference": Look(PURPLE, "D"),
     # Regimes, the richer the darker.
+    "binary": Look("#c9d6e0", "v", (6.0, 2.0)),
     "ordinal": Look("#9fb8cc", "^", (1.2, 1.2)),
     "scalar": Look("#6f93b3", "s", (5.0, 1.5)),
     "rubric": Look("#3a668c", "D", (3.0, 1.0, 1.0, 1.0)),
@@ -132,6 +132,5 @@ def label_of(name: str) -> str:
 
 
 _LABELS = {arm.name: arm.label for method in METHODS.values() for arm in method.arms} | {
-    "advantage_weighted": "advantage-weighted",
     "ema": "EMA",
 }
