@@ -46,7 +46,8 @@ what it does to training. [What does not install from a registry](ADAPTERS.md), 
 _TRUST: Mapping[str, tuple[str, ...]] = {
     "logits of −∞": ("LOSS-007", "LOSS-008"),
     "half precision": ("LOSS-091", "LOSS-092"),
-    "several processes": ("TRAIN-005",),
+    "an empty process": ("TRAIN-005",),
+    "unequal processes": ("TRAIN-030", "TRAIN-031", "TRAIN-034"),
 }
 """What a reader wants to know first: a subject, and the requirements that it is about."""
 
