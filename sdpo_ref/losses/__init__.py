@@ -19,6 +19,7 @@ from sdpo_ref.errors import UnsupportedError
 from sdpo_ref.losses.denominator import Denominator, aggregate_over
 from sdpo_ref.losses.dispatch import Impl, choose, load
 from sdpo_ref.losses.options import LossOptions
+from sdpo_ref.losses.packed import Packed, PackedBatch, PackedHiddenBatch, packed_weights
 from sdpo_ref.protocols.words import require_word
 from sdpo_ref.types import FULL, SAMPLED_TOKEN, Aggregation, DistillationBatch, HiddenBatch, Support, TopKFrom
 
@@ -29,13 +30,13 @@ __all__ = ["Impl", "LossOptions", "hybrid_loss", "sdft_loss", "sdpo_loss", "sdpo
 
 
 def sdpo_loss(
-    batch: DistillationBatch | HiddenBatch,
+    batch: DistillationBatch | HiddenBatch | Packed,
     *,
     alpha: float,
     support: Support = FULL,
     temperature: float = 1.0,
     ratio_cap: float | None = None,
-    token_weights: Float[Tensor, "rollout time"] | None = None,
+    token_weights: Float[Tensor, "..."] | None = None,
     aggregation: Aggregation = "token_mean",
     denominator: Denominator | None = None,
     top_k_from: TopKFrom = "student",
@@ -55,6 +56,9 @@ def sdpo_loss(
     losses of micro-batches, packs of rows or processes that have one denominator add up. A count of tokens for
     ``token_mean``, of rows with a counted token for ``row_mean`` and ``row_sum``, of rows for ``row_mean_all``, a
     padded length for ``time_normalized_sum``; :func:`~sdpo_ref.losses.denominator.global_denominator` makes it.
+
+    A :class:`~sdpo_ref.losses.packed.PackedBatch` has its rows end to end, told apart by its boundaries; its
+    ``token_weights`` have one axis, and nothing of the size of a padded batch is made.
 
     ``impl`` says which implementation computes it. All of them take both kinds of batch and agree in value and
     gradient. ``auto`` takes the first line that fits:
@@ -92,6 +96,20 @@ def sdpo_loss(
         tensor(0.5108)
     """
     require_word("aggregation", aggregation, _AGGREGATIONS)
+    if isinstance(batch, PackedBatch | PackedHiddenBatch):
+        return sdpo_loss(
+            batch.as_single_tokens(),
+            alpha=alpha,
+            support=support,
+            temperature=temperature,
+            ratio_cap=ratio_cap,
+            token_weights=packed_weights(batch, denominator, aggregation=aggregation, token_weights=token_weights),
+            aggregation="time_normalized_sum",  # a plain sum: each row is one token long
+            top_k_from=top_k_from,
+            impl=impl,
+            chunk_bytes=chunk_bytes,
+            counted_tokens=counted_tokens,
+        )
     options = LossOptions(alpha, support, temperature, ratio_cap, top_k_from, aggregation)
     options.require_fit(batch, token_weights)
     arguments = _given(chunk_bytes, counted_tokens)
