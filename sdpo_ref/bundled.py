@@ -89,6 +89,8 @@ class Reference:
         losses: which implementation of the loss its parts call.
     """
 
+    capabilities = "all"
+
     def __init__(self, profile: str, *, losses: Losses = REFERENCE_LOSSES) -> None:
         self.name = f"sdpo-ref {losses.name}"
         self.profile = profile
@@ -288,7 +290,8 @@ class PaperReference(Reference):
     ) -> SdpoTrainer:
         """SDPO with Adam.
 
-        Implements: TRAIN-011, TRAIN-012, TRAIN-013, TRAIN-014, TRAIN-015, TRAIN-016, TRAIN-018, TRAIN-019, TRAIN-020.
+        Implements: TRAIN-011, TRAIN-012, TRAIN-013, TRAIN-014, TRAIN-015, TRAIN-016, TRAIN-018, TRAIN-019, TRAIN-020,
+        TRAIN-022.
         """
         return SdpoTrainer(
             policy,

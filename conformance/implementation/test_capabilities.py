@@ -11,11 +11,12 @@ from sdpo_ref.protocols.top_k import LIST_SUPPORTS, ListSupport
 from sdpo_ref.types import FULL, SAMPLED_TOKEN, Support
 from sdpo_ref.verification.checks.attempts import group_of, note, prompt, rules_of
 from sdpo_ref.verification.checks.comparison import assert_that
+from sdpo_ref.verification.checks.first_steps import Ragged, first_steps
 from sdpo_ref.verification.checks.inputs import every_row, lists_of, on_policy, random_batch
 from sdpo_ref.verification.checks.mismatch import ImplementationRaisedError, NotAskedError, NotOfferedError
-from sdpo_ref.verification.checks.problems import VOCAB, problem_on, small_world
+from sdpo_ref.verification.checks.problems import TOOLS, VOCAB, problem_on, small_world, with_tools
 from sdpo_ref.verification.checks.subject import Subject
-from sdpo_ref.verification.suite.capabilities import CAPABILITIES, SUPPORTS, not_offered
+from sdpo_ref.verification.suite.capabilities import CAPABILITIES, ON_DECLARATION, SUPPORTS, not_offered
 
 TAIL, RENORMALIZED = Support("top_k_tail", 2), Support("top_k_renormalized", 2)
 
@@ -118,6 +119,7 @@ PROBES: dict[str, Callable[[Subject], object]] = {
     "step.frozen": lambda it: it.step(_problem(it, teacher="frozen")),
     "step.live": lambda it: it.step(_problem(it, teacher="live")),
     "step.processes": lambda it: it.require_keyword("step.processes"),
+    "step.tools": lambda it: it.step(with_tools(_problem(it), TOOLS[:2])),
     "trust_region": lambda it: it.trust_region(torch.zeros(1, 3), torch.ones(1, 3), mix=0.5),
     "low_rank_average": lambda it: it.low_rank_average(
         [(torch.ones(2, 1), torch.ones(1, 2)), (torch.ones(2, 1), torch.ones(1, 2))], update_rate=0.5
@@ -126,6 +128,7 @@ PROBES: dict[str, Callable[[Subject], object]] = {
     "trainer.kl_penalty": lambda it: _trained(it, "trainer", kl_weight=0.1),
     "trainer.optimizer_steps": lambda it: _trained(it, "trainer", optimizer_steps=2),
     "trainer.micro_batches": lambda it: _trained(it, "trainer", micro_batches=2),
+    "trainer.tools": lambda it: first_steps(it.trainer(), Ragged(tools=True), calls=1),
     "hybrid_trainer": lambda it: _trained(it, "hybrid_trainer", reward_weight=0.5, gated=True),
     "defaults": lambda it: it.defaults(),
 }
@@ -168,8 +171,8 @@ def test_declared_alphas_are_offered(subject: Subject, part: str) -> None:
 @pytest.mark.requirement("CONF-002")
 @pytest.mark.parametrize("capability", CAPABILITIES)
 def test_offered_is_declared(subject: Subject, not_applicable: Callable[[str], NoReturn], capability: str) -> None:
-    """A capability that answers is declared."""
-    if capability in subject.declared or not subject.has_part(capability):
+    """A capability that answers is declared; an answer about tools alone shows nothing."""
+    if capability in subject.declared or not subject.has_part(capability) or capability in ON_DECLARATION:
         not_applicable("none of its parts offers what it does not declare")
     try:
         PROBES[capability](subject)

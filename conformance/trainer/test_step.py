@@ -7,7 +7,7 @@ import torch
 
 from sdpo_ref.protocols.parts import MicroBatch, StepProblem
 from sdpo_ref.types import FULL, SAMPLED_TOKEN, Prompts, Support
-from sdpo_ref.verification.checks.closed_form import closed_form_trace, divergence_of
+from sdpo_ref.verification.checks.closed_form import closed_form_trace, compare_weights, divergence_of
 from sdpo_ref.verification.checks.comparison import allowed_after, assert_close, assert_finite, assert_that
 from sdpo_ref.verification.checks.mismatch import NotAskedError
 from sdpo_ref.verification.checks.problems import (
@@ -34,18 +34,7 @@ def _with_step(problem: StepProblem, *micro_batches: MicroBatch) -> StepProblem:
 
 def _compare(subject: Subject, problem: StepProblem, *, given: dict[str, object], what: str = "") -> None:
     """The student after every step equals the written-out one."""
-    found = subject.step(problem)
-    expected = closed_form_trace(problem, subject.profile, teacher_start=found.teacher[0])
-    for moment, (at, wanted) in enumerate(zip(found.student, expected.student, strict=True)):
-        for name, weight in wanted.items():
-            assert_close(
-                at[name],
-                weight,
-                what=what or f"student weight {name!r} after {moment} steps",
-                relative=1e-9,
-                absolute=1e-10 + allowed_after(found.student[: moment + 1]),
-                given={**given, "aggregation": subject.profile.aggregation},
-            )
+    compare_weights(subject.step(problem), problem, subject.profile, given=given, what=what)
 
 
 @pytest.mark.requirement("POLICY-001", "TRAIN-001")

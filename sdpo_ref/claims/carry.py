@@ -249,7 +249,12 @@ def _differences(runs: Runs, stored: Stored, source: Fresh) -> Iterator[Differen
 
 
 def _in_float32(metrics: Metrics, metric: str) -> float:
-    return torch.tensor(metrics.get(metric, math.nan), dtype=torch.float32).item()
+    return _rounded(metrics.get(metric, math.nan))
+
+
+def _rounded(number: float) -> float:
+    """To float32: the last bits of float64 depend on how many runs are computed together."""
+    return torch.tensor(number, dtype=torch.float32).item()
 
 
 def _same(stored: float, found: float) -> bool:
@@ -274,10 +279,11 @@ def _carry_wrong(carried: Carried, rates: Rates, claims: Mapping[str, Claim], st
         indices = drawn(code.now, now, name, count, 1)
         found = rewards_of_bad(name, claims["F01"], source_of_bad(name, stored, jobs=jobs), indices)
         for cell in kept.keys() | found.keys():
-            was = tuple(kept[cell][index] for index in indices) if cell in kept else ()
-            if was != found.get(cell, ()):
+            was = tuple(map(_rounded, (kept[cell][index] for index in indices))) if cell in kept else ()
+            now_found = tuple(map(_rounded, found.get(cell, ())))
+            if was != now_found:
                 where = f"power, {name} at repeat {indices[0]}, {cell}, final_reward"
-                carried.differences.append(Difference(where, was, found.get(cell, ())))
+                carried.differences.append(Difference(where, was, now_found))
         compared += len(found)
         of += len(found) * sum(rates.wrong[name].values())
     if not carried.differences:

@@ -120,4 +120,4 @@ def with_parts(**parts: Any) -> SimpleNamespace:
         An implementation.
     """
     offered = {part: getattr(GOOD, part) for part in PARTS if hasattr(GOOD, part)}
-    return SimpleNamespace(**{"profile": "paper", **offered, **parts})
+    return SimpleNamespace(**{"profile": "paper", "capabilities": "all", **offered, **parts})

@@ -141,7 +141,8 @@ def _declaring(profile: Mapping[str, object], implementation: Any) -> SimpleName
     """The reference with a profile that is not published, and hence without published defaults."""
     implementation._profile = resolve_profile(profile)  # noqa: SLF001 - its constructor takes published names only
     parts = [part for part in PARTS if part != "defaults" and hasattr(implementation, part)]
-    return SimpleNamespace(**{part: getattr(implementation, part) for part in parts}, profile=profile)
+    offered = {part: getattr(implementation, part) for part in parts}
+    return SimpleNamespace(**offered, capabilities="all", profile=profile)
 
 
 def alter_for_good(file: str, source: str) -> None:

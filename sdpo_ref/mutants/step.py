@@ -120,9 +120,7 @@ chapter.enter(
     "M327 completion_mask_attended: POLICY-001",
     "unusable rows are not attended, since the loss mask is used for attention",
     "nothing, until a row is masked in part",
-    Planted(
-        FILE, "micro_batch.completion_mask], dim=-1).long()", "micro_batch.completion_mask & False], dim=-1).long()"
-    ),
+    Planted(FILE, "micro_batch.attended], dim=-1).long()", "micro_batch.attended & False], dim=-1).long()"),
     seen_in="lasgroup/SDPO",
 )
 

@@ -29,9 +29,10 @@ from sdpo_ref.functional.log_probs import log_probs, token_log_probs
 from sdpo_ref.functional.support import on_support
 from sdpo_ref.mutants.apart import of_gathered_counts, step_with, under_ddp
 from sdpo_ref.mutants.mutant import GOOD, with_parts
-from sdpo_ref.mutants.variation import Options, good, loss
-from sdpo_ref.protocols.parts import StepProblem, StepTrace
-from sdpo_ref.types import FULL, SAMPLED_TOKEN, DistillationBatch, Support
+from sdpo_ref.mutants.variation import Options, good, loss, micro_batches, steps
+from sdpo_ref.protocols.parts import MicroBatch, StepProblem, StepTrace
+from sdpo_ref.types import FULL, SAMPLED_TOKEN, DistillationBatch, Prompts, Support
+from sdpo_ref.verification.checks.problems import select
 from sdpo_ref.verification.checks.written_out import WrittenOut
 
 Array = NDArray[np.float64]
@@ -454,6 +455,33 @@ def step_in_float32(problem: StepProblem) -> StepTrace:
     return StepTrace(raised(found.student), raised(found.teacher))
 
 
+def padding_attended(part: MicroBatch) -> MicroBatch:
+    """What stands behind a completion is attended as well: nothing that counts reads it."""
+    return replace(part, attended_mask=torch.ones_like(part.completion_mask))
+
+
+def rows_trimmed(problem: StepProblem) -> StepProblem:
+    """Each row is a micro-batch of its own, without padding on either side."""
+
+    def trimmed(part: MicroBatch, row: int) -> MicroBatch:
+        length = max(int(part.attended[row].sum()), 1)
+        one = select(part, [row])
+        prompts, reprompts = (
+            Prompts(side.token_ids[side.mask][None], side.mask[side.mask][None], side.group_ids)
+            for side in (one.prompts, one.reprompts)
+        )
+        completions, counted = one.completions[:, :length], one.completion_mask[:, :length]
+        return MicroBatch(prompts, reprompts, completions, counted, one.self_distillation_mask)
+
+    iterations = tuple(
+        tuple(
+            tuple(trimmed(part, row) for part in parts for row in range(len(part.completions))) for parts in iteration
+        )
+        for iteration in problem.iterations
+    )
+    return replace(problem, iterations=iterations)
+
+
 def _of_two(build: Callable[[], object]) -> Unusual:
     return Unusual(frozenset({"divergence", "loss"}), build)
 
@@ -492,6 +520,10 @@ UNUSUAL: Mapping[str, Unusual] = {
     "trainer-by-hand": Unusual(frozenset({"trainer"}), lambda: with_parts(trainer=WrittenOut)),
     "step-under-ddp": Unusual(frozenset({"step"}), lambda: with_parts(step=step_with(under_ddp))),
     "step-of-gathered-counts": Unusual(frozenset({"step"}), lambda: with_parts(step=step_with(of_gathered_counts))),
+    "padding-behind-attended": Unusual(
+        frozenset({"step"}), lambda: with_parts(step=steps(micro_batches(padding_attended)))
+    ),
+    "rows-trimmed": Unusual(frozenset({"step"}), lambda: with_parts(step=steps(rows_trimmed))),
 }
 """Name to variant."""
 

@@ -25,7 +25,11 @@ class Policy(Protocol):
         completions: Int[Tensor, "rollout time"],
         completion_mask: Bool[Tensor, "rollout time"],
     ) -> Float[Tensor, "rollout time vocab"]:
-        """Scores for completion token ``t`` given the prompt and completion tokens before ``t`` (POLICY-001)."""
+        """Scores for completion token ``t`` given the prompt and completion tokens before ``t`` (POLICY-001).
+
+        All of these, whether or not they count: where ``completion_mask`` has a hole, a tool wrote, and what stands up
+        to the last token that counts is attended (POLICY-007). Padding stands behind it.
+        """
         ...
 
     def sample(self, prompts: Prompts, *, num_tokens: int, generator: torch.Generator) -> Rollouts:

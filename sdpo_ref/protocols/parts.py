@@ -17,6 +17,7 @@ from torch import Tensor, nn
 from torch.distributed import ProcessGroup
 
 from sdpo_ref.protocols import Policy, Teacher, Trainer
+from sdpo_ref.protocols.attention import require_attended, up_to_the_last
 from sdpo_ref.protocols.profile import ContextRules
 from sdpo_ref.protocols.top_k import ListSupport, ServerTopK
 from sdpo_ref.types import DistillationBatch, HiddenBatch, Prompts, Support
@@ -259,8 +260,14 @@ class MicroBatch:
         prompts: what the student reads, padded on the left.
         reprompts: what the teacher reads, on the same rows, padded on the left; wider than ``prompts``.
         completions: sampled token ids, scored verbatim by both.
-        completion_mask: True where a token counts.
+        completion_mask: True where a token counts; with the capability ``step.tools`` it may have holes, where a tool
+            wrote.
         self_distillation_mask: True for rows whose teacher has a context.
+        attended_mask: True where a token stands, sampled or written by a tool; ``None`` for up to the last one that
+            counts.
+
+    Raises:
+        InvalidInputError: if ``attended_mask`` leaves out a token that counts, or is no mask of the completions.
     """
 
     prompts: Prompts
@@ -268,6 +275,21 @@ class MicroBatch:
     completions: Int[Tensor, "rollout time"]
     completion_mask: Bool[Tensor, "rollout time"]
     self_distillation_mask: Bool[Tensor, " rollout"]
+    attended_mask: Bool[Tensor, "rollout time"] | None = None
+
+    def __post_init__(self) -> None:
+        """Refuse an attended mask that contradicts what counts."""
+        require_attended(self.completion_mask, self.attended_mask)
+
+    @property
+    def attended(self) -> Bool[Tensor, "rollout time"]:
+        """True where a token stands that later ones are conditioned on (POLICY-007)."""
+        return up_to_the_last(self.completion_mask) if self.attended_mask is None else self.attended_mask
+
+    @property
+    def loss_mask(self) -> Bool[Tensor, "rollout time"]:
+        """True where a token takes part in the loss: it counts, in a row that has a teacher (LOSS-050)."""
+        return self.completion_mask & self.self_distillation_mask[:, None]
 
 
 OptimizerStep = tuple[MicroBatch, ...]
@@ -380,7 +402,8 @@ class MakeTrainer(Protocol):
     :class:`torch.nn.Module`; train its ``parameters()`` with Adam at the learning rate, on the reverse KL to
     ``teacher.view(rollouts, judgement).logits`` over the whole vocabulary, averaged over the tokens that count, as the
     profile declares: those where ``rollouts.completion_mask`` is True, in rows where the view's
-    ``self_distillation_mask`` is. Anything may stand at the others.
+    ``self_distillation_mask`` is. Anything may stand at the others. With the capability ``trainer.tools`` tools wrote
+    some tokens inside completions: these do not count, and are given to the policy all the same, which attends them.
     """
 
     def __call__(
@@ -422,13 +445,14 @@ class Implementation(Protocol):
     the paper's choices are assumed. Which alphas exist is one of its fields: ``{"alphas": [0.0, 1.0]}``. ``precision``
     is found by asking, also where float32 is computed with and float64 is returned (spec/08-conformance,
     "Tolerances"); ``"float32"`` declares it for every answer. ``capabilities`` lists what is offered,
-    ``loss.sampled_token`` for instance without ``loss``; without it, every capability of the parts that are present.
+    ``loss.sampled_token`` for instance without ``loss``; without it, every capability of the parts that are present,
+    ``step.tools`` and ``trainer.tools`` excepted, which only a declaration offers; ``"all"`` is every one.
     ``defaults`` returns the defaults of the published configuration, by profile name.
     """
 
     name: str
     profile: str | Mapping[str, object]
-    capabilities: Collection[str]
+    capabilities: Collection[str] | Literal["all"]
     precision: Literal["float64", "float32"]
     divergence: Divergence
     loss: Loss

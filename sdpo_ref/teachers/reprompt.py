@@ -8,6 +8,7 @@ from jaxtyping import Bool, Float
 from torch import Tensor
 
 from sdpo_ref.protocols import Policy
+from sdpo_ref.protocols.attention import up_to_the_last
 from sdpo_ref.protocols.parts import Attempt, Message
 from sdpo_ref.protocols.profile import ContextRules
 from sdpo_ref.teachers.chat import ChatPrompts, encoded, messages_of
@@ -19,8 +20,9 @@ from sdpo_ref.types import Judgement, Rollouts, TeacherView
 class Reprompter:
     """Shows a policy the prompt together with a demonstration or feedback, and reads off its logits.
 
-    The tokens of the completion are scored verbatim: they are never turned into text and back.
-    Implements: POLICY-005.
+    The tokens of the completion are scored verbatim: they are never turned into text and back. What a tool wrote inside
+    it is attended, and belongs to the text of the attempt.
+    Implements: POLICY-005, POLICY-007.
 
     Attributes:
         encode: token ids of chat messages, generation prompt included.
@@ -47,12 +49,12 @@ class Reprompter:
         Raises:
             InvalidInputError: if the prompts carry no messages.
         """
-        conversations = messages_of(rollouts)
+        conversations, attended = messages_of(rollouts), up_to_the_last(rollouts.completion_mask)
         attempts = [
             Attempt(
                 group=int(rollouts.prompts.group_ids[row]),
                 prompt=conversations[row],
-                completion=self.decode_completion(_kept(rollouts.completions[row], rollouts.completion_mask[row])),
+                completion=self.decode_completion(_kept(rollouts.completions[row], attended[row])),
                 reward=float(judgement.rewards[row]),
                 feedback=None if feedback is None else feedback.text,
             )

@@ -52,7 +52,7 @@ def run_steps(problem: StepProblem, *, profile: Profile, group: ProcessGroup | N
                 aggregation=profile.aggregation,
                 accumulation=profile.accumulation,
                 top_k_from=profile.top_k_from,
-                loss_masks=[part.completion_mask & part.self_distillation_mask[:, None] for part in micro_batches],
+                loss_masks=[part.loss_mask for part in micro_batches],
             )
             # Mean over the processes (TRAIN-030)
             if group is not None:
@@ -71,7 +71,7 @@ def run_steps(problem: StepProblem, *, profile: Profile, group: ProcessGroup | N
 def _batch(student: nn.Module, teacher: nn.Module, micro_batch: MicroBatch) -> DistillationBatch:
     """Student and teacher on the same completions, each after its own prompt; the teacher without gradient.
 
-    Implements: POLICY-005, TRAIN-006.
+    Implements: POLICY-005, TRAIN-006, TRAIN-021.
     """
     with torch.no_grad():
         teacher_logits = _completion_logits(teacher, micro_batch.reprompts, micro_batch)
@@ -87,10 +87,10 @@ def _batch(student: nn.Module, teacher: nn.Module, micro_batch: MicroBatch) -> D
 def _completion_logits(model: nn.Module, prompts: Prompts, micro_batch: MicroBatch) -> Tensor:
     """Logits that predict each completion token: those at the position before it.
 
-    Implements: POLICY-001, POLICY-004.
+    Implements: POLICY-001, POLICY-004, POLICY-007, POLICY-008.
     """
     input_ids = torch.cat([prompts.token_ids, micro_batch.completions], dim=-1)
-    attention_mask = torch.cat([prompts.mask, micro_batch.completion_mask], dim=-1).long()
+    attention_mask = torch.cat([prompts.mask, micro_batch.attended], dim=-1).long()
     logits: Tensor = model(input_ids, attention_mask)
     return logits[:, prompts.token_ids.shape[-1] - 1 : -1]
 

@@ -268,11 +268,11 @@ def test_rates_on_stored_runs_are_carried_with_their_claims(suite: Suite) -> Non
     assert found.says[-1] == "repeat: F03 not carried from the same code; run `sdpo-ref claims repeat --keep`"
 
 
-@pytest.mark.parametrize("factor", [1.0, 1.0 + 2**-52])
+@pytest.mark.parametrize("factor", [1.0, 1.0 + 2**-52, 1.0 + 2**-22])
 def test_the_power_is_carried_by_one_run_of_every_altered_cell(
     suite: Suite, monkeypatch: pytest.MonkeyPatch, factor: float
 ) -> None:
-    """Rewards of defects are kept in float64, so that the last bit counts; without them nothing is carried."""
+    """In float32: the last bit of float64 depends on how many runs are computed together."""
     keep_wrong(suite.conformance, "deaf", {"FAIL": 3}, {})
     assert suite.carry().says[-1] == "power: no rewards of deaf are kept; run `sdpo-ref claims power --keep`"
     kept = (0.1, 0.2, 0.3)
@@ -283,11 +283,12 @@ def test_the_power_is_carried_by_one_run_of_every_altered_cell(
 
     monkeypatch.setattr(carrying, "rewards_of_bad", again)
     found = suite.carry()
-    assert bool(found.differences) == (factor > 1)
+    is_another = factor > 1.0 + 2**-52
+    assert bool(found.differences) == is_another
     found.write(suite.conformance)
     code = read_rates(suite.conformance).code["wrong"]
-    assert code.now == (OLDER if factor > 1 else NEWER)
-    if factor == 1:
+    assert code.now == (OLDER if is_another else NEWER)
+    if not is_another:
         assert code.carried == (Carry(before=OLDER, after=NEWER, compared=1, of=3),)
 
 

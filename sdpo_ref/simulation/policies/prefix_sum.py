@@ -11,6 +11,7 @@ from jaxtyping import Bool, Float, Int
 from torch import Tensor, nn
 
 from sdpo_ref.functional.log_probs import log_probs, token_log_probs
+from sdpo_ref.protocols.attention import up_to_the_last
 from sdpo_ref.types import Prompts, Rollouts
 
 
@@ -79,8 +80,8 @@ class PrefixSumPolicy(nn.Module):
 
         Args:
             prompts: what stands before the completions.
-            completions: token ids; only those where the mask is True are attended.
-            completion_mask: True where a token belongs to the completion.
+            completions: token ids; those behind the last that counts may be anything.
+            completion_mask: True where a token counts; all up to the last of them is attended (POLICY-007).
 
         Returns:
             Logits aligned to the completion tokens.
@@ -94,7 +95,7 @@ class PrefixSumPolicy(nn.Module):
         order = prompts.mask.long().argsort(dim=-1, stable=True)
         prompt_ids, prompt_mask = prompts.token_ids.gather(-1, order), prompts.mask.gather(-1, order)
         input_ids = torch.cat([prompt_ids, completions], dim=-1)
-        attention_mask = torch.cat([prompt_mask, completion_mask], dim=-1).long()
+        attention_mask = torch.cat([prompt_mask, up_to_the_last(completion_mask)], dim=-1).long()
         before_completion = prompt_ids.shape[-1] - 1
         scores: Tensor = self(input_ids, attention_mask)
         return scores[:, before_completion:-1]

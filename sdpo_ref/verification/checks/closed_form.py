@@ -5,7 +5,7 @@ the second derivation for level 3, without autograd, for every alpha and support
 Loops over rows, tokens and prefixes, as one would on paper: slow, and meant to be read.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 
 import torch
 from torch import Tensor
@@ -13,6 +13,7 @@ from torch import Tensor
 from sdpo_ref.protocols.parts import MicroBatch, StepProblem, StepTrace
 from sdpo_ref.protocols.profile import Profile
 from sdpo_ref.types import DistillationBatch, Prompts, Support
+from sdpo_ref.verification.checks.comparison import allowed_after, assert_close
 
 Weights = Mapping[str, Tensor]
 """``current`` and ``prefix`` of the small model."""
@@ -46,6 +47,43 @@ def closed_form_trace(problem: StepProblem, profile: Profile, *, teacher_start: 
             students.append(student)
             teachers.append(teacher)
     return StepTrace(tuple(students), tuple(teachers))
+
+
+def compare_weights(
+    found: StepTrace,
+    problem: StepProblem,
+    profile: Profile,
+    *,
+    given: Mapping[str, object],
+    what: str = "",
+    weights: Collection[str] = ("current", "prefix"),
+) -> None:
+    """Raise unless the student's weights after every step are the written-out ones.
+
+    Args:
+        found: what an implementation reports.
+        problem: that it was given.
+        profile: that it declares.
+        given: the problem in words.
+        what: is compared, in words; the name of the weight, if left out.
+        weights: that are compared, by name.
+
+    Raises:
+        Mismatch: at the first weight that differs.
+    """
+    expected = closed_form_trace(problem, profile, teacher_start=found.teacher[0])
+    for moment, (at, wanted) in enumerate(zip(found.student, expected.student, strict=True)):
+        for name in wanted:
+            if name not in weights:
+                continue
+            assert_close(
+                at[name],
+                wanted[name],
+                what=what or f"student weight {name!r} after {moment} steps",
+                relative=1e-9,
+                absolute=1e-10 + allowed_after(found.student[: moment + 1]),
+                given={**given, "aggregation": profile.aggregation},
+            )
 
 
 def token_weights(loss_mask: Tensor, aggregation: str, denominator: float | None = None) -> Tensor:
@@ -156,7 +194,7 @@ def _cells(log_probs: Tensor, head: Tensor, *, with_tail: bool) -> Tensor:
 def divergence_of(problem: StepProblem, micro_batch: MicroBatch, student: Weights, teacher: Weights) -> float:
     """Sum of the divergences of all counted tokens, in nats."""
     total = 0.0
-    for row, time in (micro_batch.completion_mask & micro_batch.self_distillation_mask[:, None]).nonzero().tolist():
+    for row, time in micro_batch.loss_mask.nonzero().tolist():
         log_p = _log_distribution(student, _prefix(micro_batch, micro_batch.prompts, row, time), problem.temperature)
         log_q = _log_distribution(teacher, _prefix(micro_batch, micro_batch.reprompts, row, time), problem.temperature)
         weighting = log_q.exp() if problem.alpha == 0 else -log_p.exp()
@@ -172,7 +210,7 @@ def _step_gradient(
     teacher: Weights,
 ) -> dict[str, Tensor]:
     slope = {name: torch.zeros_like(weight) for name, weight in student.items()}
-    masks = [part.completion_mask & part.self_distillation_mask[:, None] for part in micro_batches]
+    masks = [part.loss_mask for part in micro_batches]
     for part, mask in zip(micro_batches, masks, strict=True):
         among = [mask] if profile.accumulation == "micro_batch_mean" else masks
         share = 1 / len(micro_batches) if profile.accumulation == "micro_batch_mean" else 1.0
@@ -242,7 +280,10 @@ def _slope_of_divergence(log_p: Tensor, log_q: Tensor, problem: StepProblem, pro
 
 
 def _prefix(part: MicroBatch, prompts: Prompts, row: int, time: int) -> list[int]:
-    """Token ids that stand before completion token ``time``: the prompt without padding, and the completion so far."""
+    """Token ids that stand before completion token ``time``: the prompt without padding, and the completion so far.
+
+    All of the completion, what tools wrote included (POLICY-007): padding stands behind it.
+    """
     prompt: list[int] = prompts.token_ids[row][prompts.mask[row]].tolist()
     completion: list[int] = part.completions[row, :time].tolist()
     return [*prompt, *completion]

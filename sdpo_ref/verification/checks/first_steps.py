@@ -15,6 +15,7 @@ from torch import Tensor, nn
 
 from sdpo_ref.claims.first_gradient import watched
 from sdpo_ref.protocols import Policy, Teacher
+from sdpo_ref.protocols.attention import up_to_the_last
 from sdpo_ref.protocols.profile import Profile
 from sdpo_ref.simulation.assembly import assemble
 from sdpo_ref.simulation.methods import Sdpo
@@ -152,8 +153,8 @@ class PaddedPolicy(FirstOrderPolicy):
     """A policy that does not read the ids of padding, which may be any."""
 
     def logits(self, prompts: Prompts, completions: Tensor, completion_mask: Tensor) -> Tensor:
-        """Scores for completion token t given the prompt and the token before t, if that was sampled."""
-        return super().logits(prompts, torch.where(completion_mask, completions, 0), completion_mask)
+        """Scores for completion token t given the prompt and the token before t, sampled or written by a tool."""
+        return super().logits(prompts, torch.where(up_to_the_last(completion_mask), completions, 0), completion_mask)
 
 
 class RatingTeacher(nn.Module):
@@ -221,6 +222,7 @@ class Ragged:
         order: of the rows.
         live: whether the teacher has the student's weights of now, or those of the start.
         graph: whether the teacher's scores carry a graph.
+        tools: whether tools wrote the second token of each completion of three tokens or more.
     """
 
     seed: int = 0
@@ -233,6 +235,7 @@ class Ragged:
     order: tuple[int, ...] = tuple(range(len(LENGTHS[0])))
     live: bool = True
     graph: bool = False
+    tools: bool = False
 
     def __call__(self) -> TrainerInputs:
         """Make it."""
@@ -255,6 +258,7 @@ def _drawn(world: Ragged, call: int) -> tuple[Rollouts, Judgement]:
     lengths = torch.tensor(LENGTHS[call % len(LENGTHS)])
     rows, width = len(lengths), _LONGEST + world.wider
     mask = torch.arange(width) < lengths[:, None]
+    written = (torch.arange(width) == 1) & (lengths > 2)[:, None] & world.tools
     completions = torch.zeros(rows, width, dtype=torch.long)
     completions[:, :_LONGEST] = torch.randint(_VOCAB, (rows, _LONGEST), generator=source)
     rewards = torch.rand(rows, generator=source, dtype=torch.float64)
@@ -268,7 +272,7 @@ def _drawn(world: Ragged, call: int) -> tuple[Rollouts, Judgement]:
         for row, given in enumerate(ratings)
     )
     prompts = Prompts(groups[:, None], torch.ones(rows, 1, dtype=torch.bool), groups)
-    rollouts = Rollouts(prompts, completions, mask, torch.zeros(rows, width, dtype=torch.float64))
+    rollouts = Rollouts(prompts, completions, mask & ~written, torch.zeros(rows, width, dtype=torch.float64))
     order = torch.tensor(world.order)
     return rollouts.select(order), Judgement(rewards, feedback).select(order)
 

@@ -28,6 +28,12 @@ from sdpo_ref.verification.checks.settings import Setting
 VOCAB = 7
 TIME = 4
 
+TOOLS = ("sttss.", "sstsst", "tss...", "tt....")
+"""Completions in which tools wrote: s for a sampled token, t for one that a tool wrote, . for padding.
+
+A tool in the middle; two turns, the last of which nothing follows; a tool before anything is sampled; and tools alone.
+"""
+
 
 def step_problem(
     *,
@@ -182,6 +188,28 @@ def with_many_kinds_of_weights(problem: StepProblem) -> StepProblem:
     return replace(problem, make_model=lambda: ManyKindsOfWeights(problem.make_model()))
 
 
+def with_tools(problem: StepProblem, rows: Sequence[str], *, seed: int = 0) -> StepProblem:
+    """The same problem as one step on completions in which tools wrote, one for each of its first rows.
+
+    Args:
+        problem: with a context for its first rows.
+        rows: of equal length, in the letters of :data:`TOOLS`.
+        seed: of the tokens.
+
+    Returns:
+        The problem; both masks are given.
+    """
+    first = select(problem.iterations[0][0][0], range(len(rows)))
+    letters = [list(row) for row in rows]
+    batch = replace(
+        first,
+        completions=torch.randint(VOCAB, (len(rows), len(rows[0])), generator=input_generator(seed + 1)),
+        completion_mask=torch.tensor([[letter == "s" for letter in row] for row in letters]),
+        attended_mask=torch.tensor([[letter != "." for letter in row] for row in letters]),
+    )
+    return replace(problem, iterations=(((batch,),),))
+
+
 def without_a_context(problem: StepProblem, *, iteration: int) -> StepProblem:
     """The same problem, in one iteration of which no teacher has a context.
 
@@ -225,6 +253,7 @@ def select(micro_batch: MicroBatch, rows: Sequence[int]) -> MicroBatch:
         micro_batch.completions[at],
         micro_batch.completion_mask[at],
         micro_batch.self_distillation_mask[at],
+        None if micro_batch.attended_mask is None else micro_batch.attended_mask[at],
     )
 
 

@@ -22,10 +22,12 @@ from sdpo_ref.verification.checks.first_steps import Asked, MakeInputs, Ragged, 
 from sdpo_ref.verification.checks.inputs import every_row, input_generator, lists_of, on_policy, random_batch
 from sdpo_ref.verification.checks.mismatch import NotOfferedError
 from sdpo_ref.verification.checks.problems import (
+    TOOLS,
     cut,
     step_problem,
     with_a_confident_teacher,
     with_tied_weights,
+    with_tools,
     without_a_context,
 )
 from sdpo_ref.verification.checks.subject import Subject
@@ -553,6 +555,10 @@ def _step() -> Entries:
         without_a_context(step_problem(steps_per_iteration=two, seed=961), iteration=1),
     )
     yield _probe("a step with nothing to learn", "step", step_problem(usable=False, seed=953))
+    written = with_tools(step_problem(steps_per_iteration=(((1, 1, 1, 1),),), seed=962), TOOLS, seed=962)
+    yield _probe("a step on what tools wrote", "step", written)
+    parts = cut(written.iterations[0][0][0], 1)
+    yield _probe("a step on what tools wrote, row by row", "step", replace(written, iterations=((parts,),)))
 
 
 def _sizes() -> Entries:
@@ -590,6 +596,8 @@ def _trainer() -> Entries:
             "trainer",
             Call(partial(_first_calls, world=world, asked=options)),
         )
+    tools = Ragged(926, tools=True)
+    yield "a trainer in a world with tools", "trainer", Call(partial(_first_calls, world=tools, asked=Asked()))
 
     for (name, world), gated in product(worlds.items(), (False, True)):
         options_of_hybrid = {"reward_weight": 0.6, "gated": gated}

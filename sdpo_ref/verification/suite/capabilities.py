@@ -46,16 +46,22 @@ CAPABILITIES: Mapping[str, str] = {
     "step.frozen": "the training step with a frozen teacher",
     "step.live": "the training step with the live student as teacher",
     "step.processes": "the training step in a process group",
+    "step.tools": "the training step on completions in which tools wrote",
     "trust_region": "the trust-region teacher",
     "low_rank_average": "the EMA teacher of a low-rank student",
     "trainer": "SDPO's trainer, on a policy and a teacher that are given to it",
     "trainer.kl_penalty": "the same with a KL penalty to a reference policy",
     "trainer.optimizer_steps": "the same with several optimiser steps on the rollouts of one call",
     "trainer.micro_batches": "the same with each optimiser step in several backward passes",
+    "trainer.tools": "the same on completions in which tools wrote",
     "hybrid_trainer": "the trainer of the hybrid, with a fixed weight or gated",
     "defaults": "the defaults of the published configuration",
 }
 """Capability id to description; the text before the dot is the attribute that must be present."""
+
+
+ON_DECLARATION = frozenset({"step.tools", "trainer.tools"})
+"""Asked of whom declares them only, or ``"all"``: code without a declaration may never have heard of tools."""
 
 
 def part_of(capability: str) -> str:
@@ -180,20 +186,24 @@ def declaration(implementation: object, name: str) -> Any:
 
 
 def declared_capabilities(implementation: object) -> frozenset[str]:
-    """The capabilities that an implementation declares; without a declaration, all that its parts could offer.
+    """The capabilities that an implementation declares, where ``"all"`` is all that its parts could offer.
+
+    Without a declaration it is these as well, tools excepted (:data:`ON_DECLARATION`).
 
     Raises:
         UsageError: if a declared capability is unknown, or if there is no part at all.
     """
     present = frozenset(part for part in PARTS if has_part(implementation, part))
+    offered = frozenset(it for it in CAPABILITIES if part_of(it) in present and takes_keyword(implementation, it))
     declared: Collection[str] | None = declaration(implementation, "capabilities")
     if declared is None:
-        declared = frozenset(it for it in CAPABILITIES if part_of(it) in present and takes_keyword(implementation, it))
+        declared = offered - ON_DECLARATION
+    elif declared == "all":
+        declared = offered
     unknown = sorted(set(declared) - set(CAPABILITIES))
     if unknown:
-        raise UsageError(
-            f"unknown capabilities {unknown}; allowed are {', '.join(CAPABILITIES)}{nearest(unknown[0], CAPABILITIES)}"
-        )
+        allowed = f"{', '.join(CAPABILITIES)}, or the word 'all' in place of a list"
+        raise UsageError(f"unknown capabilities {unknown}; allowed are {allowed}{nearest(unknown[0], CAPABILITIES)}")
     if not present and not declared:
         raise UsageError(
             f"the implementation has none of the parts {', '.join(PARTS)}; give it at least one, "
