@@ -54,6 +54,10 @@ def test_calls_that_depend_on_a_choice_are_left_out() -> None:
         "defaults",
         "sdft_loss",
         "trainer",
+        "hybrid_trainer",
+        "hidden_loss",
+        "top_k_loss",
+        "packed_loss",
     }
     assert "loss of rows of one length, alpha 0, full" in KNOWN.comparable(answers, ["missing_behaviour"])
 
