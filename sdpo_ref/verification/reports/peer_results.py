@@ -48,6 +48,7 @@ _TRUST: Mapping[str, tuple[str, ...]] = {
     "half precision": ("LOSS-091", "LOSS-092"),
     "an empty process": ("TRAIN-005",),
     "unequal processes": ("TRAIN-030", "TRAIN-031", "TRAIN-034"),
+    "tools": ("POLICY-007", "POLICY-008"),
 }
 """What a reader wants to know first: a subject, and the requirements that it is about."""
 
