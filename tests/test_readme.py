@@ -126,7 +126,7 @@ def without_durations(line: str) -> str:
 def test_the_readme_has_all_its_parts() -> None:
     """The blocks are found: the reader's file, the example, the commands and the table."""
     assert list(FILES) == ["my_sdpo.py", "my_loss.py", "my_trainer.py"]
-    assert len(SNIPPETS) == 5
+    assert len(SNIPPETS) == 6
     assert BLOCKS[0].body == SNIPPETS[0]
     assert {"sdpo-ref verify my_sdpo:make", ELSEWHERE} <= set(COMMANDS)
     assert "pytest --sdpo-impl my_sdpo:make --sdpo-level 0" in COMMANDS

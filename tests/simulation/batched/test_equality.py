@@ -1,14 +1,19 @@
 """The batched simulator against the clear one: the same numbers for everything that a run can be."""
 
-from collections.abc import Mapping, Sequence
+import functools
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from typing import Any
+from unittest.mock import patch
 
 import pytest
+import torch
 from _pytest.mark.structures import ParameterSet
 from hypothesis import given
 from hypothesis import settings as hypothesis_settings
 from hypothesis import strategies as st
 
+from sdpo_ref.simulation.batched import student
 from sdpo_ref.simulation.methods import (
     AdvantageWeighted,
     Dpo,
@@ -63,7 +68,7 @@ PUBLISHED: Mapping[str, MethodSettings] = {
     "advantage-weighted": AdvantageWeighted(),
     "advantage-weighted, deranged, paying": AdvantageWeighted(signed=False, placebo="deranged", kl_weight=0.1),
 }
-"""The published study's methods in our world."""
+"""The published study's methods in our world. A share of credits that cancel has a rounding of its own to enlarge."""
 
 BIASES: Mapping[str, Mapping[str, float]] = {
     **{name: {name: 0.6} for name in ("verbosity", "position", "self_preference", "halo", "central_tendency")},
@@ -178,18 +183,22 @@ def test_numbers_may_differ_within_a_batch() -> None:
     assert max(differences(runs, (0, 0, 7))) < BOUND
 
 
-@pytest.mark.parametrize("method", PUBLISHED)
-def test_small_worlds_in_which_advantages_cancel(method: str) -> None:
-    """Of two tokens one is as far above the mean as the other is below; what rounding leaves, Adam enlarges (SMALL)."""
-    sizes = {"prompts": 2, "time": 2, "vocab": 2, "aspects": 1, "embedding": 3}
-    fast = PUBLISHED[method].model_copy(update={"learning_rate": 1.0})
-    assert differences([settings("ordinal", fast, world=sizes, steps=6)], (0,))[0] < 1e-8
+@contextmanager
+def large_epsilon() -> Iterator[None]:
+    """Adam of both simulators with an epsilon of one: what rounding leaves of a gradient stays as small as it is.
+
+    With 1e-8 a gradient that is zero but for rounding, as where the advantages of a small group cancel, moves a weight
+    by as much as any other, and two right simulators part.
+    """
+    larger = functools.partialmethod(torch.optim.Adam.__init__, eps=1.0)
+    with patch.object(torch.optim.Adam, "__init__", larger), patch.object(student, "_EPSILON", 1.0):
+        yield
 
 
 @hypothesis_settings(max_examples=15, deadline=None)
 @given(
     method=st.sampled_from(sorted(METHODS)),
-    regime=st.sampled_from(REGIMES),
+    regime=st.sampled_from((*REGIMES, "binary")),
     sizes=st.fixed_dictionaries(
         {
             "prompts": st.integers(2, 4),
@@ -207,7 +216,7 @@ def test_small_worlds_in_which_advantages_cancel(method: str) -> None:
 def test_any_run(  # noqa: PLR0917 - one argument for each strategy
     method: str, regime: RegimeName, sizes: dict[str, int], noise: float, rate: float, group: int, seed: int
 ) -> None:
-    """Whatever the sizes, down to two tokens, one aspect and a group of two, where what cancels is enlarged (SMALL)."""
+    """Whatever the sizes, down to two tokens, one aspect and a group of two."""
     told = RegimeSettings(regime=regime, noise=noise, spans=2)
     one = RunSettings(
         world=WorldSettings.model_validate(sizes),
@@ -218,7 +227,8 @@ def test_any_run(  # noqa: PLR0917 - one argument for each strategy
         steps=6,
         measure_every=3,
     )
-    assert differences([one], (seed,))[0] < 1e-7
+    with large_epsilon():
+        assert max(differences([one], (seed,))) < BOUND
 
 
 @pytest.mark.slow
