@@ -21,7 +21,7 @@ def test_a_run_and_its_report(tmp_path: Path) -> None:
     assert study(tmp_path, "run", "F07", "--seeds", "1", "--jobs", "1").returncode == 0
     done = study(tmp_path, "report", "F07", "--seeds", "1")
     assert done.returncode == 0, done.stdout + done.stderr
-    assert "16 runs, 2 figures" in done.stdout
+    assert "20 runs, 2 figures" in done.stdout
     page = (tmp_path / "study-report" / "report.html").read_text(encoding="utf-8")
     command = "sdpo-ref study run F07 --seeds 1 &amp;&amp; sdpo-ref study report --seeds 1 --figure direction"
     assert command in page
