@@ -115,10 +115,9 @@ def sdpo_loss(
     arguments = _given(chunk_bytes, counted_tokens)
     name = choose(impl, batch, options, arguments)
     if name == "reference":
-        from sdpo_ref.losses import reference
-
+        reference = load(name)
         if denominator is None:
-            return reference.sdpo_loss(
+            plain: Tensor = reference.sdpo_loss(
                 batch,
                 alpha=alpha,
                 support=support,
@@ -128,7 +127,8 @@ def sdpo_loss(
                 aggregation=aggregation,
                 top_k_from=top_k_from,
             )
-        token_losses = reference.sdpo_token_losses(
+            return plain
+        token_losses: Tensor = reference.sdpo_token_losses(
             batch, alpha=alpha, support=support, temperature=temperature, ratio_cap=ratio_cap, top_k_from=top_k_from
         )
         if token_weights is not None:
@@ -172,9 +172,7 @@ def sdpo_token_losses(
     arguments = _given(chunk_bytes, counted_tokens)
     name = choose(impl, batch, options, arguments)
     if name == "reference":
-        from sdpo_ref.losses import reference
-
-        return reference.sdpo_token_losses(
+        plain: Tensor = load(name).sdpo_token_losses(
             batch,
             alpha=alpha,
             support=support,
@@ -182,6 +180,7 @@ def sdpo_token_losses(
             ratio_cap=ratio_cap,
             top_k_from=top_k_from,
         )
+        return plain
     losses: Tensor = load(name).sdpo_token_losses(batch, options, **arguments)
     return losses
 

@@ -112,13 +112,20 @@ def require_kernels(device: torch.device, support: Support) -> None:
 
 
 def load(name: str) -> ModuleType:
-    """The module of an optimised implementation, imported when it is first needed and kept.
+    """The module of an implementation, imported when it is first needed and kept.
+
+    It is kept here and not looked up again: where the package is loaded a second time around an altered file, each
+    stack goes on calling its own.
 
     Args:
-        name: ``chunked`` or ``fused``.
+        name: ``reference``, ``chunked`` or ``fused``.
     """
     if name not in _LOADED:
-        if name == "chunked":  # statements, as torch.compile does not trace import_module
+        if name == "reference":  # statements, as torch.compile does not trace import_module
+            from sdpo_ref.losses import reference
+
+            _LOADED[name] = reference
+        elif name == "chunked":
             from sdpo_ref.losses import chunked
 
             _LOADED[name] = chunked

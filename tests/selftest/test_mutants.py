@@ -12,10 +12,12 @@ from sdpo_ref._resources import content
 from sdpo_ref.errors import IntegrityError, LoadError
 from sdpo_ref.mutants import make, make_benign, mutants
 from sdpo_ref.mutants.benign import BENIGN
-from sdpo_ref.mutants.mutant import Mutant
+from sdpo_ref.mutants.mutant import GOOD, Mutant
 from sdpo_ref.mutants.plant import _REACHES, _ROOT, Planted, altered_reference
 from sdpo_ref.types import FULL
+from sdpo_ref.verification.checks.inputs import every_row, on_policy, random_batch
 from sdpo_ref.verification.isolation.loader import load
+from sdpo_ref.verification.suite.capabilities import FORMS, declared_capabilities, part_of
 from sdpo_ref.verification.suite.spec_text import read_catalogue
 
 PAIR = torch.tensor([[0.5, 0.5]], dtype=torch.float64).log(), torch.tensor([[0.9, 0.1]], dtype=torch.float64).log()
@@ -77,7 +79,9 @@ def test_line_is_there_once(planted: Mapping[str, Planted]) -> None:
 def test_right_variant_is_an_implementation(name: str) -> None:
     """So is every right variant."""
     loaded = load(f"sdpo_ref.mutants:make_benign,name={name}")
-    assert callable(loaded.implementation.loss)  # type: ignore[attr-defined]
+    parts = {part_of(capability) for capability in declared_capabilities(loaded.implementation)}
+    assert parts & {"loss", FORMS["loss"]}
+    assert [part for part in parts if not callable(getattr(loaded.implementation, part))] == []
 
 
 def test_id_serves_as_name() -> None:
@@ -122,3 +126,19 @@ def test_a_change_that_would_have_no_effect_is_refused() -> None:
     assert Planted(file, "", "").parts == frozenset()
     with pytest.raises(IntegrityError, match="not loaded again"):
         altered_reference(file, (_ROOT / file).read_text(encoding="utf-8"))
+
+
+def test_planted_line_reaches_the_loss() -> None:
+    """Of whichever part, also with a denominator: none finds its implementation only when it is called."""
+    line = "return torch.where(batch.loss_mask, token_losses, 0.0)"
+    planted = Planted("losses/reference.py", line, line.replace("token_losses", "2 * token_losses"))()
+    batch = every_row(on_policy(random_batch(7)))
+    options = {"alpha": 0.5, "support": FULL}
+    whole = {**options, "temperature": 1.0, "ratio_cap": None}
+    for part, given in (
+        ("loss", whole),
+        ("loss", {**whole, "denominator": 3.0}),
+        ("sdft_loss", {**options, "skip_tokens": 0}),
+    ):
+        found, right = (getattr(it, part)(batch, **given) for it in (planted, GOOD))
+        assert torch.equal(found, 2 * right), (part, given)
