@@ -28,9 +28,13 @@ from sdpo_ref.verification.suite.capabilities import CAPABILITIES, part_of
 
 def float32() -> object:
     """Everything in float32, as training does."""
+
+    def part(batch: DistillationBatch, *, denominator: Any = None, group: Any = None, **options: Any) -> Tensor:
+        return good(in_float32(batch), {**options, "denominator": denominator, "group": group})
+
     return with_parts(
         divergence=lambda s, t, **o: GOOD.divergence(s.float(), t.float(), **o),
-        loss=loss(lambda b, o: good(in_float32(b), o)),
+        loss=part,
         capabilities={it for it in CAPABILITIES if part_of(it) in {"divergence", "loss"}},
     )
 
