@@ -23,6 +23,9 @@ TOLERANCE = 1e-12
 FACTOR = 10.0
 """A difference counts from this many tolerances on."""
 
+_TRAINERS = ("trainer", "hybrid_trainer")
+"""Parts that the reference has under the paper's profile alone, and not where it is copied to plant one defect."""
+
 Answer = Tensor | str
 """A tensor, or the words for anything else."""
 
@@ -45,7 +48,7 @@ def first_difference(implementation: object, parts: frozenset[str], likely: str 
     probes = probes_of()
     for name in sorted(probes, key=lambda name: name != likely):
         part, call = probes[name]
-        if (parts and part not in parts) or (part == "trainer" and not mutant.has_part(part)):
+        if (parts and part not in parts) or (part in _TRAINERS and not mutant.has_part(part)):
             continue
         found = difference(_answers(mutant, call), _answers_of_reference(name))
         if found:
