@@ -190,7 +190,7 @@ def test_half_precision_from_hidden_states(subject: Subject, dtype: torch.dtype)
         if not on.is_surrogate:
             assert_close(value, expected, what="loss in nats", relative=1e-4, absolute=1e-5, given=given)
         size = float(slope.abs().max())
-        assert_close(gradient, slope, what="gradient", relative=2**-7, absolute=2**-8 * size, given=given)
+        assert_close(gradient, slope, what="gradient", relative=2**-5, absolute=2**-6 * size, given=given)
 
 
 @pytest.mark.requirement("LOSS-131")

@@ -185,13 +185,13 @@ chapter.enter(
     "missing behaviour log-probabilities are taken for zero, that is for certainty",
     "every token is scaled by its own probability",
     Planted(
-        "losses/reference.py",
-        "if batch.behaviour_log_probs is None:\n            raise InvalidInputError(",
-        "if batch.behaviour_log_probs is None:\n            batch = DistillationBatch("
-        "batch.student_logits, batch.teacher_logits, "
+        "losses/__init__.py",
+        "    options.require_fit(batch, token_weights)\n",
+        "    if isinstance(batch, DistillationBatch) and batch.behaviour_log_probs is None:\n"
+        "        batch = DistillationBatch(batch.student_logits, batch.teacher_logits, "
         "batch.completions, batch.completion_mask, batch.self_distillation_mask, "
-        "torch.zeros_like(batch.student_logits[..., 0]))\n        if batch.behaviour_log_probs is None:\n"
-        "            raise InvalidInputError(",
+        "torch.zeros_like(batch.student_logits[..., 0]))\n"
+        "    options.require_fit(batch, token_weights)\n",
     ),
     seen_in="thinking-machines-lab/tinker-cookbook",
 )

@@ -111,7 +111,7 @@ def altered_reference(file: str, source: str, *, profile: str | Mapping[str, obj
     Raises:
         IntegrityError: if the file is none of those that are loaded again, so that the change would be without effect.
     """
-    name = "sdpo_ref." + file.removesuffix(".py").replace("/", ".")
+    name = "sdpo_ref." + file.removesuffix(".py").removesuffix("/__init__").replace("/", ".")
     if not _in_stack(name):
         raise IntegrityError(
             f"{file} is not loaded again with the reference, received a change of it; allowed are files of "
@@ -119,7 +119,7 @@ def altered_reference(file: str, source: str, *, profile: str | Mapping[str, obj
         )
     code = compile(source, str(_ROOT / file), "exec")
     factory = "chunked" if file.startswith("losses/chunked/") else "make"
-    with _own_stack(_Altered(name, code)):
+    with _own_stack(_Altered(name, code, _package(file))):
         make = getattr(importlib.import_module("sdpo_ref.bundled"), factory)
         implementation: Any = make(profile if isinstance(profile, str) else "paper")
     return implementation if isinstance(profile, str) else _declaring(profile, implementation)
@@ -152,17 +152,22 @@ def alter_for_good(file: str, source: str) -> None:
         file: below ``sdpo_ref``.
         source: its text.
     """
-    name = "sdpo_ref." + file.removesuffix(".py").replace("/", ".")
+    name = "sdpo_ref." + file.removesuffix(".py").removesuffix("/__init__").replace("/", ".")
     for loaded in [it for it in sys.modules if it == "sdpo_ref" or it.startswith("sdpo_ref.")]:
         del sys.modules[loaded]
-    sys.meta_path.insert(0, _Altered(name, compile(source, str(_ROOT / file), "exec")))
+    sys.meta_path.insert(0, _Altered(name, compile(source, str(_ROOT / file), "exec"), _package(file)))
+
+
+def _package(file: str) -> Path | None:
+    """The folder of a package's own file; ``None`` for any other file."""
+    return (_ROOT / file).parent if file.endswith("/__init__.py") else None
 
 
 class _Altered(importlib.abc.MetaPathFinder):
-    """Finds one module, with other code than its file's."""
+    """Finds one module, with other code than its file's; the folder of its submodules if it is a package."""
 
-    def __init__(self, name: str, code: CodeType) -> None:
-        self._name, self._code = name, code
+    def __init__(self, name: str, code: CodeType, package: Path | None) -> None:
+        self._name, self._code, self._package = name, code, package
 
     def find_spec(
         self, fullname: str, path: Iterable[str] | None, target: ModuleType | None = None
@@ -171,7 +176,11 @@ class _Altered(importlib.abc.MetaPathFinder):
         del path, target
         if fullname != self._name:
             return None
-        return importlib.util.spec_from_loader(fullname, _Given(fullname, self._code))
+        loader = _Given(fullname, self._code)
+        spec = importlib.util.spec_from_loader(fullname, loader, is_package=self._package is not None)
+        if spec is not None and self._package is not None:
+            spec.submodule_search_locations = [str(self._package)]
+        return spec
 
 
 class _Given(importlib.abc.InspectLoader):
