@@ -5,6 +5,7 @@ as rows of one token each, which is a view and no copy, and are given the weight
 Every implementation computes them as it computes any batch; nothing of size rows x longest row is made.
 """
 
+from abc import ABC, abstractmethod
 from dataclasses import dataclass
 from itertools import pairwise
 
@@ -17,8 +18,44 @@ from sdpo_ref.losses.denominator import Denominator, require_denominator
 from sdpo_ref.types import Aggregation, DistillationBatch, Head, HiddenBatch
 
 
+class _Rows(ABC):
+    """What packed rows are, whether from logits or from hidden states."""
+
+    completions: Int[Tensor, " total"]
+    completion_mask: Bool[Tensor, " total"]
+    self_distillation_mask: Bool[Tensor, " rollout"]
+    cu_seqlens: Int[Tensor, " boundary"]
+
+    def __post_init__(self) -> None:
+        """Refuse boundaries that do not fit, and a batch that would not be aligned."""
+        _require_boundaries(self)
+        self.as_single_tokens()
+
+    @property
+    def rows(self) -> Int[Tensor, " total"]:
+        """The row of each token."""
+        lengths = self.cu_seqlens.long().diff()
+        numbers = torch.arange(lengths.shape[0], device=lengths.device)
+        return torch.repeat_interleave(numbers, lengths, output_size=self.completions.shape[0])
+
+    @property
+    def loss_mask(self) -> Bool[Tensor, " total"]:
+        """True where a token takes part in the loss (LOSS-050)."""
+        return self.completion_mask & self.self_distillation_mask[self.rows]
+
+    @property
+    def counted_tokens(self) -> Int[Tensor, " rollout"]:
+        """How many tokens of each row take part."""
+        counted = torch.zeros_like(self.self_distillation_mask, dtype=torch.long)
+        return counted.index_add(0, self.rows, self.loss_mask.long())
+
+    @abstractmethod
+    def as_single_tokens(self) -> DistillationBatch | HiddenBatch:
+        """The same tokens as rows of one, views of the packed tensors."""
+
+
 @dataclass(frozen=True)
-class PackedBatch:
+class PackedBatch(_Rows):
     """Packed rows as a loss reads them; row ``i`` has the tokens from ``cu_seqlens[i]`` to before ``[i + 1]``.
 
     The boundaries are data. Nothing else says where a row ends: no id, no mask, no position, no end of a chunk.
@@ -53,21 +90,6 @@ class PackedBatch:
     cu_seqlens: Int[Tensor, " boundary"]
     behaviour_log_probs: Float[Tensor, " total"] | None = None
 
-    def __post_init__(self) -> None:
-        """Refuse boundaries that do not fit, and a batch that would not be aligned."""
-        _require_boundaries(self)
-        self.as_single_tokens()
-
-    @property
-    def rows(self) -> Int[Tensor, " total"]:
-        """The row of each token."""
-        return _rows(self)
-
-    @property
-    def loss_mask(self) -> Bool[Tensor, " total"]:
-        """True where a token takes part in the loss (LOSS-050)."""
-        return self.completion_mask & self.self_distillation_mask[self.rows]
-
     def as_single_tokens(self) -> DistillationBatch:
         """The same tokens as rows of one, views of the packed tensors."""
         return DistillationBatch(
@@ -81,7 +103,7 @@ class PackedBatch:
 
 
 @dataclass(frozen=True)
-class PackedHiddenBatch:
+class PackedHiddenBatch(_Rows):
     """The same from hidden states, where logits would not fit into memory; see :class:`~sdpo_ref.types.HiddenBatch`.
 
     Attributes:
@@ -108,21 +130,6 @@ class PackedHiddenBatch:
     self_distillation_mask: Bool[Tensor, " rollout"]
     cu_seqlens: Int[Tensor, " boundary"]
     behaviour_log_probs: Float[Tensor, " total"] | None = None
-
-    def __post_init__(self) -> None:
-        """Refuse boundaries that do not fit, and a batch that would not be aligned."""
-        _require_boundaries(self)
-        self.as_single_tokens()
-
-    @property
-    def rows(self) -> Int[Tensor, " total"]:
-        """The row of each token."""
-        return _rows(self)
-
-    @property
-    def loss_mask(self) -> Bool[Tensor, " total"]:
-        """True where a token takes part in the loss (LOSS-050)."""
-        return self.completion_mask & self.self_distillation_mask[self.rows]
 
     def as_single_tokens(self) -> HiddenBatch:
         """The same tokens as rows of one, views of the packed tensors."""
@@ -165,7 +172,7 @@ def packed_denominator(batch: Packed, *, aggregation: Aggregation) -> Float[Tens
         case "token_mean":
             return batch.loss_mask.sum(dtype=torch.float64)
         case "row_mean" | "row_sum":
-            return (_tokens_of_rows(batch) > 0).sum(dtype=torch.float64)
+            return (batch.counted_tokens > 0).sum(dtype=torch.float64)
         case "row_mean_all":
             rows = float(batch.self_distillation_mask.shape[0])
             return torch.full((), rows, dtype=torch.float64, device=batch.cu_seqlens.device)
@@ -215,7 +222,7 @@ def packed_weights(
     divisor = torch.zeros((), dtype=torch.float64, device=mask.device) + denominator
     divisor = torch.where(divisor > 0, divisor, torch.nan)
     if aggregation in ("row_mean", "row_mean_all"):
-        divisor = divisor * _tokens_of_rows(batch).clamp(min=1)[batch.rows]
+        divisor = divisor * batch.counted_tokens.clamp(min=1)[batch.rows]
     factor = 1.0 if token_weights is None else token_weights.detach().double()
     weights = torch.where(mask, factor / divisor, 0.0)
     sides = (
@@ -227,19 +234,7 @@ def packed_weights(
     return (weights if is_double else weights.float()).unsqueeze(1)
 
 
-def _rows(batch: Packed) -> Int[Tensor, " total"]:
-    lengths = batch.cu_seqlens.long().diff()
-    numbers = torch.arange(lengths.shape[0], device=lengths.device)
-    return torch.repeat_interleave(numbers, lengths, output_size=batch.completions.shape[0])
-
-
-def _tokens_of_rows(batch: Packed) -> Int[Tensor, " rollout"]:
-    """How many tokens of each row count."""
-    counted = torch.zeros_like(batch.self_distillation_mask, dtype=torch.long)
-    return counted.index_add(0, batch.rows, batch.loss_mask.long())
-
-
-def _require_boundaries(batch: Packed) -> None:
+def _require_boundaries(batch: _Rows) -> None:
     """Refuse boundaries that are not 0, ..., total in order, one more than there are rows.
 
     It waits for the device once, to look at them.
