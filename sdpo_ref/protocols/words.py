@@ -72,8 +72,8 @@ WORDS: tuple[Word, ...] = (
     Word("bnpo", "TRL GRPO", "token_mean", "of each micro-batch"),
     Word("dapo", "TRL GRPO", "token_mean", "of all processes and micro-batches"),
     Word("dr_grpo", "TRL GRPO", "time_normalized_sum", "divided by the rows as well"),
-    Word("num_items_in_batch", "transformers, TRL", "loss_mask", "its sum over all micro-batches and processes"),
-    Word("batch_num_tokens", "verl", "loss_mask", "its sum over all micro-batches and processes"),
+    Word("num_items_in_batch", "transformers, TRL", "denominator", "of `token_mean`"),
+    Word("batch_num_tokens", "verl", "denominator", "of `token_mean`"),
     # Tensors
     Word("responses", "verl, lasgroup", "completions"),
     Word("completion_ids", "TRL", "completions"),

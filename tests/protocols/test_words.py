@@ -1,7 +1,7 @@
 """Words of published code: each has a name of ours that exists, the specification shows them, and errors say them."""
 
 import re
-from inspect import unwrap
+from inspect import signature, unwrap
 from pathlib import Path
 from typing import get_args
 
@@ -26,7 +26,7 @@ def test_the_specification_shows_the_table() -> None:
 def test_each_of_our_words_exists() -> None:
     """It is a field, an option, a value of one, or a symbol of the specification."""
     symbols = re.findall(r"`(\w+)`", NOTATION.read_text(encoding="utf-8").partition("## Words")[0])
-    options = {"frozen", "skip_tokens", "group_ids"}
+    options = {"frozen", "skip_tokens", "group_ids", *signature(sdpo_loss).parameters}
     fields = {*Profile.model_fields, *ContextRules.model_fields}
     ours = {*symbols, *options, *fields, *get_args(Aggregation), *get_args(SupportKind)}
     assert {word.ours for word in WORDS if word.ours} <= ours
